@@ -1,0 +1,49 @@
+# The commands of this repository; each needs nothing but Python 3.11+ and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup pins services serve test test-large bench check format wheels clean
+
+help:  ## print this list
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
+
+setup:  ## make .venv with every member and the development tools
+	@$(PYTHON) scripts/setup.py
+
+pins:  ## write the newest versions that work together to constraints.txt
+	$(PYTHON) scripts/setup.py --pins
+
+services:  ## fetch the programs that tests start (skopeo, buildah, ...) into .services
+	@$(PYTHON) scripts/services.py fetch
+
+serve: setup  ## run a registry on 127.0.0.1:5000 that stores in registry-data
+	$(BIN)/registry serve
+
+test: setup services  ## run every member's tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-large: setup services  ## run the tests at full size
+	$(BIN)/python -m pytest -m large $(ARGS)
+
+bench: setup  ## measure side by side with peers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+check: setup  ## check format, rules, types, architecture and docs
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy .
+	$(BIN)/python -m pytest --quiet storagedriver_core/tests/test_architecture.py
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
+
+format: setup  ## format, and fix what ruff can fix
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+wheels: setup  ## build every wheel and import each in an environment of its own
+	$(BIN)/python scripts/wheels.py
+
+clean:  ## remove what the other commands made, but not the registry's data
+	rm -rf .venv .services dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
