@@ -12,6 +12,10 @@ import tempfile
 import venv
 from pathlib import Path
 
+# Whoever clones the repository may have any Python, and older ones lack modules imported below.
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit("Python 3.11 or later is needed; name one: make PYTHON=python3.11 ...")
+
 from workspace import CONSTRAINTS, ROOT, install, load_project, members, output, run
 
 VENV = ROOT / ".venv"
@@ -19,8 +23,6 @@ VENV = ROOT / ".venv"
 
 def main() -> None:
     """Runs what the command line asks for."""
-    if sys.version_info < (3, 11):
-        sys.exit(f"Python 3.11 or later is needed; this is {sys.version.split()[0]}")
     if "--pins" in sys.argv[1:]:
         renew_pins()
     else:
