@@ -1,0 +1,84 @@
+"""Builds every member's wheel into dist/ and tries each in an environment of its own.
+
+An import that works in the workspace only, because another member brought the package, fails here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+from workspace import CONSTRAINTS, ROOT, install, load_project, members, run
+
+DIST = ROOT / "dist"
+
+# Runs inside the clean environment: every module, and everything that other packages find by name.
+TRY = """
+import importlib, importlib.metadata, pkgutil, sys
+package, distribution = sys.argv[1:]
+for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+    if not module.name.endswith(".__main__"):
+        importlib.import_module(module.name)
+for entry_point in importlib.metadata.distribution(distribution).entry_points:
+    entry_point.load()
+"""
+
+
+def main() -> None:
+    """Builds and tries all members, and fails with the names of those that do not work."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    wheels = {str(load_project(folder)["project"]["name"]): build(folder) for folder in members()}
+    broken = [name for name in wheels if not works(name, wheels)]
+    if broken:
+        sys.exit(f"wheels that do not work alone: {', '.join(broken)}")
+
+
+def build(folder: Path) -> Path:
+    """Builds one member's wheel, and returns where it lies."""
+    before = set(DIST.glob("*.whl"))
+    run(
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-t",
+        "wheel",
+        "-d",
+        DIST,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    (wheel,) = set(DIST.glob("*.whl")) - before
+    return wheel
+
+
+def works(name: str, wheels: dict[str, Path]) -> bool:
+    """Says whether a wheel with nothing but its dependencies can be imported, and is complete."""
+    package = name.replace("-", "_")
+    contents = zipfile.ZipFile(wheels[name]).namelist()
+    if f"{package}/py.typed" not in contents or any("/tests/" in entry for entry in contents):
+        print(f"{name}: its wheel lacks py.typed or holds tests", file=sys.stderr)
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        # A package index may know a project of the same name as a member that is needed here.
+        siblings = Path(folder) / "siblings.txt"
+        siblings.write_text("".join(f"{key} @ {wheels[key].as_uri()}\n" for key in wheels))
+        python = Path(folder) / "venv" / "bin" / "python"
+        venv.create(python.parent.parent, with_pip=True, symlinks=True)
+        try:
+            constraints = ("--constraint", CONSTRAINTS, "--constraint", siblings)
+            install(python, "--quiet", wheels[name], *constraints)
+            run(python, "-I", "-c", TRY, package, name, cwd=folder)
+        except subprocess.CalledProcessError:
+            return False
+    print(f"{name}: works alone", flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    main()
