@@ -44,7 +44,7 @@ def renew_pins() -> None:
         python = _fill(Path(folder))
         frozen = output(python, "-m", "pip", "freeze", "--exclude-editable").splitlines()
     head = "# Everything that `make setup` installs. Written by `make pins`."
-    pins = sorted(line for line in frozen if "==" in line)
+    pins = (line for line in frozen if "==" in line)
     CONSTRAINTS.write_text("\n".join([head, *pins, ""]), encoding="utf-8")
 
 
