@@ -1,0 +1,1 @@
+"""Storage driver for a directory of a local filesystem."""

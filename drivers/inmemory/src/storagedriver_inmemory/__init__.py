@@ -1,0 +1,1 @@
+"""Storage driver that keeps everything in memory."""

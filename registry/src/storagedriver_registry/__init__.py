@@ -1,0 +1,1 @@
+"""OCI and Docker registry on a storage driver."""

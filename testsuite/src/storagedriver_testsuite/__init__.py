@@ -1,0 +1,1 @@
+"""Conformance suite and benchmarks for storage drivers."""
