@@ -1,0 +1,152 @@
+"""The token that resumes an upload in any process, on any machine.
+
+```text
+{"v": 1, "driver": …, "path": …, "id": …, "data": {…}, "options": {…},
+ "part_size": …, "offset": …, "sizes": [[count, size], …], "etags": "…,…",
+ "tail": …, "hashes": {"sha256": base64 of the state or null}}
+```
+
+`sizes` are run lengths and MD5 etags are written in base64, so that a part costs at most 32 bytes.
+A token is confidential, though it holds no account credential: whoever has it can write to the
+upload. So it shows in no repr, and nothing logs it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from storagedriver_core._errors import ConfigurationError
+from storagedriver_core._types import Part, Upload, UploadOptions
+
+VERSION = 1
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class UploadToken:
+    """State of an upload at its durable offset.
+
+    Attributes:
+        driver_name: The driver that can resume it.
+        upload: The upload; its `holder` is empty.
+        offset: Durable bytes: parts and tail.
+        part_size: Bytes of the parts that the writer makes.
+        parts: The ledger; empty for drivers without one.
+        tail: Internal path of the object that holds the bytes after the last part; empty if none.
+        hashes: State of each running digest; None where it could not be saved.
+    """
+
+    driver_name: str
+    upload: Upload
+    offset: int
+    part_size: int
+    parts: tuple[Part, ...] = ()
+    tail: str = ""
+    hashes: Mapping[str, bytes | None] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<UploadToken driver={self.driver_name!r} offset={self.offset} (confidential)>"
+
+    def to_json(self) -> str:
+        """Give the token as text. Keep it where only its owner can read it."""
+        options = self.upload.options
+        document = {
+            "v": VERSION,
+            "driver": self.driver_name,
+            "path": self.upload.path,
+            "id": self.upload.upload_id,
+            "data": dict(self.upload.data),
+            "options": [options.content_type, dict(options.metadata), options.part_size],
+            "part_size": self.part_size,
+            "offset": self.offset,
+            "sizes": [
+                [len(list(run)), size]
+                for size, run in itertools.groupby(part.size for part in self.parts)
+            ],
+            "etags": ",".join(_short(part.etag) for part in self.parts),
+            "tail": self.tail,
+            "hashes": {
+                name: None if state is None else base64.b64encode(state).decode()
+                for name, state in self.hashes.items()
+            },
+        }
+        return json.dumps(document, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> UploadToken:
+        """Read a token.
+
+        Raises:
+            ConfigurationError: It is no token, or of a newer version. The text is not repeated.
+        """
+        try:
+            document = json.loads(text)
+            version = document["v"]
+            if version != VERSION:
+                raise ConfigurationError(
+                    f"upload token has version {version!r}; this release reads {VERSION}"
+                )
+            content_type, metadata, part_size = document["options"]
+            upload = Upload(
+                path=str(document["path"]),
+                upload_id=str(document["id"]),
+                data=dict(document["data"]),
+                options=UploadOptions(
+                    content_type=content_type, metadata=dict(metadata), part_size=part_size
+                ),
+            )
+            hashes = {
+                name: None if state is None else base64.b64decode(state, validate=True)
+                for name, state in document["hashes"].items()
+            }
+            return cls(
+                driver_name=str(document["driver"]),
+                upload=upload,
+                offset=int(document["offset"]),
+                part_size=int(document["part_size"]),
+                parts=_parts(document["sizes"], document["etags"]),
+                tail=str(document["tail"]),
+                hashes=hashes,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, ConfigurationError):
+                raise
+            # `from None`: the cause's text would repeat parts of the token.
+            raise ConfigurationError("not an upload token") from None
+
+
+def _parts(sizes: Sequence[tuple[int, int]], etags: str) -> tuple[Part, ...]:
+    flat = [size for count, size in sizes for _ in range(count)]
+    names = etags.split(",") if flat else []
+    offsets = itertools.accumulate(flat, initial=0)
+    return tuple(
+        Part(number, offset, size, _long(name))
+        for number, (offset, size, name) in enumerate(
+            zip(offsets, flat, names, strict=False), start=1
+        )
+    )
+
+
+def _short(etag: str) -> str:
+    """Spell an etag of 32 hex digits in 23 characters; any other is escaped as it is."""
+    bare = etag.strip('"')
+    if _MD5.fullmatch(bare):
+        mark = "'" if etag != bare else "."
+        return mark + base64.urlsafe_b64encode(binascii.unhexlify(bare)).decode().rstrip("=")
+    return etag.replace("%", "%25").replace(",", "%2C").replace(".", "%2E").replace("'", "%27")
+
+
+def _long(name: str) -> str:
+    if name[:1] in (".", "'"):
+        bare = base64.urlsafe_b64decode(name[1:] + "==").hex()
+        return f'"{bare}"' if name[0] == "'" else bare
+    for code, character in (("%2C", ","), ("%2E", "."), ("%27", "'"), ("%25", "%")):
+        name = name.replace(code, character)
+    return name

@@ -1,0 +1,180 @@
+"""Chunks in, parts out: buffering, hashing, parts in flight, and the ledger of what is durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from storagedriver_core._capabilities import Capabilities
+from storagedriver_core._driver import StorageDriver
+from storagedriver_core._errors import LimitExceededError
+from storagedriver_core._hash_queue import HashQueue, HashStates
+from storagedriver_core._parts import PartPlan
+from storagedriver_core._types import Buffer, Part, Upload
+
+# Without a ledger, chunks are gathered to one system call of this size: a thread hop costs as much
+# as writing 64 KiB, and the writer's memory stays small.
+_GATHER_BYTES = 1024 * 1024
+_SLICE_BYTES = 4 * 1024 * 1024
+
+
+class PartUploader:
+    """Sends what a writer accepts, with a bounded number of parts in flight.
+
+    It keeps no reference to the writer, so that a lost writer can be told from a busy one.
+
+    Attributes:
+        offset: Bytes accepted.
+        durable_offset: Bytes that a token can promise.
+        durable_states: States of the digests at `durable_offset`.
+        parts: Ledger of the parts that are durable without a gap.
+    """
+
+    def __init__(
+        self,
+        driver: StorageDriver,
+        capabilities: Capabilities,
+        upload: Upload,
+        plan: PartPlan,
+        hashes: HashQueue,
+        *,
+        concurrency: int,
+        parts: Sequence[Part] = (),
+        tail: bytes = b"",
+        offset: int = 0,
+    ) -> None:
+        self.upload = upload
+        self.offset = self.durable_offset = offset
+        self.durable_states: HashStates = hashes.states()
+        self.parts = list(parts)
+        self._driver = driver
+        self._capabilities = capabilities
+        self._plan = plan
+        self._hashes = hashes
+        self._ledger = capabilities.keeps_ledger
+        self._concurrency = concurrency if capabilities.upload_out_of_order else 1
+        self._slots = asyncio.Semaphore(self._concurrency)
+        self._buffer: list[Buffer] = [tail] if tail else []
+        self._buffered = len(tail)
+        self._shipped = offset - len(tail)
+        self._next_number = len(self.parts) + 1
+        self._waiting: dict[int, Part] = {}
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
+
+    @property
+    def tail(self) -> bytes:
+        """Bytes that are in no part yet."""
+        return b"".join(self._buffer)
+
+    async def accept(self, chunk: Buffer) -> None:
+        """Take the whole chunk, or (cancelled while waiting, or refused) nothing of it.
+
+        Raises:
+            LimitExceededError: The chunk does not fit in the parts that are left.
+            StorageDriverError: A part that was sent before has failed.
+        """
+        while len(self._in_flight) >= self._concurrency:
+            await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+        await self._hashes.wait_for_room()
+        self._raise_failure()
+        self._check_room(len(chunk))
+        # Only bytes can be kept: the caller may change any other buffer after the call.
+        view = memoryview(chunk if isinstance(chunk, bytes) else bytes(chunk)).cast("B")
+        while view:
+            goal = self._plan.size_of(self._next_number) if self._ledger else _SLICE_BYTES
+            piece = view[: goal - self._buffered]
+            view = view[len(piece) :]
+            self._take(piece.obj if len(piece) == len(piece.obj) else piece, goal)
+
+    async def drain(self, *, everything: bool) -> None:
+        """Send full parts (or everything), and wait until all is stored and hashed."""
+        if self._buffered and (everything or self._may_ship_buffer()):
+            self._ship()
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+        self._raise_failure()
+        await self._hashes.reach(self.offset)
+
+    async def sync(self) -> None:
+        """Make everything that was sent durable, and move `durable_offset` there."""
+        if not self._capabilities.durable_parts:
+            await self._driver.sync_upload(self.upload)
+        self.mark_durable()
+
+    def mark_durable(self) -> None:
+        """Say that everything accepted is durable: parts and, elsewhere, the tail."""
+        self.durable_offset = self.offset
+        self.durable_states = self._hashes.states()
+
+    async def stop(self) -> None:
+        """Cancel what is in flight and wait for its end."""
+        for task in self._in_flight:
+            task.cancel()
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def _may_ship_buffer(self) -> bool:
+        if not self._ledger:
+            return True
+        declared = self._capabilities
+        return (
+            not declared.equal_parts
+            and self._buffered >= declared.min_part_size > 0
+            and self._buffered % declared.part_alignment == 0
+        )
+
+    def _check_room(self, size: int) -> None:
+        most = self._plan.max_object_size
+        if most is not None and self.offset + size > most:
+            raise LimitExceededError(f"objects hold at most {most} bytes")
+        if self._ledger and not self._plan.fits(self._next_number, self._buffered + size):
+            raise LimitExceededError(f"the upload would need more than {self._plan.max_parts} parts")
+
+    def _take(self, piece: Buffer, goal: int) -> None:
+        self._buffer.append(piece)
+        self._buffered += len(piece)
+        self.offset += len(piece)
+        full = self._buffered >= (goal if self._ledger else _GATHER_BYTES)
+        self._hashes.put(piece, snapshot_at=self.offset if full and self._ledger else None)
+        if full:
+            self._ship()
+
+    def _ship(self) -> None:
+        data, size = self._buffer, self._buffered
+        self._buffer, self._buffered = [], 0
+        number, offset = self._next_number, self._shipped
+        self._next_number += 1
+        self._shipped += size
+        task = asyncio.create_task(self._send(number, offset, size, data))
+        self._in_flight.add(task)
+        task.add_done_callback(self._sent)
+
+    async def _send(self, number: int, offset: int, size: int, data: Sequence[Buffer]) -> None:
+        async with self._slots:
+            if self._error is not None:
+                return
+            part = await self._driver.put_part(self.upload, number, offset, data)
+        if self._ledger:
+            await self._hashes.reach(offset + size)
+            self._enter(part)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        if not task.cancelled() and self._error is None:
+            self._error = task.exception()
+
+    def _enter(self, part: Part) -> None:
+        """Put a part in the ledger once every part before it is there."""
+        self._waiting[part.number] = part
+        while (known := self._waiting.pop(len(self.parts) + 1, None)) is not None:
+            self.parts.append(known)
+            if self._capabilities.durable_parts:
+                end = known.offset + known.size
+                states = self._hashes.take_snapshot(end)
+                if states or not self.durable_states:
+                    self.durable_offset, self.durable_states = end, states
+
+    def _raise_failure(self) -> None:
+        if self._error is not None:
+            raise self._error
