@@ -7,7 +7,9 @@
 #   _driver, _blocking                  the contract that authors fulfil
 #   _hashing, _hash_queue, _token,
 #   _parts, _uploader, _writer          resumable writers over the upload calls
-#   _reader, _storage, _sync            the portable layer that users hold
+#   _reader, _body                      readers, and what can be put
+#   _context, _uploads, _copying,
+#   _putting, _storage, _sync           the portable layer that users hold
 #   middleware                          drivers around drivers
 #   hookspecs, hooks, _plugins          what plugins register, and how they are found
 #   _config                             YAML to a Storage
@@ -16,3 +18,106 @@
 # Everything public is exported here; drivers, the testsuite and the registry import nothing else.
 
 from __future__ import annotations
+
+from storagedriver_core._body import Body
+from storagedriver_core._capabilities import Capabilities
+from storagedriver_core._driver import ByteStream, StorageDriver
+from storagedriver_core._errors import (
+    AlreadyExistsError,
+    AuthenticationError,
+    ChecksumMismatchError,
+    ClosedError,
+    ConfigurationError,
+    ConflictError,
+    InvalidOffsetError,
+    InvalidPathError,
+    LimitExceededError,
+    NoSpaceError,
+    OperationTimeoutError,
+    PartialDeleteError,
+    PathNotFoundError,
+    PermissionDeniedError,
+    StorageDriverError,
+    ThrottledError,
+    UnavailableError,
+    UnsupportedMethodError,
+    UploadNotFoundError,
+)
+from storagedriver_core._hashing import Hasher, new_hasher
+from storagedriver_core._parts import DEFAULT_PART_SIZE, PartPlan, plan_parts
+from storagedriver_core._paths import INTERNAL_COMPONENT, child_prefix, is_internal, parent
+from storagedriver_core._reader import FileReader, byte_range
+from storagedriver_core._storage import Storage
+from storagedriver_core._token import UploadToken
+from storagedriver_core._types import (
+    Buffer,
+    CompleteOptions,
+    Conditions,
+    DeleteReport,
+    FileInfo,
+    ListOptions,
+    OperationEvent,
+    Part,
+    PutOptions,
+    ReadOptions,
+    Upload,
+    UploadInfo,
+    UploadOptions,
+    UploadState,
+)
+from storagedriver_core._writer import FileWriter, WriterState
+
+__all__ = [
+    "DEFAULT_PART_SIZE",
+    "INTERNAL_COMPONENT",
+    "AlreadyExistsError",
+    "AuthenticationError",
+    "Body",
+    "Buffer",
+    "ByteStream",
+    "Capabilities",
+    "ChecksumMismatchError",
+    "ClosedError",
+    "CompleteOptions",
+    "Conditions",
+    "ConfigurationError",
+    "ConflictError",
+    "DeleteReport",
+    "FileInfo",
+    "FileReader",
+    "FileWriter",
+    "Hasher",
+    "InvalidOffsetError",
+    "InvalidPathError",
+    "LimitExceededError",
+    "ListOptions",
+    "NoSpaceError",
+    "OperationEvent",
+    "OperationTimeoutError",
+    "Part",
+    "PartPlan",
+    "PartialDeleteError",
+    "PathNotFoundError",
+    "PermissionDeniedError",
+    "PutOptions",
+    "ReadOptions",
+    "Storage",
+    "StorageDriver",
+    "StorageDriverError",
+    "ThrottledError",
+    "UnavailableError",
+    "UnsupportedMethodError",
+    "Upload",
+    "UploadInfo",
+    "UploadNotFoundError",
+    "UploadOptions",
+    "UploadState",
+    "UploadToken",
+    "WriterState",
+    "byte_range",
+    "child_prefix",
+    "is_internal",
+    "new_hasher",
+    "parent",
+    "plan_parts",
+]

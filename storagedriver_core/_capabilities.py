@@ -122,7 +122,7 @@ class Capabilities:
     local_path: bool = _verb()
     late_target: bool = _verb()
 
-    move: MoveCost = _choice("client_copy", "client_copy", "server_copy", "atomic")
+    move: MoveCost = _choice("client_copy", "client_copy", "server_copy", "atomic")  # noqa: RUF009  # a field()
 
     atomic_commit: bool = _verb()
     list_after_write: bool = _verb()
@@ -137,7 +137,7 @@ class Capabilities:
     independent_uploads: bool = _verb()
     any_event_loop: bool = _verb()
 
-    path_alphabet: PathAlphabet = _choice("portable", "portable", "unicode", "any")
+    path_alphabet: PathAlphabet = _choice("portable", "portable", "unicode", "any")  # noqa: RUF009  # a field()
     case_sensitive: bool = _fixed(True)
     normalizes_unicode: bool = _fixed(False)
     file_and_directory_share_name: bool = _fixed(False)

@@ -18,7 +18,8 @@ And must hold to this:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
@@ -115,7 +116,8 @@ class StorageDriver(ABC):
             AuthenticationError: The credentials are wrong.
             UnavailableError: The store cannot be reached.
         """
-        await anext(aiter(self.list("/", ListOptions(page_size=1))), None)
+        async with aclosing(self.list("/", ListOptions(page_size=1))) as pages:
+            await anext(pages, None)
 
     async def now(self) -> datetime:
         """Give the aware UTC time by the store's clock, which the ages of uploads go by."""
@@ -174,7 +176,7 @@ class StorageDriver(ABC):
         """
 
     @abstractmethod
-    def list(self, path: str, options: ListOptions) -> AsyncIterator[Sequence[FileInfo]]:
+    def list(self, path: str, options: ListOptions) -> AsyncGenerator[Sequence[FileInfo], None]:
         """Give the direct children of the directory `path` (which may be `/`), page by page.
 
         Entries have absolute paths, sizes and times, and each path once (a name that is both a
@@ -187,7 +189,7 @@ class StorageDriver(ABC):
                 by the first step of the iterator.
         """
 
-    def walk(self, path: str, options: ListOptions) -> AsyncIterator[Sequence[FileInfo]]:
+    def walk(self, path: str, options: ListOptions) -> AsyncGenerator[Sequence[FileInfo], None]:
         """Give every file below the directory `path`, page by page, directories left out.
 
         With `ordered_walk` in byte order of the full path. Here by `list`, one directory at a
@@ -200,7 +202,7 @@ class StorageDriver(ABC):
 
     async def _walk_by_lists(
         self, path: str, options: ListOptions
-    ) -> AsyncIterator[Sequence[FileInfo]]:
+    ) -> AsyncGenerator[Sequence[FileInfo], None]:
         after = options.start_after
         async for page in self.list(path, ListOptions(page_size=options.page_size)):
             files: list[FileInfo] = []
@@ -210,8 +212,10 @@ class StorageDriver(ABC):
                         files.append(entry)
                     continue
                 # Everything below sorts before "path/" plus the highest character.
-                if after is not None and child_prefix(entry.path) < after and not after.startswith(
-                    child_prefix(entry.path)
+                if (
+                    after is not None
+                    and child_prefix(entry.path) < after
+                    and not after.startswith(child_prefix(entry.path))
                 ):
                     continue
                 if files:
@@ -386,6 +390,6 @@ class StorageDriver(ABC):
         """
         raise UnsupportedMethodError(capability="upload")
 
-    def list_uploads(self) -> AsyncIterator[Sequence[UploadInfo]]:
+    def list_uploads(self) -> AsyncGenerator[Sequence[UploadInfo], None]:
         """Give every upload in progress, page by page, in any order. Needs `list_uploads`."""
         raise UnsupportedMethodError(capability="list_uploads")

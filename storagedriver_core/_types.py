@@ -13,7 +13,7 @@ from storagedriver_core._errors import StorageDriverError
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Anything that holds bytes. Chunks that a driver hands out are `bytes`."""
 
-JSON: TypeAlias = str | int | float | bool | None | Sequence["JSON"] | Mapping[str, "JSON"]
+JSON: TypeAlias = str | int | float | bool | Sequence["JSON"] | Mapping[str, "JSON"] | None
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 

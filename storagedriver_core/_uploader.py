@@ -129,7 +129,9 @@ class PartUploader:
         if most is not None and self.offset + size > most:
             raise LimitExceededError(f"objects hold at most {most} bytes")
         if self._ledger and not self._plan.fits(self._next_number, self._buffered + size):
-            raise LimitExceededError(f"the upload would need more than {self._plan.max_parts} parts")
+            raise LimitExceededError(
+                f"the upload would need more than {self._plan.max_parts} parts"
+            )
 
     def _take(self, piece: Buffer, goal: int) -> None:
         self._buffer.append(piece)

@@ -24,6 +24,7 @@ import hashlib
 import logging
 import time
 import warnings
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -165,7 +166,9 @@ class FileWriter:
         """
         self._require_open("write")
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"write takes bytes, bytearray or memoryview, not {type(data).__name__}")
+            raise TypeError(
+                f"write takes bytes, bytearray or memoryview, not {type(data).__name__}"
+            )
         if offset is not None and offset != self.offset:
             raise InvalidOffsetError(
                 f"the writer stands at {self.offset}, not {offset}",
@@ -177,7 +180,8 @@ class FileWriter:
         try:
             await self._uploader.accept(data)
         except StorageDriverError as error:
-            raise error.stamp(self._driver.name, "write", self.path)
+            error.stamp(self._driver.name, "write", self.path)
+            raise
 
     def token(self) -> UploadToken:
         """Give the state at `durable_offset`, with which any process can go on.
@@ -217,7 +221,8 @@ class FileWriter:
                 self._tail = ""
             await uploader.sync()
         except StorageDriverError as error:
-            raise error.stamp(self._driver.name, "suspend", self.path)
+            error.stamp(self._driver.name, "suspend", self.path)
+            raise
         self._end(WriterState.SUSPENDED)
         return self.token()
 
@@ -256,7 +261,8 @@ class FileWriter:
         try:
             info = await self._commit(target, if_absent, size, digest)
         except StorageDriverError as error:
-            raise error.stamp(self._driver.name, "commit", target)
+            error.stamp(self._driver.name, "commit", target)
+            raise
         self._digests = self._hashes.hexdigests()
         self._end(WriterState.COMMITTED)
         return info
@@ -273,7 +279,8 @@ class FileWriter:
             await self._driver.abort_upload(self._uploader.upload)
             await self._delete_sidecars()
         except StorageDriverError as error:
-            raise error.stamp(self._driver.name, "cancel", self.path)
+            error.stamp(self._driver.name, "cancel", self.path)
+            raise
         self._end(WriterState.CANCELLED)
 
     async def aclose(self) -> None:
@@ -321,7 +328,9 @@ class FileWriter:
         read_back = digest is not None and not self._digest_is_known(digest)
         late_target = self._capabilities.late_target
         if read_back:
-            place = f"{tail_directory(uploader.upload.upload_id)}/whole" if late_target else self.path
+            place = (
+                f"{tail_directory(uploader.upload.upload_id)}/whole" if late_target else self.path
+            )
         else:
             place = target if late_target else self.path
         info = await self._publish(place, if_absent and place == target)
@@ -380,10 +389,8 @@ class FileWriter:
     async def _delete_sidecars(self) -> None:
         # Without a ledger there is no tail, and only a token can have left one.
         if self._token_is_out and self._capabilities.keeps_ledger:
-            try:
+            with suppress(PathNotFoundError):
                 await self._driver.delete(tail_directory(self._uploader.upload.upload_id))
-            except PathNotFoundError:
-                pass
 
     def _end(self, state: WriterState) -> None:
         self._state = state

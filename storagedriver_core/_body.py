@@ -1,0 +1,64 @@
+"""What `put_content` takes as data: bytes, an iterator of bytes, or a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from concurrent.futures import Executor
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from storagedriver_core._types import Buffer
+
+_READ_BYTES = 1024 * 1024
+
+
+@runtime_checkable
+class SupportsRead(Protocol):
+    """A binary file object."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes; none at the end."""
+
+
+Body: TypeAlias = Buffer | SupportsRead | Iterable[Buffer] | AsyncIterable[Buffer]
+
+
+def is_buffer(data: object) -> bool:
+    """Tell whether `data` is bytes in memory."""
+    return isinstance(data, bytes | bytearray | memoryview)
+
+
+def check_body(data: object) -> None:
+    """Refuse what cannot be a body, before anything is sent.
+
+    Raises:
+        TypeError: It is text, or nothing that gives bytes.
+    """
+    wanted = is_buffer(data) or isinstance(data, SupportsRead | Iterable | AsyncIterable)
+    if not wanted or isinstance(data, str | dict | list | set):
+        raise TypeError(
+            f"data is bytes, a binary file, or an iterator of bytes, not {type(data).__name__}"
+        )
+
+
+async def iterate_body(data: Body, executor: Executor) -> AsyncIterator[Buffer]:
+    """Give the chunks of `data`; files and plain iterators are advanced in a thread."""
+    if isinstance(data, bytes | bytearray | memoryview):
+        yield data
+    elif isinstance(data, AsyncIterable):
+        async for chunk in data:
+            yield _checked(chunk)
+    else:
+        loop = asyncio.get_running_loop()
+        if isinstance(data, SupportsRead):
+            source: Iterator[Buffer] = iter(lambda: data.read(_READ_BYTES), b"")
+        else:
+            source = iter(data)
+        while (chunk := await loop.run_in_executor(executor, next, source, None)) is not None:
+            yield _checked(chunk)
+
+
+def _checked(chunk: Buffer) -> Buffer:
+    if not is_buffer(chunk):
+        raise TypeError(f"a body's chunks are bytes, not {type(chunk).__name__}")
+    return chunk

@@ -1,0 +1,225 @@
+"""Reading one object: the portable reader over a driver's byte streams."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from storagedriver_core._capabilities import Capabilities
+from storagedriver_core._driver import ByteStream, StorageDriver
+from storagedriver_core._errors import (
+    ClosedError,
+    InvalidOffsetError,
+    StorageDriverError,
+    UnavailableError,
+    UnsupportedMethodError,
+)
+from storagedriver_core._types import Conditions, FileInfo, OperationEvent, ReadOptions
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class FileReader:
+    """Reads a range of one version of one object, as chunks come or by `read(n)`.
+
+    Get one from `Storage.reader`. One task at a time may use it. A body that ends before its
+    declared length is an `UnavailableError`, never a short success.
+
+    Attributes:
+        info: The object, as at the opening.
+    """
+
+    def __init__(
+        self,
+        driver: StorageDriver,
+        capabilities: Capabilities,
+        stream: ByteStream,
+        options: ReadOptions,
+        observe: Callable[[OperationEvent], None] | None = None,
+    ) -> None:
+        self.info = stream.info
+        self._driver = driver
+        self._capabilities = capabilities
+        self._stream: ByteStream | None = stream
+        self._observe = observe
+        self._started = time.monotonic()
+        self._position, self._end = byte_range(self.info.size, options)
+        self._rest = b""
+        self._bytes = 0
+
+    def __repr__(self) -> str:
+        state = "closed" if self._stream is None else "open"
+        return f"<FileReader {self.info.path!r} {state} at {self._position}>"
+
+    @property
+    def position(self) -> int:
+        """Offset in the object of the next byte."""
+        return self._position
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._next():
+            yield chunk
+
+    async def read(self, size: int = -1) -> bytes:
+        """Give the next `size` bytes, fewer only at the end; all that is left for -1."""
+        if size == 0:
+            return b""
+        chunks = []
+        missing = size
+        while missing and (chunk := await self._next()):
+            if 0 <= missing < len(chunk):
+                self._rest = chunk[missing:]
+                chunk = chunk[:missing]
+                self._position -= len(self._rest)
+            chunks.append(chunk)
+            missing -= len(chunk) if size > 0 else 0
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def seek(self, offset: int) -> None:
+        """Go to `offset` of the object; reading then goes on to the object's end.
+
+        The version stays: if the object has been replaced meanwhile, it is `ConflictError`.
+
+        Raises:
+            InvalidOffsetError: `offset` is negative or beyond the end.
+            UnsupportedMethodError: The driver cannot read from an offset.
+        """
+        stream = self._open_stream()
+        if not 0 <= offset <= self.info.size:
+            raise InvalidOffsetError(
+                f"offset {offset} is not in 0..{self.info.size}", offset=offset
+            )
+        if not self._capabilities.get_range:
+            raise UnsupportedMethodError(capability="get_range")
+        pinned = None
+        if self.info.etag is not None and self._capabilities.get_with_conditions:
+            pinned = Conditions(if_match=self.info.etag)
+        await stream.aclose()
+        self._stream = None
+        options = ReadOptions(offset=offset, conditions=pinned)
+        try:
+            self._stream = await self._driver.open_reader(self.info.path, options)
+        except StorageDriverError as error:
+            error.stamp(self._driver.name, "seek", self.info.path)
+            raise
+        self._position, self._end, self._rest = offset, self.info.size, b""
+
+    async def aclose(self) -> None:
+        """Release the connection or descriptor. Idempotent."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        try:
+            await stream.aclose()
+        finally:
+            if self._observe is not None:
+                seconds = time.monotonic() - self._started
+                path = self.info.path
+                event = OperationEvent(self._driver.name, "read", path, seconds, self._bytes)
+                self._observe(event)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _next(self) -> bytes:
+        stream = self._open_stream()
+        chunk, self._rest = self._rest, b""
+        if not chunk:
+            if self._position >= self._end:
+                return b""
+            try:
+                chunk = await stream.next_chunk()
+            except StorageDriverError as error:
+                error.stamp(self._driver.name, "read", self.info.path)
+                raise
+            self._bytes += len(chunk)
+        if not chunk:
+            raise UnavailableError(
+                f"the body ended {self._end - self._position} bytes early",
+                driver_name=self._driver.name,
+                operation="read",
+                path=self.info.path,
+            )
+        self._position += len(chunk)
+        return chunk
+
+    def _open_stream(self) -> ByteStream:
+        if self._stream is None:
+            raise ClosedError(
+                "the reader is closed", driver_name=self._driver.name, path=self.info.path
+            )
+        return self._stream
+
+
+def byte_range(size: int, options: ReadOptions) -> tuple[int, int]:
+    """Give the first offset and the end of what `options` ask of an object of `size` bytes."""
+    if options.suffix is not None:
+        return max(0, size - options.suffix), size
+    end = size if options.length is None else min(size, options.offset + options.length)
+    return options.offset, max(end, options.offset)
+
+
+class ParallelStream(ByteStream):
+    """One range read by several requests at once, in order, with bounded memory.
+
+    At most `concurrency` chunks of `chunk_size` bytes are in memory or on their way. All are of
+    the version of the first.
+    """
+
+    def __init__(
+        self,
+        driver: StorageDriver,
+        info: FileInfo,
+        options: ReadOptions,
+        *,
+        chunk_size: int,
+        concurrency: int,
+    ) -> None:
+        self.info = info
+        self._driver = driver
+        self._next_offset, self._end = byte_range(info.size, options)
+        self._chunk_size = chunk_size
+        self._concurrency = concurrency
+        self._pinned = Conditions(if_match=info.etag)
+        self._tasks: deque[asyncio.Task[bytes]] = deque()
+
+    async def next_chunk(self) -> bytes:
+        while len(self._tasks) < self._concurrency and self._next_offset < self._end:
+            length = min(self._chunk_size, self._end - self._next_offset)
+            self._tasks.append(asyncio.create_task(self._fetch(self._next_offset, length)))
+            self._next_offset += length
+        if not self._tasks:
+            return b""
+        chunk = await asyncio.shield(self._tasks[0])
+        self._tasks.popleft()
+        return chunk
+
+    async def aclose(self) -> None:
+        tasks, self._tasks = self._tasks, deque()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fetch(self, offset: int, length: int) -> bytes:
+        options = ReadOptions(offset=offset, length=length, conditions=self._pinned)
+        chunks = []
+        async with await self._driver.open_reader(self.info.path, options) as stream:
+            while chunk := await stream.next_chunk():
+                chunks.append(chunk)
+        data = b"".join(chunks)
+        if len(data) != length:
+            raise UnavailableError(f"{len(data)} of {length} bytes came", path=self.info.path)
+        return data

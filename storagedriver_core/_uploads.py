@@ -1,0 +1,197 @@
+"""Opening, resuming and purging uploads."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from storagedriver_core._context import PARTS_IN_FLIGHT, Context
+from storagedriver_core._errors import (
+    ConfigurationError,
+    ConflictError,
+    PathNotFoundError,
+    UnsupportedMethodError,
+    UploadNotFoundError,
+)
+from storagedriver_core._hash_queue import HashQueue
+from storagedriver_core._hashing import Hasher, new_hasher
+from storagedriver_core._parts import PartPlan, plan_parts
+from storagedriver_core._paths import INTERNAL_COMPONENT
+from storagedriver_core._token import UploadToken
+from storagedriver_core._types import FileInfo, ListOptions, UploadInfo, UploadOptions
+from storagedriver_core._uploader import PartUploader
+from storagedriver_core._writer import FileWriter, tail_directory
+
+_TAILS = f"/{INTERNAL_COMPONENT}/tails"
+
+
+async def open_writer(
+    context: Context,
+    path: str,
+    *,
+    max_size: int | None,
+    hashes: Sequence[str],
+    content_type: str | None,
+    metadata: Mapping[str, str],
+) -> FileWriter:
+    """Open a new upload and give the writer over it."""
+    context.require("upload")
+    plan = plan_parts(context.capabilities, max_size=max_size, part_size=context.part_size)
+    hashers = {name: new_hasher(name) for name in hashes}
+    options = UploadOptions(content_type=content_type, metadata=metadata, part_size=plan.part_size)
+    upload = await context.driver.open_upload(path, new_holder(), options)
+    queue = HashQueue(hashers, 0, context.workers)
+    uploader = PartUploader(
+        context.driver, context.capabilities, upload, plan, queue, concurrency=PARTS_IN_FLIGHT
+    )
+    return _writer(context, uploader, queue, plan)
+
+
+async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
+    """Find the token's upload again and give the writer that goes on with it."""
+    context.require("upload")
+    if token.driver_name != context.name:
+        raise ConfigurationError(f"the token is of driver {token.driver_name!r}")
+    context.check(token.upload.path)
+    upload = dataclasses.replace(token.upload, holder=new_holder())
+    in_parts = sum(part.size for part in token.parts)
+    ledger = context.capabilities.keeps_ledger
+    state = await context.driver.upload_state(upload, in_parts if ledger else token.offset)
+    try:
+        tail = b""
+        if token.tail and state.completed is None:
+            tail = await _read_tail(context, token, token.offset - in_parts)
+        queue = HashQueue(_restored_hashers(token), token.offset, context.workers)
+    except BaseException:
+        context.driver.release_upload(upload)
+        raise
+    plan = plan_parts(context.capabilities, part_size=token.part_size)
+    uploader = PartUploader(
+        context.driver,
+        context.capabilities,
+        upload,
+        plan,
+        queue,
+        concurrency=PARTS_IN_FLIGHT,
+        parts=token.parts,
+        tail=tail,
+        offset=token.offset,
+    )
+    return _writer(context, uploader, queue, plan, token, state.completed)
+
+
+async def purge_uploads(
+    context: Context, *, older_than: timedelta, dry_run: bool
+) -> Sequence[UploadInfo]:
+    """Abort uploads, and delete sidecars without an upload, by the store's clock."""
+    limit = await context.driver.now() - older_than
+    purged: list[UploadInfo] = []
+    kept: set[str] = set()
+    async for page in context.driver.list_uploads():
+        for info in page:
+            sidecars = tail_directory(info.upload.upload_id)
+            newest = max([info.updated_at, *await _times_below(context, sidecars)])
+            if info.active or newest > limit:
+                kept.add(sidecars)
+            elif dry_run or await _purge(context, info, sidecars):
+                purged.append(info)
+    if not dry_run:
+        await _purge_orphaned_tails(context, kept, limit)
+    return purged
+
+
+def new_holder() -> str:
+    """Give a name for one writer."""
+    return secrets.token_hex(8)
+
+
+def _writer(
+    context: Context,
+    uploader: PartUploader,
+    queue: HashQueue,
+    plan: PartPlan,
+    token: UploadToken | None = None,
+    completed: FileInfo | None = None,
+) -> FileWriter:
+    return FileWriter(
+        context.driver,
+        context.capabilities,
+        uploader,
+        queue,
+        part_size=plan.part_size,
+        check_path=context.check,
+        observe=context.observe,
+        token=token,
+        completed=completed,
+    )
+
+
+def _restored_hashers(token: UploadToken) -> dict[str, Hasher]:
+    """Restore what can be; a digest that is left out is found by reading back at the commit."""
+    hashers: dict[str, Hasher] = {}
+    for name, state in token.hashes.items():
+        try:
+            if state is not None or token.offset == 0:
+                hashers[name] = new_hasher(name, state)
+        except UnsupportedMethodError:
+            continue
+    return hashers
+
+
+async def _read_tail(context: Context, token: UploadToken, size: int) -> bytes:
+    # A forged token must not read what lies elsewhere.
+    if not token.tail.startswith(f"{tail_directory(token.upload.upload_id)}/"):
+        raise ConfigurationError("not an upload token")
+    try:
+        tail = await context.driver.get_content(token.tail)
+    except PathNotFoundError:
+        raise UploadNotFoundError("the upload's tail is gone") from None
+    if len(tail) != size:
+        raise UploadNotFoundError("the upload's tail is not the token's")
+    return tail
+
+
+async def _purge(context: Context, info: UploadInfo, sidecars: str) -> bool:
+    try:
+        await context.driver.abort_upload(info.upload)
+    except (UploadNotFoundError, ConflictError):
+        return False  # another purger, a commit or a resume came first
+    await _delete_quietly(context, sidecars)
+    return True
+
+
+async def _purge_orphaned_tails(context: Context, kept: set[str], limit: datetime) -> None:
+    try:
+        pages = context.driver.list(_TAILS, ListOptions())
+        directories = [entry.path async for page in pages for entry in page]
+    except PathNotFoundError:
+        return
+    for directory in directories:
+        if directory not in kept:
+            times = await _times_below(context, directory)
+            if times and max(times) <= limit:
+                await _delete_quietly(context, directory)
+
+
+async def _times_below(context: Context, directory: str) -> list[datetime]:
+    try:
+        pages = context.driver.list(directory, ListOptions())
+        entries = [entry async for page in pages for entry in page]
+    except PathNotFoundError:
+        return []
+    return [entry.mod_time for entry in entries if entry.mod_time is not None]
+
+
+async def _delete_quietly(context: Context, path: str) -> None:
+    with suppress(PathNotFoundError):
+        await context.driver.delete(path)
+
+
+async def each_upload(context: Context) -> AsyncGenerator[UploadInfo, None]:
+    """Give every upload in progress."""
+    async for page in context.driver.list_uploads():
+        for info in page:
+            yield info
