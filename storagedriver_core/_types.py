@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -12,8 +12,6 @@ from storagedriver_core._errors import StorageDriverError
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Anything that holds bytes. Chunks that a driver hands out are `bytes`."""
-
-JSON: TypeAlias = str | int | float | bool | Sequence["JSON"] | Mapping[str, "JSON"] | None
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -105,7 +103,7 @@ class PutOptions:
     """
 
     content_type: str | None = None
-    metadata: Mapping[str, str] = field(default=_EMPTY)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     if_absent: bool = False
     if_match: str | None = None
 
@@ -121,7 +119,7 @@ class UploadOptions:
     """
 
     content_type: str | None = None
-    metadata: Mapping[str, str] = field(default=_EMPTY)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     part_size: int = 0
 
 
@@ -168,7 +166,7 @@ class Upload:
 
     path: str
     upload_id: str
-    data: Mapping[str, str] = field(default=_EMPTY, repr=False)
+    data: Mapping[str, str] = field(default_factory=lambda: _EMPTY, repr=False)
     holder: str = field(default="", repr=False)
     options: UploadOptions = field(default=UploadOptions())
 
