@@ -1,1 +1,30 @@
-"""Conformance suite and benchmarks for storage drivers."""
+"""Conformance suite and benchmarks for storage drivers, as a pytest plugin."""
+
+# General layout. A module imports only from those above it:
+#
+#   _case                   the marker of a case
+#   _harness                what a driver's author gives
+#   _child, child           running a function in another process
+#   _kit                    what a case holds, and the checks around it
+#   _suite                  the base of the suite
+#   cases/                  the cases, a module a group
+#   _report, pytest_plugin  running and reporting
+#   hooks, command          the `storagedriver conformance` and `storagedriver bench` commands
+
+from __future__ import annotations
+
+from storagedriver_testsuite._case import Case, case
+from storagedriver_testsuite._harness import Harness, NotOfferedError
+from storagedriver_testsuite._kit import MAX_PARTS, PART, Kit
+from storagedriver_testsuite.cases import DriverSuite
+
+__all__ = [
+    "MAX_PARTS",
+    "PART",
+    "Case",
+    "DriverSuite",
+    "Harness",
+    "Kit",
+    "NotOfferedError",
+    "case",
+]

@@ -1,0 +1,51 @@
+"""The conformance suite's harness for this driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from storagedriver_testsuite import Harness
+
+from storagedriver_core import StorageDriver
+from storagedriver_inmemory._driver import InMemoryDriver
+from storagedriver_inmemory._store import Store
+
+
+class InMemoryHarness(Harness):
+    """One `Store`, looked into directly."""
+
+    def __init__(self) -> None:
+        self._store = Store()
+
+    def driver(self) -> StorageDriver:
+        return InMemoryDriver(store=self._store)
+
+    async def raw_list(self) -> Sequence[str]:
+        return [*self._store.paths(), *await self.raw_uploads()]
+
+    async def raw_uploads(self) -> Sequence[str]:
+        return [upload_id for upload_id, _ in self._store.uploads()]
+
+    async def raw_get(self, path: str) -> bytes:
+        return self._store.get(path).data
+
+    async def raw_put(self, path: str, data: bytes) -> None:
+        self._store.put(path, data)
+
+    def missing_driver(self) -> StorageDriver:
+        return InMemoryDriver(store=Store(exists=False))
+
+    def other_root_driver(self) -> StorageDriver:
+        return InMemoryDriver(store=Store())
+
+    @contextmanager
+    def removed_store(self) -> Iterator[None]:
+        self._store.exists = False
+        try:
+            yield
+        finally:
+            self._store.exists = True
+
+    def bad_parameters(self) -> Sequence[tuple[dict[str, object], str]]:
+        return [({"colour": "red"}, "colour")]

@@ -1,0 +1,15 @@
+"""The shared suite on the inmemory driver."""
+
+from __future__ import annotations
+
+import pytest
+from storagedriver_inmemory.harness import InMemoryHarness
+from storagedriver_testsuite import DriverSuite, Harness
+
+
+class TestInMemory(DriverSuite):
+    label = "inmemory"
+
+    @pytest.fixture
+    def harness(self) -> Harness:
+        return InMemoryHarness()

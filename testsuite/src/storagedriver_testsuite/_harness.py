@@ -1,0 +1,88 @@
+"""What a driver's author gives the suite: the store of one test, and its back door."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from storagedriver_core import StorageDriver
+
+
+class NotOfferedError(NotImplementedError):
+    """The harness does not offer this; the cases that need it are reported as not shown."""
+
+
+class Harness(ABC):
+    """One empty store for one test.
+
+    A test makes a new harness, calls `start`, opens any number of drivers on the store, and calls
+    `stop`. The abstract methods are enough; each of the others lets more cases run.
+
+    Attributes:
+        max_seconds: How long one case may take before it counts as hung.
+    """
+
+    max_seconds: float = 60.0
+
+    async def start(self) -> None:
+        """Make the empty store."""
+
+    async def stop(self) -> None:
+        """Remove the store and whatever is in it."""
+
+    @abstractmethod
+    def driver(self) -> StorageDriver:
+        """Give a new, unopened driver on the store: the same store at each call."""
+
+    @abstractmethod
+    async def raw_list(self) -> Sequence[str]:
+        """Name everything that the store holds, looked up behind the driver's back.
+
+        Objects, staging files, sidecars, temporary files: all but the store itself and
+        directories that belong to it.
+        """
+
+    @abstractmethod
+    async def raw_uploads(self) -> Sequence[str]:
+        """Name every upload in progress, looked up behind the driver's back."""
+
+    async def raw_get(self, path: str) -> bytes:
+        """Give an object's bytes from behind the driver's back."""
+        raise NotOfferedError
+
+    async def raw_put(self, path: str, data: bytes) -> None:
+        """Store an object from behind the driver's back."""
+        raise NotOfferedError
+
+    def missing_driver(self) -> StorageDriver:
+        """Give an unopened driver on a store that does not exist (root directory, bucket)."""
+        raise NotOfferedError
+
+    def other_root_driver(self) -> StorageDriver:
+        """Give an unopened driver on a second root of the same store, beside the first."""
+        raise NotOfferedError
+
+    def full_store(self) -> AbstractContextManager[None]:
+        """Make the store refuse to grow while the context lasts."""
+        raise NotOfferedError
+
+    def read_only_store(self) -> AbstractContextManager[None]:
+        """Make the store refuse every change while the context lasts."""
+        raise NotOfferedError
+
+    def removed_store(self) -> AbstractContextManager[None]:
+        """Take the whole store away while the context lasts."""
+        raise NotOfferedError
+
+    async def plant_link(self, path: str, target: str) -> None:
+        """Put a symbolic link at `path` that points to the file or directory `target` outside."""
+        raise NotOfferedError
+
+    def bad_parameters(self) -> Sequence[tuple[dict[str, object], str]]:
+        """Give parameters that must be refused, each with the key that the error has to name."""
+        raise NotOfferedError
+
+    def offers(self, method: str) -> bool:
+        """Tell whether the harness has this optional method."""
+        return getattr(type(self), method) is not getattr(Harness, method)

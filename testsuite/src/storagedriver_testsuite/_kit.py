@@ -1,0 +1,197 @@
+"""What a case holds: opened storages, the back door, child processes; and the checks around it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from storagedriver_core import DEFAULT_PART_SIZE, Capabilities, Storage, StorageDriver
+from storagedriver_testsuite._child import Child
+from storagedriver_testsuite._harness import Harness
+
+PART = 64 * 1024
+"""Bytes of a part where limits can be lowered."""
+
+MAX_PARTS = 8
+"""Parts of an upload where limits can be lowered."""
+
+Wrap = Callable[[StorageDriver], StorageDriver]
+
+
+class Kit:
+    """The world of one case.
+
+    Attributes:
+        harness: The store behind the case.
+        storage: An opened storage on the store.
+        random: Source of bytes and choices; the same in each run.
+    """
+
+    storage: Storage
+
+    def __init__(
+        self,
+        harness: Harness,
+        *,
+        wrap: Wrap = lambda driver: driver,
+        narrow: Mapping[str, Any] | None = None,
+        part_size: int | None = None,
+    ) -> None:
+        self.harness = harness
+        self.random = random.Random(20141222)
+        self._wrap = wrap
+        self._narrow = dict(narrow or {})
+        self._part_size = part_size
+        self._stack = AsyncExitStack()
+        self._loop_errors: list[Mapping[str, Any]] = []
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the driver under test declares."""
+        return self.unopened().capabilities
+
+    def random_bytes(self, size: int) -> bytes:
+        """Give `size` random bytes."""
+        return self.random.randbytes(size)
+
+    def wrapped_driver(self) -> StorageDriver:
+        """Give a new, unopened driver on the store, with the middleware under test around it."""
+        return self._wrap(self.harness.driver())
+
+    def unopened(
+        self,
+        driver: StorageDriver | None = None,
+        *,
+        narrow: Mapping[str, Any] | None = None,
+        part_size: int | None = None,
+    ) -> Storage:
+        """Give a new, unopened storage on the store, or over `driver`."""
+        return Storage(
+            driver if driver is not None else self.wrapped_driver(),
+            narrow={**self._narrow, **(narrow or {})},
+            part_size=part_size or self._part_size or DEFAULT_PART_SIZE,
+        )
+
+    async def open(
+        self,
+        driver: StorageDriver | None = None,
+        *,
+        narrow: Mapping[str, Any] | None = None,
+        part_size: int | None = None,
+    ) -> Storage:
+        """Open one more storage on the store; it is closed when the case ends."""
+        storage = self.unopened(driver, narrow=narrow, part_size=part_size)
+        return await self._stack.enter_async_context(storage)
+
+    async def open_parts(self, **narrow: Any) -> Storage:
+        """Open a storage whose uploads are made of small parts.
+
+        Limits are lowered to `PART` bytes and `MAX_PARTS` parts where the driver allows it; a
+        driver with a greater least part keeps it.
+        """
+        declared = self.capabilities
+        if declared.min_part_size > PART:
+            return await self.open(narrow=narrow, part_size=declared.min_part_size)
+        lowered: dict[str, Any] = {"min_part_size": PART}
+        if declared.max_parts is None or declared.max_parts > MAX_PARTS:
+            lowered["max_parts"] = MAX_PARTS
+        return await self.open(narrow={**lowered, **narrow}, part_size=PART)
+
+    def child(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> Child:
+        """Run `function(storage, say, *arguments)` in another process, on the same store.
+
+        Args:
+            function: An `async def` at the top of a module. `say(value)` sends JSON to the case.
+            arguments: What can be pickled.
+        """
+        return Child(self.unopened(), function, arguments)
+
+    async def seed(self, path: str, data: bytes) -> None:
+        """Store an object by the back door, or where there is none through another driver."""
+        if self.harness.offers("raw_put"):
+            await self.harness.raw_put(path, data)
+        else:
+            other = await self.open(self.harness.driver())
+            await other.put_content(path, data)
+
+    async def peek(self, path: str) -> bytes:
+        """Give an object's bytes by the back door, or through another driver."""
+        if self.harness.offers("raw_get"):
+            return await self.harness.raw_get(path)
+        other = await self.open(self.harness.driver())
+        return await other.get_content(path)
+
+    def run(self, body: Callable[[], Awaitable[None]]) -> None:
+        """Run a case: store made, storage opened, body, then nothing may be left behind."""
+        before = Resources.now()
+        with asyncio.Runner() as runner:
+            runner.run(self._run(body))
+        # Only now are executors and pools of the loop gone.
+        gc.collect()
+        before.check()
+
+    async def _run(self, body: Callable[[], Awaitable[None]]) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self._loop_errors.append(context))
+        await self.harness.start()
+        try:
+            async with asyncio.timeout(self.harness.max_seconds):
+                async with self._stack:
+                    self.storage = await self.open()
+                    await body()
+                    await self._check_nothing_left()
+            gc.collect()
+            await asyncio.sleep(0)
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not tasks, f"tasks left behind: {tasks}"
+            assert not self._loop_errors, f"errors nobody saw: {self._loop_errors}"
+        finally:
+            await self.harness.stop()
+
+    async def _check_nothing_left(self) -> None:
+        """Uploads must be gone by the case's own doing; objects go by a delete of everything."""
+        uploads = await self.harness.raw_uploads()
+        assert not uploads, f"open uploads left behind: {uploads}"
+        other = await self.open(self.harness.driver())
+        await other.delete("/", everything=True)
+        left = await self.harness.raw_list()
+        assert not left, f"left behind in the store: {left}"
+
+
+class Resources:
+    """Descriptors and threads of this process."""
+
+    def __init__(self, descriptors: int, threads: int) -> None:
+        self._descriptors = descriptors
+        self._threads = threads
+
+    @classmethod
+    def now(cls) -> Resources:
+        """Count what there is now."""
+        return cls(_count_descriptors(), threading.active_count())
+
+    def check(self, patience: float = 2.0) -> None:
+        """Fail unless there is no more than before; threads of pools take a moment to end."""
+        deadline = time.monotonic() + patience
+        while True:
+            now = Resources.now()
+            if now._descriptors <= self._descriptors and now._threads <= self._threads:
+                return
+            if time.monotonic() > deadline:
+                names = [thread.name for thread in threading.enumerate()]
+                raise AssertionError(
+                    f"descriptors {self._descriptors} -> {now._descriptors}, "
+                    f"threads {self._threads} -> {now._threads}: {names}"
+                )
+            time.sleep(0.005)
+
+
+def _count_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

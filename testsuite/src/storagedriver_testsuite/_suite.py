@@ -1,0 +1,84 @@
+"""The suite that a driver's author subclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from storagedriver_core import StorageDriver
+from storagedriver_testsuite._case import Case, case_of
+from storagedriver_testsuite._harness import Harness
+from storagedriver_testsuite._kit import Kit
+
+
+class CaseGroup:
+    """Base of the groups of cases; `DriverSuite` joins them all.
+
+    Every test is `async def test_<rule>(self, kit: Kit)`, marked with `@case(id, needs=…)`.
+    """
+
+    @classmethod
+    def cases(cls) -> dict[str, str]:
+        """Give the name of the test function of each case id."""
+        found: dict[str, str] = {}
+        for name in dir(cls):
+            if name.startswith("test_") and (known := case_of(getattr(cls, name))):
+                assert known.id not in found, f"{known.id} has two test functions"
+                found[known.id] = name
+        return found
+
+
+class SuiteBase(CaseGroup):
+    """What the suite needs to run: the harness and how to wrap its drivers.
+
+    Attributes:
+        label: Name of this run in the report; the class's name if empty.
+        narrow: Capabilities to narrow in every storage of the suite.
+        part_size: Bytes of a part; None for the default.
+        deviations: Case ids that this server always fails, with the reason; they must fail.
+        removed: Case ids that this server fails now and then, with the reason; they do not run.
+    """
+
+    label: ClassVar[str] = ""
+    narrow: ClassVar[Mapping[str, Any]] = {}
+    part_size: ClassVar[int | None] = None
+    deviations: ClassVar[Mapping[str, str]] = {}
+    removed: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in vars(cls):
+            inherited = next((vars(base) for base in cls.__mro__[1:] if name in vars(base)), None)
+            if name.startswith("test_") and inherited and case_of(inherited[name]):
+                raise TypeError(
+                    f"{cls.__name__}.{name} replaces a case of the suite; "
+                    "name a deviation in 'deviations' or 'removed' instead"
+                )
+
+    def wrap(self, driver: StorageDriver) -> StorageDriver:
+        """Put middleware around each driver of the suite; none here."""
+        return driver
+
+    @pytest.fixture
+    def harness(self) -> Harness:
+        """Give the harness of one test. Every subclass overrides this."""
+        raise NotImplementedError(f"{type(self).__name__} needs a fixture 'harness'")
+
+    @pytest.fixture
+    def kit(self, harness: Harness) -> Kit:
+        """Give the world of one case."""
+        return Kit(harness, wrap=self.wrap, narrow=self.narrow, part_size=self.part_size)
+
+    def why_not(self, case: Case, kit: Kit) -> str:
+        """Tell why a case does not run on this driver; empty if it does."""
+        declared = kit.capabilities
+        narrowed = declared.narrow(self.narrow)
+        for need in case.needs:
+            if need.startswith("harness."):
+                if not kit.harness.offers(need.removeprefix("harness.")):
+                    return f"{need} is not offered"
+            elif not getattr(narrowed, need):
+                return f"{need} is not declared"
+        return ""

@@ -1,0 +1,7 @@
+"""Broken drivers for the cases of writers."""
+
+from __future__ import annotations
+
+from ._mutation import Mutation
+
+MUTATIONS: tuple[Mutation, ...] = ()
