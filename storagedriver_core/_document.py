@@ -1,0 +1,74 @@
+"""A configuration as it was given: plain data, and where each key of it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from storagedriver_core._errors import ConfigurationError
+
+Key: TypeAlias = tuple[str | int, ...]
+"""Where a value stands: names of mappings and indexes of lists, from the top."""
+
+
+@dataclass(slots=True)
+class Document:
+    """Data with origins.
+
+    Attributes:
+        data: Mappings, lists and scalars.
+        origins: Where a key was given, as `storage.yml:3`. A key without one has its parent's.
+        folder: What relative names of files are relative to.
+    """
+
+    data: Any
+    origins: dict[Key, str] = field(default_factory=dict)
+    folder: Path = Path()
+
+    def origin(self, key: Key) -> str:
+        """Tell where the key, or else the nearest key around it, was given; "" if nowhere."""
+        for length in range(len(key), -1, -1):
+            if key[:length] in self.origins:
+                return self.origins[key[:length]]
+        return ""
+
+    def error(self, key: Key, message: str) -> str:
+        """Give one line that says where, which key, and what."""
+        return ": ".join(part for part in (self.origin(key), dotted(key), message) if part)
+
+    def set(self, key: Key, value: Any, origin: str) -> None:
+        """Put `value` at `key`, making the mappings and lists on the way.
+
+        Raises:
+            ConfigurationError: A scalar stands in the way, or an index would leave a gap.
+        """
+        self.origins = {
+            known: place for known, place in self.origins.items() if known[: len(key)] != key
+        }
+        self.origins[key] = origin
+        self.data = self._with(self.data, key, 0, value, origin)
+
+    def _with(self, container: Any, key: Key, depth: int, value: Any, origin: str) -> Any:
+        if depth == len(key):
+            return value
+        part = key[depth]
+        if isinstance(part, str):
+            members = {} if container is None else container
+            if not isinstance(members, dict):
+                raise ConfigurationError(f"{origin}: {dotted(key[:depth])} is not a mapping")
+            members[part] = self._with(members.get(part), key, depth + 1, value, origin)
+            return members
+        items = [] if container is None else container
+        if not isinstance(items, list) or part > len(items):
+            raise ConfigurationError(f"{origin}: {dotted(key[:depth])} has no item before {part}")
+        inner = self._with(
+            items[part] if part < len(items) else None, key, depth + 1, value, origin
+        )
+        items[part:] = [inner, *items[part + 1 :]]
+        return items
+
+
+def dotted(key: Key) -> str:
+    """Spell a key as `storage.middleware.0.retry`."""
+    return ".".join(map(str, key))

@@ -1,0 +1,113 @@
+"""Which keys a pydantic model knows: what environment overrides and messages go by."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from storagedriver_core._document import Key
+
+
+class Child(NamedTuple):
+    """One key below an annotation, with its own annotation."""
+
+    key: str | int
+    annotation: Any
+
+
+def names(annotation: Any) -> dict[str, Any]:
+    """Give the named keys that `annotation` knows, each with its annotation."""
+    return {
+        field.alias or name: field.annotation
+        for arm in _arms(annotation)
+        if _is_model(arm)
+        for name, field in arm.model_fields.items()
+    }
+
+
+def child(annotation: Any, key: str | int) -> Any:
+    """Give the annotation of `key` below `annotation`; None if it can have no such key."""
+    known = names(annotation)
+    if key in known:
+        return known[key]
+    for arm in _arms(annotation):
+        kind, arguments = typing.get_origin(arm) or arm, typing.get_args(arm)
+        if isinstance(key, int) and _is(kind, Sequence):
+            return arguments[0] if arguments else Any
+        if isinstance(key, str) and _is(kind, Mapping):
+            return arguments[1] if arguments else Any
+        if arm is Any:
+            return Any
+    return None
+
+
+def find(annotation: Any, value: Any, word: str) -> Child | None:
+    """Find the key that `word` of an environment variable means, in any case of its letters.
+
+    Args:
+        annotation: What stands there by the model.
+        value: What stands there by the document; its keys count where any are allowed.
+        word: A part of a variable's name.
+    """
+    spelt = _fold(word)
+    given = list(value) if isinstance(value, Mapping) else []
+    for name in (*names(annotation), *given):
+        if _fold(name) == spelt and (below := child(annotation, name)) is not None:
+            return Child(name, below)
+    key: str | int = int(word) if word.isdecimal() else word.lower()
+    below = child(annotation, key)
+    return None if below is None else Child(key, below)
+
+
+def is_container(annotation: Any) -> bool:
+    """Tell whether keys can stand below `annotation`."""
+    return any(
+        _is_model(arm) or _is(typing.get_origin(arm) or arm, Mapping | Sequence)
+        for arm in _arms(annotation)
+    )
+
+
+def is_secret(annotation: Any) -> bool:
+    """Tell whether `annotation` hides what it holds."""
+    return any(arm in (SecretStr, SecretBytes) for arm in _arms(annotation))
+
+
+def scalars(annotation: Any, value: Any, key: Key = ()) -> Iterator[tuple[Key, Any, Any]]:
+    """Give key, annotation and value of every scalar below `value` that the model knows."""
+    if isinstance(value, Mapping | list):
+        members = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for part, member in members:
+            below = child(annotation, part)
+            if below is not None:
+                yield from scalars(below, member, (*key, part))
+    else:
+        yield key, annotation, value
+
+
+def _arms(annotation: Any) -> Iterator[Any]:
+    """Give what a union is made of, without `Annotated`."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        yield from _arms(typing.get_args(annotation)[0])
+    elif origin in (typing.Union, types.UnionType):
+        for arm in typing.get_args(annotation):
+            yield from _arms(arm)
+    else:
+        yield annotation
+
+
+def _is_model(kind: Any) -> bool:
+    return _is(kind, BaseModel)
+
+
+def _is(kind: Any, base: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base) and not issubclass(kind, str | bytes)
+
+
+def _fold(word: str) -> str:
+    # A variable's name has no hyphens.
+    return word.lower().replace("-", "_")

@@ -1,0 +1,151 @@
+"""A validated configuration of one storage: what it builds, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic_core import to_jsonable_python
+
+from storagedriver_core._document import Document, Key, dotted
+from storagedriver_core._driver import StorageDriver
+from storagedriver_core._errors import ConfigurationError
+from storagedriver_core._plugins import PluginRegistry
+from storagedriver_core._storage import Storage
+from storagedriver_core._storage_model import StorageModel
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value of a configuration.
+
+    Attributes:
+        key: As `storage.parameters.bucket`.
+        value: As JSON has it; a secret is hidden.
+        origin: `FILE:LINE`, `environment variable NAME`, or `default`.
+    """
+
+    key: str
+    value: Any
+    origin: str
+
+
+class StorageConfig:
+    """A validated configuration of one storage."""
+
+    def __init__(
+        self, section: str, values: StorageModel, document: Document, plugins: PluginRegistry
+    ) -> None:
+        self._section = section
+        self._values = values
+        self._document = document
+        self._plugins = plugins
+
+    def __repr__(self) -> str:
+        return f"<StorageConfig driver={self.driver_name!r}>"
+
+    @property
+    def driver_name(self) -> str:
+        """Name of the driver."""
+        return self._values.driver
+
+    @property
+    def parameters(self) -> BaseModel:
+        """The driver's parameters."""
+        return self._values.parameters
+
+    def build(self) -> Storage:
+        """Make the storage: the driver, its middlewares from the innermost, `Storage` on top.
+
+        Raises:
+            ConfigurationError: A plugin cannot be imported, a driver refuses its parameters, or
+                a capability would be widened.
+        """
+        plugins = self._plugins
+        make = plugins.load_factory(plugins.driver(self.driver_name))
+        driver: StorageDriver = make(self.parameters)
+        for entry in reversed(self._values.middleware):
+            name, parameters = entry.chosen()
+            driver = plugins.load_factory(plugins.middleware(name))(driver, parameters)
+        narrow = self._values.capabilities.model_dump(by_alias=True)
+        try:
+            return Storage(
+                driver,
+                narrow=narrow,
+                part_size=self._values.part_size,
+                observers=plugins.observers,
+            )
+        except ConfigurationError as error:
+            key = (self._section, "capabilities")
+            raise ConfigurationError(self._document.error(key, error.message)) from error
+
+    def check_order(self) -> None:
+        """Raise `ConfigurationError` unless each middleware stands inside those of lower rank."""
+        names = [entry.chosen()[0] for entry in self._values.middleware]
+        ranks = [self._plugins.middleware(name).rank for name in names]
+        for index in range(1, len(names)):
+            if ranks[index] < ranks[index - 1]:
+                right = ", ".join(sorted(names, key=lambda name: ranks[names.index(name)]))
+                message = (
+                    f"{names[index]!r} may not stand inside {names[index - 1]!r}; the right order "
+                    f"is {right}: the first is the outermost, and each attempt of a retry has to "
+                    "wait for the limit and to have a timeout of its own"
+                )
+                key = (self._section, "middleware", index)
+                raise ConfigurationError(self._document.error(key, message))
+
+    def to_mapping(self, *, reveal_secrets: bool = False) -> dict[str, Any]:
+        """Give what was set, with defaults left out, as `open_storage` takes it.
+
+        Args:
+            reveal_secrets: Give secrets as they are; else they are masked.
+        """
+        values = self._values.model_dump(by_alias=True, exclude_unset=True)
+        data = to_jsonable_python(_revealed(values) if reveal_secrets else values)
+        return {self._section: data}
+
+    def to_yaml(self, *, reveal_secrets: bool = False) -> str:
+        """Give `to_mapping` as YAML."""
+        from storagedriver_core._yaml import dump_yaml
+
+        return dump_yaml(self.to_mapping(reveal_secrets=reveal_secrets))
+
+    def settings(self) -> list[Setting]:
+        """Give every value in force, defaults included, and where it comes from."""
+        values = self._values.model_dump(by_alias=True, mode="json")
+        return [
+            Setting(dotted(key), value, self._origin(key))
+            for key, value in _leaves(values, (self._section,))
+        ]
+
+    def _origin(self, key: Key) -> str:
+        given = self._document.data
+        for part in key:
+            try:
+                given = given[part]
+            except (KeyError, IndexError, TypeError):
+                return "default"
+        return self._document.origin(key) or "given"
+
+
+def _leaves(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:
+    if isinstance(value, dict) and value:
+        for name, member in value.items():
+            yield from _leaves(member, (*key, name))
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*key, index))
+    else:
+        yield key, value
+
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, SecretStr | SecretBytes):
+        return value.get_secret_value()
+    if isinstance(value, Mapping):
+        return {name: _revealed(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_revealed(item) for item in value]
+    return value

@@ -1,0 +1,115 @@
+"""YAML in and out: plain data only, with the line of each key.
+
+Imported where it is used: the parser would be a third of the cost of `import storagedriver_core`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.constructor import SafeConstructor
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from storagedriver_core._document import Document, Key, dotted
+from storagedriver_core._errors import ConfigurationError
+
+
+def read_yaml(path: Path) -> Document:
+    """Read and parse a file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or as `parse_yaml`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start}") from None
+    document = parse_yaml(text, str(path))
+    document.folder = path.parent
+    return document
+
+
+def parse_yaml(text: str, name: str, *, lines: bool = True) -> Document:
+    """Parse one YAML document of mappings, lists and plain scalars.
+
+    Args:
+        text: The document.
+        name: What to call it in messages.
+        lines: Whether origins count lines.
+
+    Raises:
+        ConfigurationError: It is not YAML, repeats a key, or uses an alias or a tag.
+    """
+    document = Document(None)
+    reader = _Reader(document, name, lines)
+    problem = None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document.data = None if node is None else reader.value(node, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        problem = f"{reader.place(mark.line if mark else 0)}: {error.problem}"
+    except yaml.YAMLError:
+        problem = f"{name}: not YAML: it holds a control character"
+    if problem:
+        # Outside of `except`: the parser's error quotes the text, which may hold secrets.
+        raise ConfigurationError(problem)
+    document.origins.setdefault((), name)
+    return document
+
+
+class _Reader:
+    """Turns nodes into data, and notes their lines."""
+
+    def __init__(self, document: Document, name: str, lines: bool) -> None:
+        self._origins = document.origins
+        self._name = name
+        self._lines = lines
+        self._scalars = SafeConstructor()
+        self._seen: set[int] = set()
+
+    def place(self, line: int) -> str:
+        return f"{self._name}:{line + 1}" if self._lines else self._name
+
+    def value(self, node: Node, key: Key) -> Any:
+        # An alias is the same node again. Refused: it may hold itself, or grow without bound.
+        if id(node) in self._seen:
+            raise self._error(node, f"aliases are not supported ({dotted(key)})")
+        self._seen.add(id(node))
+        if isinstance(node, ScalarNode):
+            return self._scalars.construct_object(node)
+        if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+            raise self._error(node, f"the tag {node.tag} is not supported")
+        if isinstance(node, MappingNode):
+            return self._mapping(node, key)
+        assert isinstance(node, SequenceNode)
+        items = []
+        for index, item in enumerate(node.value):
+            self._origins[*key, index] = self.place(item.start_mark.line)
+            items.append(self.value(item, (*key, index)))
+        return items
+
+    def _mapping(self, node: MappingNode, key: Key) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        for name_node, value_node in node.value:
+            name = name_node.value
+            if not isinstance(name_node, ScalarNode):
+                raise self._error(name_node, "a key is a word, not a mapping or list")
+            if name in members:
+                raise self._error(name_node, f"the key {name!r} is given twice")
+            self._origins[*key, name] = self.place(name_node.start_mark.line)
+            members[name] = self.value(value_node, (*key, name))
+        return members
+
+    def _error(self, node: Node, problem: str) -> yaml.MarkedYAMLError:
+        return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def dump_yaml(data: Any) -> str:
+    """Spell data as YAML, mappings in their order."""
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return text
