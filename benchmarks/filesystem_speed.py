@@ -1,0 +1,129 @@
+"""The filesystem driver against plain system calls on the same disk, equally durable.
+
+The large write is written, hashed (in a second thread on the plain side), fsynced, renamed and its
+directory fsynced on both sides. The small files are written and fsynced by eight plain threads;
+ours are also renamed and their directory is fsynced, which the reference does not do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import os
+import queue
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks._measure import Row, alternate, speed_row
+from storagedriver_core import Storage, open_storage
+
+LARGE_BYTES = 256 * 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
+SMALL_FILES = 400
+SMALL_BYTES = 4096
+TASKS = 8
+ROUNDS = 5
+LARGE_AIM = 0.9
+SMALL_AIM = 0.7
+
+
+def run() -> list[Row]:
+    """Measure both on the temporary directory's disk."""
+    with tempfile.TemporaryDirectory(prefix="storagedriver-bench-") as directory:
+        base = Path(directory)
+        with asyncio.Runner() as runner:
+            storage = open_storage(
+                {
+                    "storage": {
+                        "driver": "filesystem",
+                        "parameters": {"root_directory": str(base / "ours")},
+                    }
+                }
+            )
+            runner.run(storage.open())
+            rows = [
+                _large(lambda body: runner.run(body()), storage, base),
+                _small(lambda body: runner.run(body()), storage, base),
+            ]
+            runner.run(storage.aclose())
+    return rows
+
+
+def _large(run: Callable[..., None], storage: Storage, base: Path) -> Row:
+    chunk = os.urandom(CHUNK_BYTES)
+    count = LARGE_BYTES // CHUNK_BYTES
+
+    async def ours() -> None:
+        async with await storage.writer("/large") as writer:
+            for _ in range(count):
+                await writer.write(chunk)
+            await writer.commit()
+
+    def plain() -> None:
+        digest = hashlib.sha256()
+        waiting: queue.Queue[bytes | None] = queue.Queue(8)
+
+        def hash_all() -> None:
+            while (block := waiting.get()) is not None:
+                digest.update(block)
+
+        thread = threading.Thread(target=hash_all)
+        thread.start()
+        with (base / "plain.part").open("wb", buffering=0) as file:
+            for _ in range(count):
+                waiting.put(chunk)
+                file.write(chunk)
+            waiting.put(None)
+            thread.join()
+            os.fsync(file.fileno())
+        (base / "plain.part").rename(base / "plain")
+        _fsync_directory(base)
+
+    times = alternate(lambda: run(ours), plain, rounds=ROUNDS)
+    (base / "plain").unlink()
+    megabytes = LARGE_BYTES / 1e6
+    return speed_row("filesystem write+sha256+commit 256 MiB", megabytes, "MB/s", *times, LARGE_AIM)
+
+
+def _small(run: Callable[..., None], storage: Storage, base: Path) -> Row:
+    data = os.urandom(SMALL_BYTES)
+    rounds = itertools.count()
+
+    async def ours() -> None:
+        directory = f"/small-{next(rounds)}"
+        numbers = iter(range(SMALL_FILES))
+
+        async def put_some() -> None:
+            for number in numbers:
+                await storage.put_content(f"{directory}/{number}", data)
+
+        await asyncio.gather(*(put_some() for _ in range(TASKS)))
+
+    def plain() -> None:
+        directory = base / f"plain-{next(rounds)}"
+        directory.mkdir()
+
+        def put(number: int) -> None:
+            with (directory / str(number)).open("wb", buffering=0) as file:
+                file.write(data)
+                os.fsync(file.fileno())
+
+        with ThreadPoolExecutor(TASKS) as threads:
+            list(threads.map(put, range(SMALL_FILES)))
+
+    times = alternate(lambda: run(ours), plain, rounds=ROUNDS)
+    return speed_row(
+        "filesystem put_content 4 KiB, 8 at a time", SMALL_FILES, "files/s", *times, SMALL_AIM
+    )
+
+
+def _fsync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
