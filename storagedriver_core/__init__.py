@@ -46,7 +46,7 @@ from storagedriver_core._errors import (
 from storagedriver_core._hashing import Hasher, new_hasher
 from storagedriver_core._parts import DEFAULT_PART_SIZE, PartPlan, plan_parts
 from storagedriver_core._paths import INTERNAL_COMPONENT, child_prefix, is_internal, parent
-from storagedriver_core._reader import FileReader, byte_range
+from storagedriver_core._reader import BytesStream, FileReader, byte_range
 from storagedriver_core._storage import Storage
 from storagedriver_core._token import UploadToken
 from storagedriver_core._types import (
@@ -74,6 +74,7 @@ from storagedriver_core.hookspecs import (
     MiddlewareSpec,
     hookimpl,
 )
+from storagedriver_core.middleware._wrapper import DriverMiddleware
 
 __all__ = [
     "API_VERSION",
@@ -84,6 +85,7 @@ __all__ = [
     "Body",
     "Buffer",
     "ByteStream",
+    "BytesStream",
     "Capabilities",
     "ChecksumMismatchError",
     "ClosedError",
@@ -93,6 +95,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "DeleteReport",
+    "DriverMiddleware",
     "DriverSpec",
     "FileInfo",
     "FileReader",

@@ -23,6 +23,8 @@ from storagedriver_core._types import Conditions, FileInfo, OperationEvent, Read
 if TYPE_CHECKING:
     from typing import Self
 
+_CHUNK_BYTES = 1024 * 1024
+
 
 class FileReader:
     """Reads a range of one version of one object, as chunks come or by `read(n)`.
@@ -170,6 +172,32 @@ def byte_range(size: int, options: ReadOptions) -> tuple[int, int]:
         return max(0, size - options.suffix), size
     end = size if options.length is None else min(size, options.offset + options.length)
     return options.offset, max(end, options.offset)
+
+
+class BytesStream(ByteStream):
+    """A range of bytes that are in memory already, for drivers that have them.
+
+    Args:
+        info: The object.
+        data: All of its bytes.
+        options: What was asked.
+
+    Raises:
+        InvalidOffsetError: The offset is beyond the end.
+    """
+
+    def __init__(self, info: FileInfo, data: bytes, options: ReadOptions) -> None:
+        if options.offset > info.size:
+            raise InvalidOffsetError(f"beyond the {info.size} bytes", offset=options.offset)
+        self.info = info
+        self._data = data
+        self._position, self._end = byte_range(info.size, options)
+
+    async def next_chunk(self) -> bytes:
+        end = min(self._position + _CHUNK_BYTES, self._end)
+        chunk = self._data[self._position : end]
+        self._position = end
+        return chunk
 
 
 class ParallelStream(ByteStream):

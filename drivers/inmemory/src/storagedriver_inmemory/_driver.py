@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from storagedriver_core import (
     Buffer,
+    BytesStream,
     ByteStream,
     Capabilities,
     CompleteOptions,
@@ -17,7 +18,6 @@ from storagedriver_core import (
     ConfigurationError,
     ConflictError,
     FileInfo,
-    InvalidOffsetError,
     ListOptions,
     Part,
     PathNotFoundError,
@@ -29,12 +29,9 @@ from storagedriver_core import (
     UploadNotFoundError,
     UploadOptions,
     UploadState,
-    byte_range,
 )
 from storagedriver_inmemory._config import InMemoryConfig
-from storagedriver_inmemory._store import Object, Store, file_info
-
-_CHUNK_BYTES = 1024 * 1024
+from storagedriver_inmemory._store import Store, file_info
 
 _CAPABILITIES = Capabilities(
     get_range=True,
@@ -115,9 +112,7 @@ class InMemoryDriver(StorageDriver):
         info = file_info(path, found, whole=True)
         if options.conditions is not None and not options.conditions.hold_for(info):
             raise ConflictError("the conditions do not hold")
-        if options.offset > info.size:
-            raise InvalidOffsetError(f"beyond the {info.size} bytes", offset=options.offset)
-        return _MemoryStream(info, found, options)
+        return BytesStream(info, found.data, options)
 
     async def get_content(self, path: str) -> bytes:
         self._require_store()
@@ -265,18 +260,3 @@ class InMemoryDriver(StorageDriver):
 
     def _is_file(self, path: str) -> bool:
         return not self._store.stat(path).is_dir
-
-
-class _MemoryStream(ByteStream):
-    """Slices of one object, which stays as it is however often it is replaced."""
-
-    def __init__(self, info: FileInfo, found: Object, options: ReadOptions) -> None:
-        self.info = info
-        self._data = found.data
-        self._position, self._end = byte_range(info.size, options)
-
-    async def next_chunk(self) -> bytes:
-        end = min(self._position + _CHUNK_BYTES, self._end)
-        chunk = self._data[self._position : end]
-        self._position = end
-        return chunk
