@@ -32,6 +32,7 @@ class Kit:
         harness: The store behind the case.
         storage: An opened storage on the store.
         random: Source of bytes and choices; the same in each run.
+        large: Whether cases that come in two sizes take the real one.
     """
 
     storage: Storage
@@ -43,13 +44,16 @@ class Kit:
         wrap: Wrap = lambda driver: driver,
         narrow: Mapping[str, Any] | None = None,
         part_size: int | None = None,
+        large: bool = False,
     ) -> None:
         self.harness = harness
+        self.large = large
         self.random = random.Random(20141222)
         self._wrap = wrap
         self._narrow = dict(narrow or {})
         self._part_size = part_size
         self._stack = AsyncExitStack()
+        self._behind: Storage | None = None
         self._loop_errors: list[Mapping[str, Any]] = []
 
     @property
@@ -61,9 +65,13 @@ class Kit:
         """Give `size` random bytes."""
         return self.random.randbytes(size)
 
-    def wrapped_driver(self) -> StorageDriver:
-        """Give a new, unopened driver on the store, with the middleware under test around it."""
-        return self._wrap(self.harness.driver())
+    def wrapped_driver(self, driver: StorageDriver | None = None) -> StorageDriver:
+        """Put the middleware under test around a new, unopened driver on the store.
+
+        Args:
+            driver: Instead: a driver around such a one, to watch it or to make it fail.
+        """
+        return self._wrap(driver if driver is not None else self.harness.driver())
 
     def unopened(
         self,
@@ -104,29 +112,51 @@ class Kit:
             lowered["max_parts"] = MAX_PARTS
         return await self.open(narrow={**lowered, **narrow}, part_size=PART)
 
-    def child(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> Child:
+    def child(
+        self,
+        function: Callable[..., Awaitable[None]],
+        *arguments: Any,
+        storage: Storage | None = None,
+    ) -> Child:
         """Run `function(storage, say, *arguments)` in another process, on the same store.
 
         Args:
             function: An `async def` at the top of a module. `say(value)` sends JSON to the case.
             arguments: What can be pickled.
+            storage: The storage that the child opens a copy of; without special limits by default.
         """
-        return Child(self.unopened(), function, arguments)
+        return Child(storage or self.unopened(), function, arguments)
 
     async def seed(self, path: str, data: bytes) -> None:
         """Store an object by the back door, or where there is none through another driver."""
-        if self.harness.offers("raw_put"):
-            await self.harness.raw_put(path, data)
-        else:
-            other = await self.open(self.harness.driver())
-            await other.put_content(path, data)
+        await self.seed_many({path: data})
+
+    async def seed_many(self, objects: Mapping[str, bytes]) -> None:
+        """Store objects as `seed` does, several at once."""
+        put: Callable[[str, bytes], Awaitable[object]] = self.harness.raw_put
+        if not self.harness.offers("raw_put"):
+            put = (await self._other()).put_content
+        left = iter(objects.items())
+
+        async def put_some() -> None:
+            for path, data in left:
+                await put(path, data)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(16, len(objects))):
+                group.create_task(put_some())
 
     async def peek(self, path: str) -> bytes:
         """Give an object's bytes by the back door, or through another driver."""
         if self.harness.offers("raw_get"):
             return await self.harness.raw_get(path)
-        other = await self.open(self.harness.driver())
-        return await other.get_content(path)
+        return await (await self._other()).get_content(path)
+
+    async def _other(self) -> Storage:
+        """Give a storage without the middleware under test, in place of a back door."""
+        if self._behind is None:
+            self._behind = await self.open(self.harness.driver())
+        return self._behind
 
     def run(self, body: Callable[[], Awaitable[None]]) -> None:
         """Run a case: store made, storage opened, body, then nothing may be left behind."""
@@ -159,8 +189,7 @@ class Kit:
         """Uploads must be gone by the case's own doing; objects go by a delete of everything."""
         uploads = await self.harness.raw_uploads()
         assert not uploads, f"open uploads left behind: {uploads}"
-        other = await self.open(self.harness.driver())
-        await other.delete("/", everything=True)
+        await (await self._other()).delete("/", everything=True)
         left = await self.harness.raw_list()
         assert not left, f"left behind in the store: {left}"
 

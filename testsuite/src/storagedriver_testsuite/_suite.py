@@ -67,9 +67,16 @@ class SuiteBase(CaseGroup):
         raise NotImplementedError(f"{type(self).__name__} needs a fixture 'harness'")
 
     @pytest.fixture
-    def kit(self, harness: Harness) -> Kit:
+    def kit(self, harness: Harness, pytestconfig: pytest.Config) -> Kit:
         """Give the world of one case."""
-        return Kit(harness, wrap=self.wrap, narrow=self.narrow, part_size=self.part_size)
+        large: bool = pytestconfig.getoption("--conformance-large")
+        return Kit(
+            harness,
+            wrap=self.wrap,
+            narrow=self.narrow,
+            part_size=self.part_size,
+            large=large,
+        )
 
     def why_not(self, case: Case, kit: Kit) -> str:
         """Tell why a case does not run on this driver; empty if it does."""

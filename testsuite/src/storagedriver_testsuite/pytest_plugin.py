@@ -32,7 +32,7 @@ _WHY_NOT = pytest.StashKey[CaseResult]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the report."""
+    """Add the options of the suite."""
     group = parser.getgroup("storagedriver", "storage driver conformance")
     group.addoption(
         "--conformance-report",
@@ -43,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--conformance-table",
         action="store_true",
         help="print a table of the results",
+    )
+    group.addoption(
+        "--conformance-large",
+        action="store_true",
+        help="run at real size the cases that come in two sizes; takes minutes",
     )
 
 
