@@ -27,7 +27,7 @@ class NoFailureError(Exception):
 def test_case_catches_its_broken_driver(
     mutation: Mutation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    make_harness = mutation.harness or (lambda _: InMemoryHarness())
+    make_harness = mutation.harness or InMemoryHarness
     kit = Kit(make_harness(tmp_path), wrap=mutation.wrap or _unchanged)
     suite = DriverSuite()
     function = getattr(suite, DriverSuite.cases()[mutation.case_id])

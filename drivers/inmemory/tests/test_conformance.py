@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from storagedriver_inmemory.harness import InMemoryHarness
 from storagedriver_testsuite import DriverSuite, Harness
@@ -11,5 +13,5 @@ class TestInMemory(DriverSuite):
     label = "inmemory"
 
     @pytest.fixture
-    def harness(self) -> Harness:
-        return InMemoryHarness()
+    def harness(self, tmp_path: Path) -> Harness:
+        return InMemoryHarness(tmp_path)

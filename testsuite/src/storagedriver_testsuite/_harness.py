@@ -19,6 +19,10 @@ class Harness(ABC):
     A test makes a new harness, calls `start`, opens any number of drivers on the store, and calls
     `stop`. The abstract methods are enough; each of the others lets more cases run.
 
+    What `HarnessSpec.factory` names, most often a subclass of this, is called as
+    `factory(directory, parameters)`: an empty directory that the test may use, as `pathlib.Path`,
+    and the driver's `parameters` from the configuration file, an empty mapping without one.
+
     Attributes:
         max_seconds: How long one case may take before it counts as hung.
     """

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from storagedriver_testsuite import Harness
 
 from storagedriver_core import StorageDriver
+from storagedriver_inmemory._config import InMemoryConfig
 from storagedriver_inmemory._driver import InMemoryDriver
 from storagedriver_inmemory._store import Store
 
 
 class InMemoryHarness(Harness):
-    """One `Store`, looked into directly."""
+    """One `Store`, looked into directly.
 
-    def __init__(self) -> None:
+    Args:
+        directory: Not used.
+        parameters: The driver's, which takes none.
+    """
+
+    def __init__(self, directory: Path, parameters: Mapping[str, object] | None = None) -> None:
+        self._config = InMemoryConfig.model_validate(parameters or {})
         self._store = Store()
 
     def driver(self) -> StorageDriver:
-        return InMemoryDriver(store=self._store)
+        return InMemoryDriver(self._config, store=self._store)
 
     async def raw_list(self) -> Sequence[str]:
         return [*self._store.paths(), *await self.raw_uploads()]
