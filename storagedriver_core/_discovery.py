@@ -14,6 +14,7 @@ from storagedriver_core import hookspecs
 from storagedriver_core._types import OperationEvent
 from storagedriver_core.hookspecs import (
     API_VERSION,
+    CORE_COMMANDS,
     PROJECT_NAME,
     CommandSpec,
     DriverSpec,
@@ -88,20 +89,18 @@ class Discovery:
 
     def add_core(self) -> None:
         """Add the core's own plugin, which needs no entry point."""
+        from importlib.metadata import version
+
         from storagedriver_core import hooks
 
-        self._register(PluginSource(_CORE, "", "hooks"), hooks)
+        self._register(PluginSource(_CORE, version(_CORE), "hooks"), hooks)
 
     def add(self, entry_point: EntryPoint) -> None:
         """Import the plugin that `entry_point` names, and call its registering hooks."""
-        metadata = entry_point.dist.metadata if entry_point.dist else {}
-        source = PluginSource(
-            metadata.get("Name") or "an unnamed distribution",
-            metadata.get("Version") or "",
-            entry_point.name,
-        )
+        source = PluginSource("an unnamed distribution", "", entry_point.name)
         # A plugin's top level is anybody's code, and may even try to exit.
         try:
+            source = _source(entry_point)
             plugin = entry_point.load()
         except (Exception, SystemExit) as error:
             self._report(source, f"cannot be imported: {_describe(error)}")
@@ -183,7 +182,14 @@ class _Observer:
         self._caller(event=event)
 
 
-def _flaw(spec: Any, kind: type) -> str | None:
+def _source(entry_point: EntryPoint) -> PluginSource:
+    assert entry_point.dist is not None  # entry_points() always sets it
+    # What an interrupted uninstallation leaves behind may have no metadata.
+    name = entry_point.dist.name or "an unnamed distribution"
+    return PluginSource(name, entry_point.dist.version or "", entry_point.name)
+
+
+def _flaw(spec: Any, kind: Any) -> str | None:
     """Say what makes `spec` unusable."""
     if not isinstance(spec, kind):
         return f"returned {_kind(spec)}, not {kind.__name__}"
@@ -191,6 +197,8 @@ def _flaw(spec: Any, kind: type) -> str | None:
         return f"{spec.name!r} is not a name of lower-case letters, digits, '-' and '_'"
     if not (isinstance(spec.factory, str) and _FACTORY.fullmatch(spec.factory)):
         return f"the factory of {_label(spec)} is not of the form 'module:attribute'"
+    if isinstance(spec, CommandSpec) and spec.name in CORE_COMMANDS:
+        return f"{_label(spec)} is one of the core's own"
     if isinstance(spec, DriverSpec | MiddlewareSpec):
         return _version_flaw(spec) or _model_flaw(spec)
     return None

@@ -77,24 +77,21 @@ class PluginRegistry:
         message = f"unknown middleware {name!r}{close_match(name, self.middlewares)}"
         raise ConfigurationError(f"{message}; installed: {', '.join(self.middlewares)}")
 
-    def load_factory(self, spec: _Spec) -> Callable[..., Any]:
-        """Import what `spec.factory` names.
+    def load_factory(self, spec: _Spec) -> Any:
+        """Import and give what `spec.factory` names.
 
         Raises:
             ConfigurationError: It cannot be imported. Says which distribution is broken.
         """
         module, _, attribute = spec.factory.partition(":")
         try:
-            factory: Callable[..., Any] = operator.attrgetter(attribute)(
-                importlib.import_module(module)
-            )
+            return operator.attrgetter(attribute)(importlib.import_module(module))
         except (ImportError, AttributeError) as error:
             distribution = self.sources[spec].distribution
             raise ConfigurationError(
                 f"{spec.name!r} of {distribution} cannot be loaded: {error}; "
                 f"try `pip install --upgrade {distribution}`"
             ) from error
-        return factory
 
     def _unknown_driver(self, name: str) -> str:
         known = [*self.drivers, *_KNOWN_DRIVERS]

@@ -50,6 +50,22 @@ API_VERSION = (1, 0)
 The major number changes when plugins must change, the minor one when plugins may use more.
 """
 
+CORE_COMMANDS = (
+    "cat",
+    "config",
+    "cp",
+    "drivers",
+    "du",
+    "get",
+    "ls",
+    "mv",
+    "put",
+    "rm",
+    "stat",
+    "uploads",
+)
+"""Subcommands of the core, whose names no plugin can take."""
+
 hookspec = pluggy.HookspecMarker(PROJECT_NAME)
 hookimpl = pluggy.HookimplMarker(PROJECT_NAME)
 """Marks a function of a plugin as the implementation of the hook of the same name."""
