@@ -7,7 +7,8 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import AliasChoices, BaseModel, SecretBytes, SecretStr
+from pydantic.fields import FieldInfo
 
 from storagedriver_core._document import Key
 
@@ -20,13 +21,31 @@ class Child(NamedTuple):
 
 
 def names(annotation: Any) -> dict[str, Any]:
-    """Give the named keys that `annotation` knows, each with its annotation."""
+    """Give the named keys that `annotation` knows, in every spelling, with their annotations."""
     return {
-        field.alias or name: field.annotation
+        spelling: field.annotation
         for arm in _arms(annotation)
         if _is_model(arm)
         for name, field in arm.model_fields.items()
+        for spelling in _spellings(arm, name, field)
     }
+
+
+def given_key(annotation: Any, given: Any, key: str | int) -> str | int | None:
+    """Give the spelling that `given` uses for what the model calls `key`; None if it has none."""
+    if isinstance(given, list) and isinstance(key, int):
+        return key if key < len(given) else None
+    if not isinstance(given, Mapping):
+        return None
+    spellings = [
+        spelling
+        for arm in _arms(annotation)
+        if _is_model(arm)
+        for name, field in arm.model_fields.items()
+        if key in (name, field.alias)
+        for spelling in _spellings(arm, name, field)
+    ]
+    return next((spelling for spelling in [*spellings, key] if spelling in given), None)
 
 
 def child(annotation: Any, key: str | int) -> Any:
@@ -98,6 +117,16 @@ def _arms(annotation: Any) -> Iterator[Any]:
             yield from _arms(arm)
     else:
         yield annotation
+
+
+def _spellings(model: type[BaseModel], name: str, field: FieldInfo) -> list[str]:
+    """Give what a configuration may call the field."""
+    alias = field.validation_alias
+    if alias is None:
+        return [name]
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    by_name = [name] if model.model_config.get("populate_by_name") else []
+    return list(dict.fromkeys([choice for choice in choices if isinstance(choice, str)] + by_name))
 
 
 def _is_model(kind: Any) -> bool:

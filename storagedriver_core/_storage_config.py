@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
+from storagedriver_core import _model_keys
 from storagedriver_core._document import Document, Key, dotted
 from storagedriver_core._driver import StorageDriver
 from storagedriver_core._errors import ConfigurationError
@@ -121,13 +122,16 @@ class StorageConfig:
         ]
 
     def _origin(self, key: Key) -> str:
-        given = self._document.data
-        for part in key:
-            try:
-                given = given[part]
-            except (KeyError, IndexError, TypeError):
+        section, *parts = key
+        place: Key = (section,)
+        given, annotation = self._document.data[section], type(self._values)
+        for part in parts:
+            spelt = _model_keys.given_key(annotation, given, part)
+            if spelt is None:
                 return "default"
-        return self._document.origin(key) or "given"
+            place, given = (*place, spelt), given[spelt]
+            annotation = _model_keys.child(annotation, spelt)
+        return self._document.origin(place) or "given"
 
 
 def _leaves(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from storagedriver_core._config import driver_schema, load_config
 from storagedriver_core._storage_config import Setting
-from storagedriver_core.cli._common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json
+from storagedriver_core.cli._common import DEFAULT_CONFIG, JsonOption, print_json
 
 app = typer.Typer(help="Check, show and describe configurations.", no_args_is_help=True)
 
 
+FileArgument: TypeAlias = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", envvar="STORAGEDRIVER_CONFIG", help="Configuration file."),
+]
+
+
 @app.command()
-def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file.")],
-) -> None:
+def check(file: FileArgument = DEFAULT_CONFIG) -> None:
     """Check a configuration without opening the store."""
     config = load_config(file)
     config.build()
@@ -28,14 +32,14 @@ def check(
 
 @app.command()
 def show(
-    config: ConfigOption = DEFAULT_CONFIG,
+    file: FileArgument = DEFAULT_CONFIG,
     effective: Annotated[
         bool, typer.Option("--effective", help="Defaults too, and where each value comes from.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a configuration, its secrets hidden."""
-    loaded = load_config(config)
+    loaded = load_config(file)
     if effective:
         settings = loaded.settings()
         if as_json:
