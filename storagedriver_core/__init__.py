@@ -9,10 +9,14 @@
 #   _parts, _uploader, _writer          resumable writers over the upload calls
 #   _reader, _body                      readers, and what can be put
 #   _context, _uploads, _copying,
-#   _putting, _storage, _sync           the portable layer that users hold
+#   _putting, _storage, _sync,
+#   _transfer                           the portable layer that users hold
 #   middleware                          drivers around drivers
-#   hookspecs, hooks, _plugins          what plugins register, and how they are found
-#   _config                             YAML to a Storage
+#   hookspecs, hooks,
+#   _discovery, _plugins                what plugins register, and how they are found
+#   _document, _yaml, _model_keys,
+#   _environment, _storage_model,
+#   _storage_config, _config            YAML to a Storage
 #   cli                                 the `storagedriver` command; nothing here imports it
 #
 # Everything public is exported here; drivers, the testsuite and the registry import nothing else.
@@ -21,6 +25,8 @@ from __future__ import annotations
 
 from storagedriver_core._body import Body
 from storagedriver_core._capabilities import Capabilities
+from storagedriver_core._config import load_config, open_storage
+from storagedriver_core._discovery import PluginProblem
 from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import (
     AlreadyExistsError,
@@ -46,9 +52,12 @@ from storagedriver_core._errors import (
 from storagedriver_core._hashing import Hasher, new_hasher
 from storagedriver_core._parts import DEFAULT_PART_SIZE, PartPlan, plan_parts
 from storagedriver_core._paths import INTERNAL_COMPONENT, child_prefix, is_internal, parent
+from storagedriver_core._plugins import PluginRegistry, load_plugins
 from storagedriver_core._reader import BytesStream, FileReader, byte_range
 from storagedriver_core._storage import Storage
+from storagedriver_core._storage_config import StorageConfig
 from storagedriver_core._token import UploadToken
+from storagedriver_core._transfer import TransferReport, transfer
 from storagedriver_core._types import (
     Buffer,
     CompleteOptions,
@@ -115,12 +124,16 @@ __all__ = [
     "PartialDeleteError",
     "PathNotFoundError",
     "PermissionDeniedError",
+    "PluginProblem",
+    "PluginRegistry",
     "PutOptions",
     "ReadOptions",
     "Storage",
+    "StorageConfig",
     "StorageDriver",
     "StorageDriverError",
     "ThrottledError",
+    "TransferReport",
     "UnavailableError",
     "UnsupportedMethodError",
     "Upload",
@@ -134,7 +147,11 @@ __all__ = [
     "child_prefix",
     "hookimpl",
     "is_internal",
+    "load_config",
+    "load_plugins",
     "new_hasher",
+    "open_storage",
     "parent",
     "plan_parts",
+    "transfer",
 ]
