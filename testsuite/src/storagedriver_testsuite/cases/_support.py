@@ -1,0 +1,104 @@
+"""What several groups of cases use: drivers that watch or disturb, and short forms."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from storagedriver_core import (
+    Buffer,
+    DriverMiddleware,
+    FileInfo,
+    Part,
+    PutOptions,
+    StorageDriver,
+    Upload,
+)
+
+T = TypeVar("T")
+
+
+class Recorder(DriverMiddleware):
+    """Notes what reaches the driver: nothing may, where a call has to be refused before.
+
+    Attributes:
+        calls: Names of the driver's methods, in order; each step of a listing or reader is one.
+        object_bytes: Bytes of objects that passed, both ways.
+        open_listings: Listings that have begun, and neither ended nor were closed.
+    """
+
+    def __init__(self, driver: StorageDriver) -> None:
+        super().__init__(driver)
+        self.calls: list[str] = []
+        self.object_bytes = 0
+        self.open_listings = 0
+
+    async def around(self, operation: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Note the call, then make it."""
+        self.calls.append(operation)
+        result = await call()
+        if isinstance(result, bytes):
+            self.object_bytes += len(result)
+        return result
+
+    async def around_pages(
+        self, operation: str, path: str, pages: AsyncGenerator[T, None]
+    ) -> AsyncGenerator[T, None]:
+        """Note that the listing is open."""
+        self.open_listings += 1
+        steps = super().around_pages(operation, path, pages)
+        try:
+            async for page in steps:
+                yield page
+        finally:
+            await steps.aclose()
+            self.open_listings -= 1
+
+    async def put_content(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:
+        """Count the bytes."""
+        self.object_bytes += memoryview(data).nbytes
+        return await super().put_content(path, data, options)
+
+    async def put_part(
+        self, upload: Upload, number: int, offset: int, data: Sequence[Buffer]
+    ) -> Part:
+        """Count the bytes."""
+        self.object_bytes += sum(memoryview(chunk).nbytes for chunk in data)
+        return await super().put_part(upload, number, offset, data)
+
+
+class Disturbed(DriverMiddleware):
+    """Makes every call through `disturb(operation, path, call)`, which may fail or wait."""
+
+    def __init__(
+        self,
+        driver: StorageDriver,
+        disturb: Callable[[str, str, Callable[[], Awaitable[Any]]], Awaitable[Any]],
+    ) -> None:
+        super().__init__(driver)
+        self._disturb = disturb
+
+    async def around(self, operation: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Let the case decide."""
+        result: T = await self._disturb(operation, path, call)
+        return result
+
+
+async def names(listing: AsyncIterable[FileInfo]) -> list[str]:
+    """Give the paths of a listing as they come, a directory's with a trailing slash.
+
+    Their sorted order is the one that `ordered_walk` promises.
+    """
+    return [f"{info.path}/" if info.is_dir else info.path async for info in listing]
+
+
+@contextmanager
+def traced_memory() -> Iterator[Callable[[], int]]:
+    """Give a function that tells the most bytes that Python held at once since the beginning."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
