@@ -83,6 +83,22 @@ class Harness(ABC):
         """Put a symbolic link at `path` that points to the file or directory `target` outside."""
         raise NotOfferedError
 
+    async def plant_directory(self, path: str) -> None:
+        """Make what stands for an empty directory: an object `path/`, or a real directory."""
+        raise NotOfferedError
+
+    def list_requests(self) -> int:
+        """Count the requests to list that the store has had so far.
+
+        Pages of a listing, directories read, or lookups of many names: whatever grows with how
+        much of the store was looked through.
+        """
+        raise NotOfferedError
+
+    def undeletable(self, path: str) -> AbstractContextManager[None]:
+        """Make the store refuse to delete the object at `path` while the context lasts."""
+        raise NotOfferedError
+
     def bad_parameters(self) -> Sequence[tuple[dict[str, object], str]]:
         """Give parameters that must be refused, each with the key that the error has to name."""
         raise NotOfferedError

@@ -8,10 +8,30 @@ from pathlib import Path
 
 from storagedriver_testsuite import Harness
 
-from storagedriver_core import StorageDriver
+from storagedriver_core import FileInfo, StorageDriver
 from storagedriver_inmemory._config import InMemoryConfig
 from storagedriver_inmemory._driver import InMemoryDriver
 from storagedriver_inmemory._store import Store
+
+
+class CountingStore(Store):
+    """A store that counts how often it is asked for many names.
+
+    Attributes:
+        listings: Calls so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listings = 0
+
+    def children(self, path: str, after: str | None, count: int) -> list[FileInfo]:
+        self.listings += 1
+        return super().children(path, after, count)
+
+    def below(self, path: str, after: str | None, count: int) -> list[FileInfo]:
+        self.listings += 1
+        return super().below(path, after, count)
 
 
 class InMemoryHarness(Harness):
@@ -24,7 +44,7 @@ class InMemoryHarness(Harness):
 
     def __init__(self, directory: Path, parameters: Mapping[str, object] | None = None) -> None:
         self._config = InMemoryConfig.model_validate(parameters or {})
-        self._store = Store()
+        self._store = CountingStore()
 
     def driver(self) -> StorageDriver:
         return InMemoryDriver(self._config, store=self._store)
@@ -54,6 +74,9 @@ class InMemoryHarness(Harness):
             yield
         finally:
             self._store.exists = True
+
+    def list_requests(self) -> int:
+        return self._store.listings
 
     def bad_parameters(self) -> Sequence[tuple[dict[str, object], str]]:
         return [({"colour": "red"}, "colour")]

@@ -13,6 +13,8 @@ from storagedriver_testsuite.cases.listing import ListingCases
 from storagedriver_testsuite.cases.model import ModelCases
 from storagedriver_testsuite.cases.moving import MoveCases
 from storagedriver_testsuite.cases.names import NameCases
+from storagedriver_testsuite.cases.neighbours import NeighbourCases
+from storagedriver_testsuite.cases.paging import PagingCases
 from storagedriver_testsuite.cases.purging import PurgeCases
 from storagedriver_testsuite.cases.ranges import RangeCases
 from storagedriver_testsuite.cases.resources import ResourceCases
@@ -23,11 +25,13 @@ from storagedriver_testsuite.cases.writers import WriterCases
 
 class DriverSuite(
     NameCases,
+    NeighbourCases,
     ContentCases,
     RangeCases,
     WriterCases,
     ResumeCases,
     ListingCases,
+    PagingCases,
     StatCases,
     MoveCases,
     DeleteCases,
