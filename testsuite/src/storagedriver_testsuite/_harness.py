@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from storagedriver_core import StorageDriver
@@ -68,11 +68,14 @@ class Harness(ABC):
         raise NotOfferedError
 
     def full_store(self) -> AbstractContextManager[None]:
-        """Make the store refuse to grow while the context lasts."""
+        """Make the store refuse to grow while the context lasts.
+
+        What it holds can be read and deleted; 2 MiB more do not fit.
+        """
         raise NotOfferedError
 
     def read_only_store(self) -> AbstractContextManager[None]:
-        """Make the store refuse every change while the context lasts."""
+        """Make the store refuse every change, for want of permission, while the context lasts."""
         raise NotOfferedError
 
     def removed_store(self) -> AbstractContextManager[None]:
@@ -97,6 +100,14 @@ class Harness(ABC):
 
     def undeletable(self, path: str) -> AbstractContextManager[None]:
         """Make the store refuse to delete the object at `path` while the context lasts."""
+        raise NotOfferedError
+
+    def parameters(self) -> Mapping[str, object]:
+        """Give the parameters with which a configuration opens a driver on this store.
+
+        A driver whose store no other can open (`shared_between_processes` is not declared) opens
+        one of its own with them.
+        """
         raise NotOfferedError
 
     def bad_parameters(self) -> Sequence[tuple[dict[str, object], str]]:
