@@ -32,6 +32,7 @@ def path_checker(capabilities: Capabilities) -> Callable[[str], None]:
     needs_a_look = _NEEDS_A_LOOK.search
     printable = alphabet == "unicode"
     max_path, max_component = capabilities.max_path_bytes, capabilities.max_component_bytes
+    shortest_limit = min(max_path, max_component)
 
     def check(path: str) -> None:
         if not isinstance(path, str):
@@ -43,7 +44,7 @@ def path_checker(capabilities: Capabilities) -> Callable[[str], None]:
         if printable and not path.isprintable():
             raise InvalidPathError("control characters are not allowed", path=path)
         # len(path) counts characters, of at most 4 bytes each: the cheap test first.
-        if len(path) * 4 > max_component:
+        if len(path) * 4 > shortest_limit:
             encoded = path.encode()
             if len(encoded) > max_path:
                 raise InvalidPathError(f"longer than {max_path} bytes", path=path)
