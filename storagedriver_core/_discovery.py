@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from storagedriver_core.hookspecs import (
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+logger = logging.getLogger(__name__)
 
 _CORE = "storagedriver-core"
 
@@ -173,13 +176,16 @@ class Discovery:
 
 
 class _Observer:
-    """Calls a hook as a plain function."""
+    """Calls a hook as a plain function that raises nothing."""
 
     def __init__(self, caller: pluggy.HookCaller) -> None:
         self._caller = caller
 
     def __call__(self, event: OperationEvent) -> None:
-        self._caller(event=event)
+        try:
+            self._caller(event=event)
+        except Exception:
+            logger.exception("an observer of %s operations failed", event.driver_name)
 
 
 def _source(entry_point: EntryPoint) -> PluginSource:
