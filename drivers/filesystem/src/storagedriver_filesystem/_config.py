@@ -1,0 +1,38 @@
+"""Parameters of the driver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _octal(value: object) -> object:
+    """Read text such as `0640` or `0o640` as the octal number that it is in every other tool."""
+    return int(value, 8) if isinstance(value, str) else value
+
+
+Mode = Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o7777)]
+
+
+class FilesystemConfig(BaseModel):
+    """Where the objects are, and how they are written.
+
+    Attributes:
+        root_directory: Directory that holds the objects; `rootdirectory` is accepted as well.
+        create: Make the root directory if it is missing, when the driver is opened.
+        max_threads: System calls at once; `maxthreads` is accepted as well.
+        file_mode: Permissions of new files, less the process's umask.
+        directory_mode: Permissions of new directories, less the process's umask.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    root_directory: Path = Field(validation_alias=AliasChoices("root_directory", "rootdirectory"))
+    create: bool = True
+    max_threads: int = Field(
+        default=100, ge=1, validation_alias=AliasChoices("max_threads", "maxthreads")
+    )
+    file_mode: Mode = 0o666
+    directory_mode: Mode = 0o777

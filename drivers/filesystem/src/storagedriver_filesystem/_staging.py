@@ -1,0 +1,185 @@
+"""Files that are being written, before anybody can see them.
+
+```text
+<root>/
+  a/b                         the object /a/b
+  .storagedriver/
+    uploads/                  on the same filesystem, so that a rename can publish
+      <32 hex digits>         a put or a copy, as long as the call lasts
+      <32 hex digits>+a+b     an upload for /a/b; `+` stands for `/`, other characters are quoted
+    tails/                    sidecars of the portable layer, plain objects
+```
+
+Rule 1: whoever writes a staging file holds an exclusive `flock` on it, which the kernel frees when
+    the process dies. A file without a lock is left over, or an upload that nobody writes now.
+Rule 2: whoever renames or unlinks a staging file holds its lock, and took it while the file had its
+    name. So what happens to a locked file with a name, its holder does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import quote, unquote
+
+from storagedriver_core import (
+    INTERNAL_COMPONENT,
+    ConflictError,
+    UnavailableError,
+    UploadNotFoundError,
+)
+from storagedriver_filesystem._beneath import DIRECTORY, Descriptor, open_beneath
+from storagedriver_filesystem._tree import Tree
+
+UPLOADS = f"{INTERNAL_COMPONENT}/uploads"
+
+_NAME = re.compile(r"[0-9a-f]{32}(\+[^/]*)?")
+_ID_LENGTH = 32
+_MAX_NAME_LENGTH = 255
+_LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+# A listing of uploads holds a lock for some microseconds, to see whether it is free; and the
+# writer before may be about to let go.
+_LOCK_TRIES = 20
+_LOCK_PAUSE_SECONDS = 0.01
+
+
+class StagingLostError(UnavailableError):
+    """The staging file has lost its name, which no driver does to one that is locked."""
+
+    default_message = "the staging file was removed by somebody else"
+
+
+def staging_name(path: str | None = None) -> str:
+    """Give a new name; with the path of the upload, where it fits."""
+    unique = secrets.token_hex(_ID_LENGTH // 2)
+    if path is None:
+        return unique
+    name = unique + quote(path, safe="/").replace("/", "+")
+    return name if len(name) <= _MAX_NAME_LENGTH else unique
+
+
+def path_of(name: str) -> str:
+    """Give the path that the name holds, or else that of the staging file itself."""
+    quoted = name[_ID_LENGTH:]
+    return unquote(quoted.replace("+", "/")) if quoted else f"/{UPLOADS}/{name}"
+
+
+def mark_of(name: str) -> str:
+    """Give what marks the published file as this upload's."""
+    return name[:_ID_LENGTH]
+
+
+def is_staging_name(name: str) -> bool:
+    """Tell a name of ours from any other."""
+    return _NAME.fullmatch(name) is not None
+
+
+def _checked(name: str) -> str:
+    """Refuse a name from a forged token, with which it would lead elsewhere."""
+    if not is_staging_name(name):
+        raise UploadNotFoundError
+    return name
+
+
+class Staging:
+    """The staging directory. Every method blocks, but for those of the names.
+
+    Args:
+        tree: The tree that holds it.
+        file_mode: Permissions of new files.
+    """
+
+    def __init__(self, tree: Tree, file_mode: int) -> None:
+        self._tree = tree
+        self._mode = file_mode
+
+    def open(self, root: int) -> Descriptor:
+        """Open the directory.
+
+        Raises:
+            FileNotFoundError: There is none: nothing was written yet.
+        """
+        return Descriptor(open_beneath(root, UPLOADS, DIRECTORY))
+
+    def make(self, root: int) -> Descriptor:
+        """Open the directory, and make it if there is none."""
+        with suppress(FileNotFoundError):
+            return self.open(root)
+        directory, made = self._tree.make_directory(root, UPLOADS)
+        self._tree.sync(root, made)
+        return directory
+
+    def create(self, directory: int, name: str) -> Descriptor:
+        """Create a staging file and lock it."""
+        while True:
+            created = Descriptor(os.open(name, _CREATE, self._mode, dir_fd=directory))
+            with created as fd:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                # Before it was locked, a purge may have taken it for left over.
+                if os.fstat(fd).st_nlink:
+                    return Descriptor(created.detach())
+
+    @contextmanager
+    def temporary(self, directory: int) -> Iterator[tuple[int, str]]:
+        """Create a staging file for the time of one call: a descriptor and a name."""
+        name = staging_name()
+        with self.create(directory, name) as fd:
+            try:
+                yield fd, name
+            except BaseException:
+                with suppress(OSError):  # the first error is the one that counts
+                    os.unlink(name, dir_fd=directory)
+                raise
+
+    def look(self, directory: int, name: str) -> Descriptor:
+        """Open a staging file without locking it.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return Descriptor(os.open(_checked(name), _LOOK, dir_fd=directory))
+
+    def acquire(self, directory: int, name: str) -> Descriptor:
+        """Open a staging file and lock it.
+
+        Raises:
+            UploadNotFoundError: There is none (any more).
+            ConflictError: Somebody else holds the lock.
+        """
+        for _ in range(_LOCK_TRIES):
+            try:
+                opened = Descriptor(os.open(_checked(name), _OPEN, dir_fd=directory))
+            except FileNotFoundError:
+                raise UploadNotFoundError from None
+            with opened as fd:
+                if not try_lock(fd, fcntl.LOCK_EX):
+                    time.sleep(_LOCK_PAUSE_SECONDS)
+                elif has_name(directory, name, fd):
+                    return Descriptor(opened.detach())
+        raise ConflictError("another writer holds the upload")
+
+
+def has_name(directory: int, name: str, fd: int) -> bool:
+    """Tell whether the open file is the one of that name."""
+    try:
+        named = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(named, os.fstat(fd))
+
+
+def try_lock(fd: int, kind: int) -> bool:
+    """Take a lock if it is free."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

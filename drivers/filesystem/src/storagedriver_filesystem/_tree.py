@@ -1,0 +1,149 @@
+"""The directories below the root: opening, making, pruning and syncing them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+
+from storagedriver_core import ConfigurationError, PathNotFoundError, PermissionDeniedError
+from storagedriver_filesystem._beneath import DIRECTORY, READ, Descriptor, open_beneath
+
+# Below a directory that others prune at the same time, a try can fail; each failure means that
+# somebody else made progress.
+_TRIES = 1000
+
+
+def split(path: str) -> tuple[str, str]:
+    """Give the directory of a contract path, relative to the root, and the name in it."""
+    directory, _, name = path[1:].rpartition("/")
+    return directory, name
+
+
+class Tree:
+    """The tree below one root directory.
+
+    Every operation opens the root anew: a root that was taken away (an unmounted disk) is seen at
+    once, and is found again when it comes back. Directories are named by paths relative to the
+    root, empty for the root itself. Every method blocks.
+
+    Args:
+        root: Absolute path. Links in it are followed; below it, none is.
+        directory_mode: Permissions of new directories.
+    """
+
+    def __init__(self, root: str, directory_mode: int) -> None:
+        self.root = root
+        self._mode = directory_mode
+
+    def make_root(self) -> None:
+        """Make the root directory, and make that durable."""
+        path = self.root
+        missing = []
+        while not os.path.isdir(path) and path != "/":
+            missing.append(path)
+            path = os.path.dirname(path)
+        for path in reversed(missing):
+            with suppress(FileExistsError):
+                os.mkdir(path, self._mode)
+            with Descriptor(os.open(os.path.dirname(path), DIRECTORY)) as above:
+                os.fsync(above)
+
+    def open_root(self) -> Descriptor:
+        """Open the root directory.
+
+        Raises:
+            ConfigurationError: It does not exist. It is never a missing object.
+        """
+        try:
+            return Descriptor(os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ConfigurationError(
+                f"the root directory {self.root!r} is not there: {error.strerror}"
+            ) from error
+        except PermissionError as error:
+            raise PermissionDeniedError(
+                f"the root directory {self.root!r} cannot be entered"
+            ) from error
+
+    def open_file(self, root: int, path: str) -> Descriptor:
+        """Open the file at a contract path for reading.
+
+        Raises:
+            PathNotFoundError: It is something else, such as a directory or a pipe.
+        """
+        opened = Descriptor(open_beneath(root, path[1:], READ))
+        with opened as fd:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise PathNotFoundError("not a file", path=path)
+            return Descriptor(opened.detach())
+
+    def make_directory(self, root: int, directory: str) -> tuple[Descriptor, list[str]]:
+        """Open a directory, making it and those above it where they are missing.
+
+        Returns:
+            The directory, and those in which another was made: `sync` them.
+        """
+        made: list[str] = []
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):  # pruned since
+                return self._make_directory(root, directory, made), made
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def _make_directory(self, root: int, directory: str, made: list[str]) -> Descriptor:
+        missing: list[str] = []
+        while True:
+            try:
+                current = Descriptor(open_beneath(root, directory, DIRECTORY))
+                break
+            except FileNotFoundError:
+                if not directory:
+                    raise
+                directory, _, name = directory.rpartition("/")
+                missing.append(name)
+        while missing:
+            with current as above:
+                name = missing.pop()
+                with suppress(FileExistsError):
+                    os.mkdir(name, self._mode, dir_fd=above)
+                    made.append(directory)
+                current = Descriptor(open_beneath(above, name, DIRECTORY))
+                directory = f"{directory}/{name}" if directory else name
+        return current
+
+    def prune(self, root: int, directory: str) -> str:
+        """Remove the directory and those above it, as long as they are empty.
+
+        Returns:
+            The directory in which one was removed last, or else the given one: `sync` it.
+        """
+        while directory:
+            above, _, name = directory.rpartition("/")
+            try:
+                with Descriptor(open_beneath(root, above, DIRECTORY)) as fd:
+                    os.rmdir(name, dir_fd=fd)
+            except FileNotFoundError:
+                pass  # somebody else prunes, too
+            except OSError:
+                return directory  # not empty, or not ours to remove
+            directory = above
+        return directory
+
+    def sync(self, root: int, directories: Iterable[str]) -> None:
+        """Make durable which names the directories hold."""
+        for directory in directories:
+            # One that is gone was emptied by somebody else, who syncs the one above it.
+            with (
+                suppress(FileNotFoundError),
+                Descriptor(open_beneath(root, directory, DIRECTORY)) as fd,
+            ):
+                os.fsync(fd)
+
+    def sync_upwards(self, root: int, directory: str) -> None:
+        """Make durable a directory's names and the way to it."""
+        while directory:
+            self.sync(root, [directory])
+            directory = directory.rpartition("/")[0]
+        self.sync(root, [""])

@@ -1,0 +1,126 @@
+"""Writing whole files: puts and copies, and the bytes of uploads."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+from collections.abc import Sequence
+
+from storagedriver_core import Buffer, ConflictError, FileInfo, PutOptions
+from storagedriver_filesystem._errors import translating
+from storagedriver_filesystem._info import (
+    file_info,
+    read_raw_attributes,
+    set_unique_time,
+    write_attributes,
+    write_raw_attributes,
+)
+from storagedriver_filesystem._publish import Target, publish
+from storagedriver_filesystem._staging import Staging
+from storagedriver_filesystem._threads import Stop
+from storagedriver_filesystem._tree import Tree
+
+_IOV_MAX = os.sysconf("SC_IOV_MAX")
+_SLICE_BYTES = 16 * 1024 * 1024
+_BUFFER_BYTES = 1024 * 1024
+
+
+def put(
+    tree: Tree, staging: Staging, path: str, data: Buffer, options: PutOptions, stop: Stop
+) -> FileInfo:
+    """Store `data` at `path`."""
+    with (
+        tree.open_root() as root,
+        staging.make(root) as directory,
+        staging.temporary(directory) as (fd, name),
+    ):
+        write_attributes(fd, options.content_type, options.metadata)
+        write_all(fd, 0, [data])
+        status = set_unique_time(fd)
+        os.fsync(fd)
+        # From here on a caller who has left may change the data.
+        stop.check()
+        publish(tree, root, directory, name, fd, Target(path, options.if_absent, options.if_match))
+    return dataclasses.replace(
+        file_info(path, status),
+        content_type=options.content_type,
+        metadata=dict(options.metadata),
+    )
+
+
+def copy(tree: Tree, staging: Staging, source: str, target: Target, stop: Stop) -> None:
+    """Copy a file and its attributes."""
+    with tree.open_root() as root:
+        with translating(writing=False, path=source):
+            opened = tree.open_file(root, source)
+        with (
+            opened as origin,
+            translating(writing=True, path=target.path),
+            staging.make(root) as directory,
+            staging.temporary(directory) as (fd, name),
+        ):
+            attributes = read_raw_attributes(origin)
+            if attributes is not None:
+                write_raw_attributes(fd, attributes)
+            copy_range(origin, 0, fd, 0, os.fstat(origin).st_size, stop)
+            set_unique_time(fd)
+            os.fsync(fd)
+            stop.check()
+            publish(tree, root, directory, name, fd, target)
+
+
+def write_all(fd: int, offset: int, data: Sequence[Buffer]) -> int:
+    """Write the buffers one after the other, and give their size; short writes go on."""
+    rest = [_flat(buffer) for buffer in data if len(buffer)]
+    position = offset
+    while rest:
+        written = os.pwritev(fd, rest[:_IOV_MAX], position)
+        position += written
+        done = 0
+        while done < len(rest) and written >= len(rest[done]):
+            written -= len(rest[done])
+            done += 1
+        del rest[:done]
+        if written:
+            rest[0] = rest[0][written:]
+    return position - offset
+
+
+def _flat(buffer: Buffer) -> memoryview:
+    view = memoryview(buffer)
+    return view.cast("B") if view.c_contiguous else memoryview(bytes(view))
+
+
+def copy_range(
+    source: int, source_offset: int, target: int, offset: int, size: int, stop: Stop
+) -> None:
+    """Copy bytes from file to file; they pass through this process only where they must."""
+    end = offset + size
+    copy_slice = _copy_in_kernel
+    while offset < end:
+        stop.check()
+        try:
+            count = copy_slice(source, source_offset, target, offset, end - offset)
+        except OSError as error:
+            if copy_slice is _copy_by_buffer or error.errno not in _NOT_IN_KERNEL:
+                raise
+            copy_slice = _copy_by_buffer
+            continue
+        if count == 0:
+            raise ConflictError(f"the source ends {end - offset} bytes early")
+        source_offset += count
+        offset += count
+
+
+# Source: copy_file_range(2): between filesystems, and on those that do not have it.
+_NOT_IN_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
+
+
+def _copy_in_kernel(source: int, source_offset: int, target: int, offset: int, most: int) -> int:
+    return os.copy_file_range(source, target, min(most, _SLICE_BYTES), source_offset, offset)
+
+
+def _copy_by_buffer(source: int, source_offset: int, target: int, offset: int, most: int) -> int:
+    data = os.pread(source, min(most, _BUFFER_BYTES), source_offset)
+    return write_all(target, offset, [data])
