@@ -52,7 +52,8 @@ def parse_yaml(text: str, name: str, *, lines: bool = True) -> Document:
         document.data = None if node is None else reader.value(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        problem = f"{reader.place(mark.line if mark else 0)}: {error.problem}"
+        what = ", ".join(filter(None, [error.context, error.problem]))
+        problem = f"{reader.place(mark.line if mark else 0)}: {what}"
     except yaml.YAMLError:
         problem = f"{name}: not YAML: it holds a control character"
     if problem:
@@ -78,7 +79,9 @@ class _Reader:
     def value(self, node: Node, key: Key) -> Any:
         # An alias is the same node again. Refused: it may hold itself, or grow without bound.
         if id(node) in self._seen:
-            raise self._error(node, f"aliases are not supported ({dotted(key)})")
+            raise ConfigurationError(
+                f"{self._origins[key]}: {dotted(key)}: aliases are not supported"
+            )
         self._seen.add(id(node))
         if isinstance(node, ScalarNode):
             return self._scalars.construct_object(node)

@@ -43,3 +43,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) in {str(p) for p in folder.glob("*.py")}:
             del sys.modules[name]
+
+
+@pytest.fixture
+def demo(site: Site) -> None:
+    """The driver `demo`, installed."""
+    site.install("demo-driver", "from storagedriver_core.tests.demo_plugin import *\n")
