@@ -1,0 +1,213 @@
+"""An event loop in a thread of its own, for callers that block."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+import warnings
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
+
+from storagedriver_core._errors import ClosedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST_ENTRIES = 512
+_PATIENCE = 1.0
+"""Seconds that an interrupted call waits for its operation to end."""
+
+
+class LoopThread:
+    """Runs coroutines for any number of threads, from `start` to `stop`.
+
+    Blocking on an event loop inside another one would stop that one, and a forked child has the
+    loop but not its thread: both are a `ClosedError` at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = asyncio.Event()
+        self._thread: threading.Thread | None = None
+        self._process = 0
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._closings: set[asyncio.Task[None]] = set()
+
+    def __del__(self) -> None:
+        loop = self._loop
+        if loop is not None and self._process == os.getpid():
+            loop.call_soon_threadsafe(self._stopped.set)
+            warnings.warn("a blocking storage was never closed", ResourceWarning, stacklevel=1)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._loop is not None
+
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            ClosedError: It runs already, or an event loop runs in this thread.
+        """
+        _refuse_running_loop()
+        if self._loop is not None:
+            raise ClosedError("the storage is already open")
+        started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
+        self._stopped = asyncio.Event()
+        self._process = os.getpid()
+        self._thread = threading.Thread(
+            target=_serve, args=(started, self._stopped), name="storagedriver-loop", daemon=True
+        )
+        self._thread.start()
+        self._loop = started.result()
+
+    def run(
+        self,
+        method: Callable[P, Coroutine[Any, Any, T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a coroutine and wait for what it returns or raises.
+
+        An interrupt (Ctrl-C) cancels it, and waits a short time for its end.
+        """
+        self.require()
+        ended = threading.Event()
+
+        async def call() -> T:
+            task = asyncio.current_task()
+            assert task is not None
+            self._calls.add(task)
+            try:
+                return await method(*args, **kwargs)
+            finally:
+                self._calls.discard(task)
+                ended.set()
+
+        future = self._submit(call)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise ClosedError("the storage was closed meanwhile") from None
+        except BaseException:
+            if not future.done():
+                future.cancel()
+                ended.wait(_PATIENCE)
+            raise
+
+    def iterate(self, make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
+        """Give what an asynchronous generator gives, and close it when the iterator is dropped."""
+
+        async def made() -> AsyncGenerator[T, None]:
+            return make()
+
+        return self._iterate(self.run(made))
+
+    def stop(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Cancel what still runs, run `close`, and end the thread. Idempotent."""
+        if self._loop is None or self._process != os.getpid():
+            return
+        _refuse_running_loop()
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is None or self._thread is None:
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(self._finish(close), loop).result()
+        finally:
+            loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join()
+
+    def require(self) -> None:
+        """Raise `ClosedError` where a call would not work, or never end."""
+        if self._loop is None:
+            raise ClosedError("the storage is not open: use 'with storage'")
+        # Before any lock: in a forked child another thread of the parent may hold it for ever.
+        if self._process != os.getpid():
+            raise ClosedError("the storage was opened by another process")
+        _refuse_running_loop()
+
+    def _submit(self, call: Callable[[], Coroutine[Any, Any, T]]) -> concurrent.futures.Future[T]:
+        # Under the lock, so that nothing is submitted to a loop that is about to stop.
+        with self._lock:
+            if self._loop is None:
+                raise ClosedError("the storage was closed meanwhile")
+            return asyncio.run_coroutine_threadsafe(call(), self._loop)
+
+    async def _finish(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        for task in self._calls:
+            task.cancel()
+        while running := self._calls | self._closings:
+            await asyncio.wait(running)
+        await close()
+
+    def _iterate(self, entries: AsyncGenerator[T, None]) -> Iterator[T]:
+        # A hop between threads costs as much as many entries, so they come in growing batches; not
+        # more than as many again as were asked for, since each page may be a request.
+        count = 1
+        try:
+            while True:
+                taken, error = self.run(_take, entries, count)
+                yield from taken
+                if error is not None:
+                    raise error
+                if len(taken) < count:
+                    return
+                count = min(2 * count, _MOST_ENTRIES)
+        finally:
+            self._abandon(entries)
+
+    def _abandon(self, entries: AsyncGenerator[T, None]) -> None:
+        """Close it without waiting: the garbage collector may be the caller, in any thread."""
+        loop = self._loop
+        if loop is not None and self._process == os.getpid():
+            with suppress(RuntimeError):  # stopped meanwhile, which closes generators as well
+                loop.call_soon_threadsafe(self._close_soon, entries)
+
+    def _close_soon(self, entries: AsyncGenerator[T, None]) -> None:
+        async def close() -> None:
+            with suppress(RuntimeError):  # an interrupted step still runs, and ends it
+                await entries.aclose()
+
+        task = asyncio.get_running_loop().create_task(close())
+        self._closings.add(task)
+        task.add_done_callback(self._closings.discard)
+
+
+async def _take(entries: AsyncGenerator[T, None], count: int) -> tuple[list[T], Exception | None]:
+    """Take up to `count` entries, and the error that stopped it; fewer only at the end."""
+    taken: list[T] = []
+    try:
+        async for entry in entries:
+            taken.append(entry)
+            if len(taken) == count:
+                break
+    except Exception as error:
+        return taken, error
+    return taken, None
+
+
+def _serve(
+    started: concurrent.futures.Future[asyncio.AbstractEventLoop], stopped: asyncio.Event
+) -> None:
+    """Run a loop until `stopped`. Knows no `LoopThread`, so that a lost one can be collected."""
+
+    async def main() -> None:
+        started.set_result(asyncio.get_running_loop())
+        await stopped.wait()
+
+    asyncio.run(main())
+
+
+def _refuse_running_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ClosedError("a blocking call inside a running event loop: use Storage there")
