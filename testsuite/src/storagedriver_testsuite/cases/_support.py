@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from storagedriver_core import (
@@ -94,11 +93,19 @@ async def names(listing: AsyncIterable[FileInfo]) -> list[str]:
     return [f"{info.path}/" if info.is_dir else info.path async for info in listing]
 
 
-@contextmanager
-def traced_memory() -> Iterator[Callable[[], int]]:
-    """Give a function that tells the most bytes that Python held at once since the beginning."""
-    tracemalloc.start()
-    try:
-        yield lambda: tracemalloc.get_traced_memory()[1]
-    finally:
+class TracedMemory:
+    """Watches what Python holds while a `with` block lasts.
+
+    Attributes:
+        peak: Most bytes at once, of those that the block itself came to hold; known at its end.
+    """
+
+    peak: int
+
+    def __enter__(self) -> TracedMemory:
+        tracemalloc.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

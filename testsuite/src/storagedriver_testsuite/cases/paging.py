@@ -15,7 +15,7 @@ from storagedriver_core import Capabilities, Storage
 from storagedriver_testsuite._case import case
 from storagedriver_testsuite._kit import Kit
 from storagedriver_testsuite._suite import CaseGroup
-from storagedriver_testsuite.cases._support import Disturbed, Recorder, names, traced_memory
+from storagedriver_testsuite.cases._support import Disturbed, Recorder, TracedMemory, names
 
 PAGE = 1000
 # A page of entries may be held, and of the others their bare names: a local file system gives
@@ -159,13 +159,13 @@ class PagingCases(CaseGroup):
         for listing in [storage.list, storage.walk]:
             recorder.calls.clear()
             seen = total = 0
-            with traced_memory() as peak:
+            with TracedMemory() as memory:
                 async for info in listing("/many", page_size=PAGE):
                     seen += 1
                     total += int(info.path[-6:])
             assert (seen, total) == (count, count * (count - 1) // 2)
             assert len(recorder.calls) <= math.ceil(count / PAGE) + 2
-            assert peak() <= FLAT_BYTES + NAME_BYTES * count
+            assert memory.peak <= FLAT_BYTES + NAME_BYTES * count
 
     @case("L23", needs=("walk_with_start_after", "ordered_walk"))
     async def test_walk_from_any_file_gives_exactly_the_rest(self, kit: Kit) -> None:
