@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from storagedriver_core._body import Body
 from storagedriver_core._capabilities import Capabilities
-from storagedriver_core._config import load_config, open_storage
+from storagedriver_core._config import driver_schema, load_config, open_storage
 from storagedriver_core._discovery import PluginProblem
 from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import (
@@ -52,10 +52,11 @@ from storagedriver_core._errors import (
 from storagedriver_core._hashing import Hasher, new_hasher
 from storagedriver_core._parts import DEFAULT_PART_SIZE, PartPlan, plan_parts
 from storagedriver_core._paths import INTERNAL_COMPONENT, child_prefix, is_internal, parent
-from storagedriver_core._plugins import PluginRegistry, load_plugins
+from storagedriver_core._plugins import PluginRegistry, discover_plugins, load_plugins
 from storagedriver_core._reader import BytesStream, FileReader, byte_range
 from storagedriver_core._storage import Storage
 from storagedriver_core._storage_config import StorageConfig
+from storagedriver_core._sync import SyncStorage
 from storagedriver_core._token import UploadToken
 from storagedriver_core._transfer import TransferReport, transfer
 from storagedriver_core._types import (
@@ -132,6 +133,7 @@ __all__ = [
     "StorageConfig",
     "StorageDriver",
     "StorageDriverError",
+    "SyncStorage",
     "ThrottledError",
     "TransferReport",
     "UnavailableError",
@@ -145,6 +147,8 @@ __all__ = [
     "WriterState",
     "byte_range",
     "child_prefix",
+    "discover_plugins",
+    "driver_schema",
     "hookimpl",
     "is_internal",
     "load_config",
