@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ class Context:
         if observers:
             self.observe = lambda event: _tell(observers, event)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
         self._workers: ThreadPoolExecutor | None = None
 
     @property
@@ -62,8 +64,9 @@ class Context:
         return self._workers
 
     def opened(self) -> None:
-        """Bind to the running event loop."""
+        """Bind to the running event loop and this process."""
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
 
     def closed(self) -> None:
         """Unbind, and let idle threads end."""
@@ -79,12 +82,15 @@ class Context:
 
     def require_open(self) -> None:
         """Raise `ClosedError` unless open, in this process, on this loop."""
-        # A forked child has no running loop of its parent's, and so fails here as well.
+        # A forked child has no running loop of its parent's, and so comes here as well.
         if self._loop is not asyncio.get_running_loop():
             if self._loop is None:
                 raise ClosedError("the storage is not open: use 'async with storage'")
+            # The child has none of the threads that work is waiting for.
+            if self._process != os.getpid():
+                raise ClosedError("the storage was opened by another process")
             if not self.capabilities.any_event_loop:
-                raise ClosedError("the storage was opened by another event loop or process")
+                raise ClosedError("the storage was opened by another event loop")
 
     def operation(self, name: str, path: str) -> Operation:
         """Enclose one operation: it needs an open storage, stamps errors, and is observed."""
