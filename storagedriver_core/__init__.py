@@ -23,6 +23,8 @@
 
 from __future__ import annotations
 
+from storagedriver_core._blocking import BlockingStorageDriver
+from storagedriver_core._blocking_driver import BlockingDriver, BlockingReader
 from storagedriver_core._body import Body
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._config import driver_schema, load_config, open_storage
@@ -92,6 +94,9 @@ __all__ = [
     "INTERNAL_COMPONENT",
     "AlreadyExistsError",
     "AuthenticationError",
+    "BlockingDriver",
+    "BlockingReader",
+    "BlockingStorageDriver",
     "Body",
     "Buffer",
     "ByteStream",
