@@ -21,6 +21,8 @@ HashStates = Mapping[str, bytes | None]
 class HashQueue:
     """Feeds running digests with chunks, in order.
 
+    An error of a digest stays: what comes later would be hashed with a gap.
+
     Attributes:
         offset: Bytes hashed so far, counted from the start of the object.
     """
@@ -33,6 +35,7 @@ class HashQueue:
         self._chunks: deque[tuple[Buffer, int | None]] = deque()
         self._snapshots: dict[int, HashStates] = {}
         self._worker: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
 
     @property
     def pending(self) -> int:
@@ -52,34 +55,38 @@ class HashQueue:
     async def reach(self, offset: int) -> None:
         """Wait until everything before `offset`, which has been put, is hashed."""
         while self.offset < offset:
+            self._raise_failure()
             if self._worker is None and self.pending <= _INLINE_BYTES:
                 self._work()
-                return
-            self._start()
-            assert self._worker is not None
-            await asyncio.shield(self._worker)
+            else:
+                self._start()
+                assert self._worker is not None
+                await asyncio.shield(self._worker)
 
     async def wait_for_room(self) -> None:
         """Wait until no more than `MAX_PENDING_BYTES` are waiting."""
         while self.pending > MAX_PENDING_BYTES and self._worker is not None:
             await asyncio.shield(self._worker)
+        self._raise_failure()
 
     def states(self) -> HashStates:
         """Give the states at `offset`; nothing may be pending."""
         return {name: hasher.state() for name, hasher in self._hashers.items()}
 
-    def take_snapshot(self, offset: int) -> HashStates:
-        """Give the states kept for `offset`, and forget those before it."""
+    def take_snapshot(self, offset: int) -> HashStates | None:
+        """Give the states kept for `offset`, None if there are none; forget those before it."""
+        if not self._hashers:
+            return {}
         for old in [key for key in tuple(self._snapshots) if key < offset]:
             del self._snapshots[old]
-        return self._snapshots.get(offset, {})
+        return self._snapshots.get(offset)
 
     def hexdigests(self) -> dict[str, str]:
         """Give the digests at `offset`; nothing may be pending."""
         return {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
 
     def _start(self) -> None:
-        if self._worker is None and self._chunks:
+        if self._worker is None and self._chunks and self._error is None:
             loop = asyncio.get_running_loop()
             self._worker = loop.run_in_executor(self._executor, self._work)
             self._worker.add_done_callback(self._worked)
@@ -92,10 +99,17 @@ class HashQueue:
 
     def _work(self) -> None:
         """Hash until nothing is left. Runs in one thread at a time; a deque needs no lock."""
-        while self._chunks:
-            chunk, snapshot_at = self._chunks.popleft()
-            for hasher in self._hashers.values():
-                hasher.update(chunk)
-            self.offset += len(chunk)
-            if snapshot_at is not None:
-                self._snapshots[snapshot_at] = self.states()
+        try:
+            while self._chunks:
+                chunk, snapshot_at = self._chunks.popleft()
+                for hasher in self._hashers.values():
+                    hasher.update(chunk)
+                self.offset += len(chunk)
+                if snapshot_at is not None:
+                    self._snapshots[snapshot_at] = self.states()
+        except Exception as error:
+            self._error = error
+
+    def _raise_failure(self) -> None:
+        if self._error is not None:
+            raise self._error

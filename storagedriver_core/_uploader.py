@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._driver import StorageDriver
-from storagedriver_core._errors import LimitExceededError
+from storagedriver_core._errors import ClosedError, LimitExceededError
 from storagedriver_core._hash_queue import HashQueue, HashStates
 from storagedriver_core._parts import PartPlan
 from storagedriver_core._types import Buffer, Part, Upload
@@ -18,6 +19,23 @@ _GATHER_BYTES = 1024 * 1024
 _SLICE_BYTES = 4 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """What a token can promise; replaced as a whole, so that its fields always fit together.
+
+    Attributes:
+        offset: Bytes that survive the loss of this process.
+        parts: Entries of the ledger that they are in.
+        tail: Internal path of the object that holds those after the last part; empty if none.
+        hashes: States of the digests at `offset`.
+    """
+
+    offset: int
+    parts: int
+    tail: str
+    hashes: HashStates
+
+
 class PartUploader:
     """Sends what a writer accepts, with a bounded number of parts in flight.
 
@@ -25,9 +43,8 @@ class PartUploader:
 
     Attributes:
         offset: Bytes accepted.
-        durable_offset: Bytes that a token can promise.
-        durable_states: States of the digests at `durable_offset`.
-        parts: Ledger of the parts that are durable without a gap.
+        durable: What a token can promise.
+        parts: Ledger of the parts that are stored without a gap.
     """
 
     def __init__(
@@ -39,13 +56,13 @@ class PartUploader:
         hashes: HashQueue,
         *,
         concurrency: int,
+        durable: Durable | None = None,
         parts: Sequence[Part] = (),
         tail: bytes = b"",
-        offset: int = 0,
     ) -> None:
         self.upload = upload
-        self.offset = self.durable_offset = offset
-        self.durable_states: HashStates = hashes.states()
+        self.durable = durable or Durable(0, 0, "", hashes.states())
+        self.offset = self.durable.offset
         self.parts = list(parts)
         self._driver = driver
         self._capabilities = capabilities
@@ -56,11 +73,11 @@ class PartUploader:
         self._slots = asyncio.Semaphore(self._concurrency)
         self._buffer: list[Buffer] = [tail] if tail else []
         self._buffered = len(tail)
-        self._shipped = offset - len(tail)
+        self._shipped = self.offset - len(tail)
         self._next_number = len(self.parts) + 1
         self._waiting: dict[int, Part] = {}
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     @property
     def tail(self) -> bytes:
@@ -78,37 +95,52 @@ class PartUploader:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
         await self._hashes.wait_for_room()
         self._raise_failure()
-        self._check_room(len(chunk))
         # Only bytes can be kept: the caller may change any other buffer after the call.
-        view = memoryview(chunk if isinstance(chunk, bytes) else bytes(chunk)).cast("B")
+        data = chunk if isinstance(chunk, bytes) else bytes(chunk)
+        self._check_room(len(data))
+        view = memoryview(data)
         while view:
             goal = self._plan.size_of(self._next_number) if self._ledger else _SLICE_BYTES
-            piece = view[: goal - self._buffered]
+            # A tail that was made under other limits may be over the goal already.
+            piece = view[: max(goal - self._buffered, 1)]
             view = view[len(piece) :]
-            self._take(piece.obj if len(piece) == len(piece.obj) else piece, goal)
+            self._take(data if len(piece) == len(data) else piece, goal)
 
-    async def drain(self, *, everything: bool) -> None:
-        """Send full parts (or everything), and wait until all is stored and hashed."""
-        if self._buffered and (everything or self._may_ship_buffer()):
+    async def drain(self) -> None:
+        """Send what may become a part, and wait until all that was sent is stored and hashed."""
+        if self._buffered and self._may_ship_buffer():
             self._ship()
         while self._in_flight:
             await asyncio.wait(self._in_flight)
         self._raise_failure()
         await self._hashes.reach(self.offset)
 
-    async def sync(self) -> None:
-        """Make everything that was sent durable, and move `durable_offset` there."""
+    async def sync(self, tail: str) -> None:
+        """Make durable what was sent, and promise everything: the bytes in no part are in `tail`.
+
+        `drain` came before it.
+        """
         if not self._capabilities.durable_parts:
             await self._driver.sync_upload(self.upload)
-        self.mark_durable()
+        self.durable = Durable(self.offset, len(self.parts), tail, self._hashes.states())
 
-    def mark_durable(self) -> None:
-        """Say that everything accepted is durable: parts and, elsewhere, the tail."""
-        self.durable_offset = self.offset
-        self.durable_states = self._hashes.states()
+    async def finish(self) -> Sequence[Part]:
+        """Send everything, and give the parts of the whole object.
+
+        The last part of a ledger, which may be short, is sent outside of it: if the commit fails,
+        the writer can still go on, and its bytes then become part of a longer one.
+        """
+        await self.drain()
+        if not self._buffered:
+            return self.parts
+        last = await self._driver.put_part(
+            self.upload, self._next_number, self._shipped, tuple(self._buffer)
+        )
+        return (*self.parts, last)
 
     async def stop(self) -> None:
-        """Cancel what is in flight and wait for its end."""
+        """Cancel what is in flight and wait for its end; nothing can be sent any more."""
+        self._fail(ClosedError("the upload was stopped"))
         for task in self._in_flight:
             task.cancel()
         while self._in_flight:
@@ -150,21 +182,24 @@ class PartUploader:
         self._shipped += size
         task = asyncio.create_task(self._send(number, offset, size, data))
         self._in_flight.add(task)
-        task.add_done_callback(self._sent)
+        task.add_done_callback(self._in_flight.discard)
 
     async def _send(self, number: int, offset: int, size: int, data: Sequence[Buffer]) -> None:
-        async with self._slots:
-            if self._error is not None:
-                return
-            part = await self._driver.put_part(self.upload, number, offset, data)
-        if self._ledger:
-            await self._hashes.reach(offset + size)
-            self._enter(part)
-
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        if not task.cancelled() and self._error is None:
-            self._error = task.exception()
+        """Send one part; note a failure before the next part gets its slot."""
+        try:
+            async with self._slots:
+                if self._error is not None:
+                    return
+                part = await self._driver.put_part(self.upload, number, offset, data)
+            if self._ledger:
+                await self._hashes.reach(offset + size)
+                self._enter(part)
+        except asyncio.CancelledError:
+            # By `stop`, or by the end of the event loop, which a writer may outlive for a moment.
+            self._fail(ClosedError("a part was cancelled on its way"))
+            raise
+        except Exception as error:
+            self._fail(error)
 
     def _enter(self, part: Part) -> None:
         """Put a part in the ledger once every part before it is there."""
@@ -174,8 +209,11 @@ class PartUploader:
             if self._capabilities.durable_parts:
                 end = known.offset + known.size
                 states = self._hashes.take_snapshot(end)
-                if states or not self.durable_states:
-                    self.durable_offset, self.durable_states = end, states
+                if states is not None:
+                    self.durable = Durable(end, len(self.parts), "", states)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = self._error or error
 
     def _raise_failure(self) -> None:
         if self._error is not None:

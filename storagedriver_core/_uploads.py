@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 
 from storagedriver_core._context import PARTS_IN_FLIGHT, Context
@@ -18,11 +18,11 @@ from storagedriver_core._errors import (
 )
 from storagedriver_core._hash_queue import HashQueue
 from storagedriver_core._hashing import Hasher, new_hasher
-from storagedriver_core._parts import PartPlan, plan_parts
+from storagedriver_core._parts import plan_parts
 from storagedriver_core._paths import INTERNAL_COMPONENT
 from storagedriver_core._token import UploadToken
 from storagedriver_core._types import FileInfo, ListOptions, UploadInfo, UploadOptions
-from storagedriver_core._uploader import PartUploader
+from storagedriver_core._uploader import Durable, PartUploader
 from storagedriver_core._writer import FileWriter, tail_directory
 
 _TAILS = f"/{INTERNAL_COMPONENT}/tails"
@@ -47,7 +47,7 @@ async def open_writer(
     uploader = PartUploader(
         context.driver, context.capabilities, upload, plan, queue, concurrency=PARTS_IN_FLIGHT
     )
-    return _writer(context, uploader, queue, plan)
+    return FileWriter(context, uploader, queue, part_size=plan.part_size)
 
 
 async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
@@ -56,15 +56,20 @@ async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
     if token.driver_name != context.name:
         raise ConfigurationError(f"the token is of driver {token.driver_name!r}")
     context.check(token.upload.path)
+    ledger = context.capabilities.keeps_ledger
+    if token.offset and bool(token.parts or token.tail) != ledger:
+        raise ConfigurationError("the token was made where uploads had another kind of parts")
     upload = dataclasses.replace(token.upload, holder=new_holder())
     in_parts = sum(part.size for part in token.parts)
-    ledger = context.capabilities.keeps_ledger
     state = await context.driver.upload_state(upload, in_parts if ledger else token.offset)
+    completed = state.completed
     try:
         tail = b""
-        if token.tail and state.completed is None:
+        if token.tail and completed is None:
             tail = await _read_tail(context, token, token.offset - in_parts)
-        queue = HashQueue(_restored_hashers(token), token.offset, context.workers)
+        is_whole = completed is None or completed.size == token.offset
+        hashers = _restored_hashers(token) if is_whole else {}
+        queue = HashQueue(hashers, token.offset, context.workers)
     except BaseException:
         context.driver.release_upload(upload)
         raise
@@ -76,11 +81,18 @@ async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
         plan,
         queue,
         concurrency=PARTS_IN_FLIGHT,
+        durable=Durable(token.offset, len(token.parts), token.tail, token.hashes),
         parts=token.parts,
         tail=tail,
-        offset=token.offset,
     )
-    return _writer(context, uploader, queue, plan, token, state.completed)
+    return FileWriter(
+        context,
+        uploader,
+        queue,
+        part_size=plan.part_size,
+        token_is_out=True,
+        completed=completed,
+    )
 
 
 async def purge_uploads(
@@ -90,14 +102,16 @@ async def purge_uploads(
     limit = await context.driver.now() - older_than
     purged: list[UploadInfo] = []
     kept: set[str] = set()
-    async for page in context.driver.list_uploads():
-        for info in page:
-            sidecars = tail_directory(info.upload.upload_id)
-            newest = max([info.updated_at, *await _times_below(context, sidecars)])
-            if info.active or newest > limit:
-                kept.add(sidecars)
-            elif dry_run or await _purge(context, info, sidecars):
-                purged.append(info)
+    async with aclosing(context.driver.list_uploads()) as pages:
+        async for page in pages:
+            for info in page:
+                sidecars = tail_directory(info.upload.upload_id)
+                newest = max([info.updated_at, *await _times_below(context, sidecars)])
+                is_old = not info.active and newest <= limit
+                if is_old and (dry_run or await _purge(context, info, sidecars)):
+                    purged.append(info)
+                else:
+                    kept.add(sidecars)
     if not dry_run:
         await _purge_orphaned_tails(context, kept, limit)
     return purged
@@ -106,27 +120,6 @@ async def purge_uploads(
 def new_holder() -> str:
     """Give a name for one writer."""
     return secrets.token_hex(8)
-
-
-def _writer(
-    context: Context,
-    uploader: PartUploader,
-    queue: HashQueue,
-    plan: PartPlan,
-    token: UploadToken | None = None,
-    completed: FileInfo | None = None,
-) -> FileWriter:
-    return FileWriter(
-        context.driver,
-        context.capabilities,
-        uploader,
-        queue,
-        part_size=plan.part_size,
-        check_path=context.check,
-        observe=context.observe,
-        token=token,
-        completed=completed,
-    )
 
 
 def _restored_hashers(token: UploadToken) -> dict[str, Hasher]:
@@ -164,25 +157,24 @@ async def _purge(context: Context, info: UploadInfo, sidecars: str) -> bool:
 
 
 async def _purge_orphaned_tails(context: Context, kept: set[str], limit: datetime) -> None:
-    try:
-        pages = context.driver.list(_TAILS, ListOptions())
-        directories = [entry.path async for page in pages for entry in page]
-    except PathNotFoundError:
-        return
-    for directory in directories:
-        if directory not in kept:
-            times = await _times_below(context, directory)
+    for entry in await _entries_of(context, _TAILS):
+        if entry.path not in kept:
+            times = await _times_below(context, entry.path)
             if times and max(times) <= limit:
-                await _delete_quietly(context, directory)
+                await _delete_quietly(context, entry.path)
 
 
 async def _times_below(context: Context, directory: str) -> list[datetime]:
+    entries = await _entries_of(context, directory)
+    return [entry.mod_time for entry in entries if entry.mod_time is not None]
+
+
+async def _entries_of(context: Context, directory: str) -> list[FileInfo]:
     try:
-        pages = context.driver.list(directory, ListOptions())
-        entries = [entry async for page in pages for entry in page]
+        async with aclosing(context.driver.list(directory, ListOptions())) as pages:
+            return [entry async for page in pages for entry in page]
     except PathNotFoundError:
         return []
-    return [entry.mod_time for entry in entries if entry.mod_time is not None]
 
 
 async def _delete_quietly(context: Context, path: str) -> None:
@@ -192,6 +184,11 @@ async def _delete_quietly(context: Context, path: str) -> None:
 
 async def each_upload(context: Context) -> AsyncGenerator[UploadInfo, None]:
     """Give every upload in progress."""
-    async for page in context.driver.list_uploads():
-        for info in page:
-            yield info
+    async with aclosing(context.driver.list_uploads()) as pages:
+        while True:
+            with context.operation("list_uploads", ""):
+                page = await anext(pages, None)
+            if page is None:
+                return
+            for info in page:
+                yield info

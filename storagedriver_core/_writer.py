@@ -19,6 +19,7 @@ Rule 3: once a token was handed out, the upload stays until `cancel`, `commit` o
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import enum
 import hashlib
 import logging
@@ -28,19 +29,20 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from storagedriver_core._capabilities import Capabilities
-from storagedriver_core._driver import StorageDriver
+from storagedriver_core._context import Context
 from storagedriver_core._errors import (
+    AlreadyExistsError,
     ChecksumMismatchError,
     ClosedError,
     InvalidOffsetError,
     PathNotFoundError,
     StorageDriverError,
-    UnsupportedMethodError,
     UploadNotFoundError,
 )
 from storagedriver_core._hash_queue import HashQueue
+from storagedriver_core._hashing import new_hasher
 from storagedriver_core._paths import INTERNAL_COMPONENT
+from storagedriver_core._shield import finish
 from storagedriver_core._token import UploadToken
 from storagedriver_core._types import (
     Buffer,
@@ -53,7 +55,6 @@ from storagedriver_core._types import (
 from storagedriver_core._uploader import PartUploader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
 
 logger = logging.getLogger(__name__)
@@ -73,8 +74,14 @@ def tail_directory(upload_id: str) -> str:
     """Give the internal directory of an upload's sidecars.
 
     ```text
-    /.storagedriver/tails/<hash of the upload id>/<offset>
+    /.storagedriver/tails/<hash of the upload id>/
+        <offset>-<holder>   bytes of no part, up to the offset; of every suspension until the end,
+                            since nobody knows which token its owner has kept
+        whole               all of it, while a commit reads it back
     ```
+
+    The holder keeps two writers apart that resumed one token: the one that was dispossessed must
+    not replace the tail of the other.
     """
     name = hashlib.sha256(upload_id.encode()).hexdigest()[:32]
     return f"/{INTERNAL_COMPONENT}/tails/{name}"
@@ -88,26 +95,20 @@ class FileWriter:
 
     def __init__(
         self,
-        driver: StorageDriver,
-        capabilities: Capabilities,
+        context: Context,
         uploader: PartUploader,
         hashes: HashQueue,
         *,
         part_size: int,
-        check_path: Callable[[str], None],
-        observe: Callable[[OperationEvent], None] | None = None,
-        token: UploadToken | None = None,
+        token_is_out: bool = False,
         completed: FileInfo | None = None,
     ) -> None:
-        self._driver = driver
-        self._capabilities = capabilities
+        self._context = context
+        self._driver = context.driver
         self._uploader = uploader
         self._hashes = hashes
         self._part_size = part_size
-        self._check_path = check_path
-        self._observe = observe
-        self._tail = token.tail if token else ""
-        self._token_is_out = token is not None
+        self._token_is_out = token_is_out
         self._completed = completed
         self._state = WriterState.OPEN
         self._digests: dict[str, str] | None = None
@@ -134,17 +135,23 @@ class FileWriter:
 
     @property
     def offset(self) -> int:
-        """Bytes accepted."""
-        return self._uploader.offset
+        """Bytes accepted; all bytes of an upload that was found to be committed already."""
+        return self._uploader.offset if self._completed is None else self._completed.size
 
     @property
     def durable_offset(self) -> int:
         """Bytes that survive the loss of this process, and that the token promises."""
-        return self._uploader.durable_offset
+        if self._completed is not None or self._state is WriterState.COMMITTED:
+            return self.offset
+        return self._uploader.durable.offset
 
     @property
     def digests(self) -> dict[str, str]:
-        """Lower-case hex digests of everything written, by algorithm; known after `commit`."""
+        """Lower-case hex digests of the object, by algorithm; known after `commit`.
+
+        Those that were computed on the way or checked at the commit: after a resumption, a digest
+        whose state could not be saved is missing.
+        """
         if self._digests is None:
             raise ClosedError("digests are known after commit", path=self.path)
         return self._digests
@@ -191,15 +198,15 @@ class FileWriter:
         if self._state not in (WriterState.OPEN, WriterState.SUSPENDED):
             raise self._closed("token")
         self._token_is_out = True
-        uploader = self._uploader
+        durable = self._uploader.durable
         return UploadToken(
             driver_name=self._driver.name,
-            upload=uploader.upload,
-            offset=uploader.durable_offset,
+            upload=dataclasses.replace(self._uploader.upload, holder=""),
+            offset=durable.offset,
             part_size=self._part_size,
-            parts=tuple(uploader.parts),
-            tail=self._tail,
-            hashes=uploader.durable_states,
+            parts=tuple(self._uploader.parts[: durable.parts]),
+            tail=durable.tail,
+            hashes=durable.hashes,
         )
 
     async def suspend(self) -> UploadToken:
@@ -209,17 +216,10 @@ class FileWriter:
         still open.
         """
         self._require_open("suspend")
-        uploader = self._uploader
         try:
-            await uploader.drain(everything=False)
-            tail = uploader.tail
-            if tail:
-                path = f"{tail_directory(uploader.upload.upload_id)}/{uploader.offset}"
-                await self._driver.put_content(path, tail, PutOptions())
-                self._tail = path
-            elif uploader.offset > uploader.durable_offset:
-                self._tail = ""
-            await uploader.sync()
+            if self._completed is None:
+                await self._uploader.drain()
+                await self._uploader.sync(await self._put_tail())
         except StorageDriverError as error:
             error.stamp(self._driver.name, "suspend", self.path)
             raise
@@ -239,7 +239,8 @@ class FileWriter:
         May be repeated after an error that is temporary or of unknown outcome.
 
         Args:
-            to: Publish at this path instead.
+            to: Publish at this path instead. Where the target is not bound late (`late_target`),
+                the object is completed at the writer's own path first, and then moved.
             if_absent: Refuse if there is an object already.
             size: Bytes that must have been written.
             digest: Digest that must come out, as `sha256:<hex>`.
@@ -250,20 +251,22 @@ class FileWriter:
             UploadNotFoundError: The upload is gone; with `outcome` `unknown` it may have been
                 committed by somebody who has the token.
             ConflictError: Another writer has taken the upload over.
+            UnsupportedMethodError: The digest could be checked only after publishing: its state
+                could not be saved when the writer was suspended, and the target is the writer's
+                own path on a store without `late_target`.
         """
         self._require_open("commit")
         target = self.path if to is None else to
-        self._check_path(target)
-        if if_absent and not self._capabilities.put_if_absent:
-            raise UnsupportedMethodError(capability="put_if_absent").stamp(
-                self._driver.name, "commit", target
-            )
+        self._context.check(target)
         try:
-            info = await self._commit(target, if_absent, size, digest)
+            if if_absent:
+                self._context.require("put_if_absent")
+            checked = await self._commit(target, if_absent, size, digest)
         except StorageDriverError as error:
             error.stamp(self._driver.name, "commit", target)
             raise
-        self._digests = self._hashes.hexdigests()
+        info, known = checked
+        self._digests = {**self._hashes.hexdigests(), **known}
         self._end(WriterState.COMMITTED)
         return info
 
@@ -277,10 +280,10 @@ class FileWriter:
         try:
             await self._uploader.stop()
             await self._driver.abort_upload(self._uploader.upload)
-            await self._delete_sidecars()
         except StorageDriverError as error:
             error.stamp(self._driver.name, "cancel", self.path)
             raise
+        await self._delete_sidecars()
         self._end(WriterState.CANCELLED)
 
     async def aclose(self) -> None:
@@ -291,18 +294,11 @@ class FileWriter:
         """
         if self._state is not WriterState.OPEN:
             return
-        upload = self._uploader.upload
-        self._end(WriterState.CLOSED)
+        self._state = WriterState.CLOSED
         try:
-            await self._uploader.stop()
-            if not self._token_is_out:
-                await self._driver.abort_upload(upload)
-        except UploadNotFoundError:
-            pass
-        except StorageDriverError as error:
-            logger.warning("upload for %s is left to the purge: %s", self.path, error)
+            await finish(self._let_go())
         finally:
-            self._driver.release_upload(upload)
+            self._end(WriterState.CLOSED)
 
     async def __aenter__(self) -> Self:
         return self
@@ -315,94 +311,131 @@ class FileWriter:
     ) -> None:
         await self.aclose()
 
+    # Steps of commit, suspend and aclose -------------------------------------------------------
+
     async def _commit(
         self, target: str, if_absent: bool, size: int | None, digest: str | None
-    ) -> FileInfo:
-        if self._completed is not None:
-            await self._verify_stored(self._completed.path, size, digest)
-            return self._completed
-        uploader = self._uploader
-        if size is not None and size != uploader.offset:
-            raise ChecksumMismatchError(f"{uploader.offset} bytes were written, not {size}")
-        await uploader.drain(everything=uploader.offset > 0)
-        read_back = digest is not None and not self._digest_is_known(digest)
-        late_target = self._capabilities.late_target
-        if read_back:
-            place = (
-                f"{tail_directory(uploader.upload.upload_id)}/whole" if late_target else self.path
-            )
-        else:
-            place = target if late_target else self.path
-        info = await self._publish(place, if_absent and place == target)
-        if read_back:
-            try:
-                await self._verify_stored(place, size, digest)
-            except ChecksumMismatchError:
-                await self._driver.delete(place)
-                raise
+    ) -> tuple[FileInfo, dict[str, str]]:
+        """Publish; give the object and the digests that were found by reading it back."""
+        if size is not None and size != self.offset:
+            raise ChecksumMismatchError(f"{self.offset} bytes were written, not {size}")
+        await self._hashes.reach(self._uploader.offset)
+        unknown = None if digest is None or self._digest_is_known(digest) else digest
+        place = self._place(target, unknown)
+        if if_absent and place != target:
+            self._context.require("move_if_absent")
+        info = self._completed
+        if info is None:
+            info = await self._complete(place, if_absent and place == target)
+        checked = {}
+        if unknown is not None:
+            checked = await self._check_stored(place, unknown)
         if place != target:
-            await self._driver.move(place, target, if_absent=if_absent)
-            info = await self._driver.stat(target)
+            info = await self._move(place, target, if_absent)
         await self._delete_sidecars()
-        return info
+        return info, checked
 
-    async def _publish(self, path: str, if_absent: bool) -> FileInfo:
-        uploader = self._uploader
-        if uploader.offset == 0 and self._capabilities.keeps_ledger:
-            # Stores with parts have no upload without one: an empty commit is a plain put.
-            options = uploader.upload.options
-            put = PutOptions(
-                content_type=options.content_type, metadata=options.metadata, if_absent=if_absent
-            )
-            info = await self._driver.put_content(path, b"", put)
-            await self._driver.abort_upload(uploader.upload)
-            return info
-        complete = CompleteOptions(path=path, size=uploader.offset, if_absent=if_absent)
-        return await self._driver.complete_upload(uploader.upload, uploader.parts, complete)
+    def _place(self, target: str, unknown_digest: str | None) -> str:
+        """Choose where the object is completed: at the target, or where it has to be before."""
+        if self._completed is not None:
+            return self._completed.path
+        if self._context.capabilities.late_target:
+            if unknown_digest is None:
+                return target
+            return f"{tail_directory(self._uploader.upload.upload_id)}/whole"
+        if unknown_digest is not None and target == self.path:
+            self._context.require("late_target")
+        return self.path
+
+    async def _complete(self, path: str, if_absent: bool) -> FileInfo:
+        parts = await self._uploader.finish()
+        options = CompleteOptions(path=path, size=self._uploader.offset, if_absent=if_absent)
+        return await self._driver.complete_upload(self._uploader.upload, parts, options)
+
+    async def _move(self, place: str, target: str, if_absent: bool) -> FileInfo:
+        try:
+            await self._driver.move(place, target, if_absent=if_absent)
+        except AlreadyExistsError:
+            await self._driver.delete(place)  # nothing may show that was refused
+            raise
+        return await self._driver.stat(target)
 
     def _digest_is_known(self, digest: str) -> bool:
         """Check the digest that was computed on the way; False where there is none."""
         algorithm, _, expected = digest.partition(":")
         actual = self._hashes.hexdigests().get(algorithm)
-        if actual is not None and actual != expected:
+        if actual is None:
+            new_hasher(algorithm)  # what nobody can compute is refused before anything is sent
+            return False
+        if actual != expected:
             raise ChecksumMismatchError(f"{algorithm}:{actual} was written, not {digest}")
-        return actual is not None
+        return True
 
-    async def _verify_stored(self, path: str, size: int | None, digest: str | None) -> None:
-        """Read the object once and compare."""
-        if digest is None and size is None:
-            return
-        algorithm, _, expected = (digest or "sha256:").partition(":")
-        running = hashlib.new(algorithm)
-        length = 0
+    async def _check_stored(self, path: str, digest: str) -> dict[str, str]:
+        """Read the object once and compare; what differs is deleted, unless it was there before."""
+        algorithm, _, expected = digest.partition(":")
+        hasher = new_hasher(algorithm)
         async with await self._driver.open_reader(path, ReadOptions()) as stream:
             while chunk := await stream.next_chunk():
-                length += len(chunk)
-                await asyncio.to_thread(running.update, chunk)
-        if size is not None and length != size:
-            raise ChecksumMismatchError(f"{length} bytes are stored, not {size}")
-        if digest is not None and running.hexdigest() != expected:
-            raise ChecksumMismatchError(
-                f"{algorithm}:{running.hexdigest()} is stored, not {digest}"
-            )
+                await asyncio.to_thread(hasher.update, chunk)
+        actual = hasher.hexdigest()
+        if actual != expected:
+            if self._completed is None:
+                await self._driver.delete(path)
+            raise ChecksumMismatchError(f"{algorithm}:{actual} is stored, not {digest}")
+        return {algorithm: actual}
+
+    async def _put_tail(self) -> str:
+        """Store the bytes that are in no part; give the path."""
+        uploader = self._uploader
+        tail = uploader.tail
+        if not tail:
+            return ""
+        directory = tail_directory(uploader.upload.upload_id)
+        path = f"{directory}/{uploader.offset}-{uploader.upload.holder}"
+        await self._driver.put_content(path, tail, PutOptions())
+        return path
 
     async def _delete_sidecars(self) -> None:
         # Without a ledger there is no tail, and only a token can have left one.
-        if self._token_is_out and self._capabilities.keeps_ledger:
+        if not (self._token_is_out and self._context.capabilities.keeps_ledger):
+            return
+        try:
             with suppress(PathNotFoundError):
                 await self._driver.delete(tail_directory(self._uploader.upload.upload_id))
+        except StorageDriverError as error:
+            # The upload itself is over, as was asked.
+            logger.warning("sidecars of %s are left to the purge: %s", self.path, error)
+
+    async def _let_go(self) -> None:
+        await self._uploader.stop()
+        if self._token_is_out:
+            return
+        try:
+            self._context.require_open()
+            await self._driver.abort_upload(self._uploader.upload)
+        except UploadNotFoundError:
+            pass
+        except StorageDriverError as error:
+            logger.warning("upload for %s is left to the purge: %s", self.path, error)
 
     def _end(self, state: WriterState) -> None:
         self._state = state
         self._driver.release_upload(self._uploader.upload)
-        if self._observe is not None:
+        if self._context.observe is not None:
             seconds = time.monotonic() - self._started
             size = self._uploader.offset - self._first_offset
-            self._observe(OperationEvent(self._driver.name, "write", self.path, seconds, size))
+            event = OperationEvent(self._driver.name, "write", self.path, seconds, size)
+            self._context.observe(event)
 
     def _require_open(self, operation: str) -> None:
         if self._state is not WriterState.OPEN:
             raise self._closed(operation)
+        try:
+            self._context.require_open()
+        except ClosedError as error:
+            error.stamp(self._driver.name, operation, self.path)
+            raise
 
     def _closed(self, operation: str, message: str = "") -> ClosedError:
         text = message or f"the writer is {self._state.value}"
