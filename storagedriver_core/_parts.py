@@ -61,12 +61,13 @@ def plan_parts(
     limit = capabilities.max_object_size
     if max_size is not None and limit is not None and max_size > limit:
         raise LimitExceededError(f"objects hold at most {limit} bytes, not {max_size}")
-    size = max(part_size, capabilities.min_part_size)
+    size = max(part_size, capabilities.min_part_size, 1)
     if max_size is not None and capabilities.max_parts is not None:
         size = max(size, -(-max_size // capabilities.max_parts))
     size = -(-size // capabilities.part_alignment) * capabilities.part_alignment
     if most is not None and size > most:
-        if max_size is not None and max_size > (capabilities.max_parts or 1) * most:
+        parts = capabilities.max_parts
+        if max_size is not None and parts is not None and max_size > parts * most:
             raise LimitExceededError(f"{max_size} bytes do not fit in parts of {most}")
         size = most
     step = None
