@@ -369,7 +369,8 @@ class StorageDriver(ABC):
         """Publish exactly `parts`, in their order, as one object; release the upload.
 
         Where no ledger is kept (`Capabilities.keeps_ledger`), `parts` is empty and the first
-        `options.size` bytes are the object.
+        `options.size` bytes are the object. Everywhere it is empty for an empty object, which a
+        store that cannot make one of an upload puts instead.
 
         Atomic and durable as declared. May be repeated: where this very upload is already
         published at the target and was not replaced or moved since, that object is returned.
@@ -383,10 +384,16 @@ class StorageDriver(ABC):
         raise UnsupportedMethodError(capability="upload")
 
     async def abort_upload(self, upload: Upload) -> None:
-        """Drop the upload and, with `abort_frees`, its space; release it. Takes any holder.
+        """Drop the upload and, with `abort_frees`, its space; release it.
+
+        A writer's own call may come after another one has taken the upload over, and drops it
+        all the same. A purge has its uploads from a list, so their `holder` is empty; it must not
+        drop one that was resumed since.
 
         Raises:
             UploadNotFoundError: There is no such upload.
+            ConflictError: The upload's `holder` is empty, and a writer holds it; or it is held
+                where it cannot be taken away, as in another process.
         """
         raise UnsupportedMethodError(capability="upload")
 

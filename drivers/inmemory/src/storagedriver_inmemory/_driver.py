@@ -191,6 +191,9 @@ class InMemoryDriver(StorageDriver):
         data = self._store.get(source).data[source_offset : source_offset + size]
         return await self.put_part(upload, number, offset, [data])
 
+    def release_upload(self, upload: Upload) -> None:
+        self._store.release_upload(upload.upload_id, upload.holder)
+
     async def upload_state(self, upload: Upload, size: int) -> UploadState:
         self._require_store()
         try:
@@ -220,7 +223,7 @@ class InMemoryDriver(StorageDriver):
             return self._published(upload, options.path)
 
     async def abort_upload(self, upload: Upload) -> None:
-        self._store.abort_upload(upload.upload_id)
+        self._store.abort_upload(upload.upload_id, upload.holder)
 
     async def list_uploads(self) -> AsyncGenerator[Sequence[UploadInfo], None]:
         self._require_store()
@@ -230,6 +233,7 @@ class InMemoryDriver(StorageDriver):
                 started_at=pending.started_at,
                 updated_at=pending.updated_at,
                 size=len(pending.data),
+                active=bool(pending.holder),
             )
             for upload_id, pending in self._store.uploads()
         ]

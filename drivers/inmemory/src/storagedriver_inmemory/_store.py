@@ -50,7 +50,7 @@ class PendingUpload:
     Attributes:
         path: What it was opened for.
         options: As given.
-        holder: The writer that may go on with it.
+        holder: The writer that may go on with it; empty while there is none.
         started_at: Aware UTC.
         updated_at: Aware UTC.
         data: The bytes so far; a gap is zero.
@@ -259,10 +259,20 @@ class Store:
             del self._uploads[upload_id]
             return info
 
-    def abort_upload(self, upload_id: str) -> None:
-        """Drop an upload."""
-        if self._uploads.pop(upload_id, None) is None:
-            raise UploadNotFoundError
+    def release_upload(self, upload_id: str, holder: str) -> None:
+        """Say that `holder` is gone; nothing if it has not got the upload."""
+        with self._lock:
+            found = self._uploads.get(upload_id)
+            if found is not None and found.holder == holder:
+                found.holder = ""
+
+    def abort_upload(self, upload_id: str, holder: str) -> None:
+        """Drop an upload; one that is held only for a holder, whichever it is."""
+        with self._lock:
+            found = self.upload(upload_id)
+            if found.holder and not holder:
+                raise ConflictError("a writer holds the upload")
+            del self._uploads[upload_id]
 
     def uploads(self) -> list[tuple[str, PendingUpload]]:
         """Give every upload in progress with its id."""

@@ -65,9 +65,9 @@ class HarnessStore(Store):
             self._require_room()
         return super().upload(upload_id, holder)
 
-    def abort_upload(self, upload_id: str) -> None:
+    def abort_upload(self, upload_id: str, holder: str) -> None:
         self._require_change()
-        super().abort_upload(upload_id)
+        super().abort_upload(upload_id, holder)
 
     def _require_change(self) -> None:
         if self.read_only:
