@@ -14,6 +14,7 @@ from storagedriver_core import (
     PutOptions,
     StorageDriver,
     Upload,
+    load_plugins,
 )
 
 T = TypeVar("T")
@@ -109,3 +110,11 @@ class TracedMemory:
     def __exit__(self, *_: object) -> None:
         self.peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
+
+
+def with_middleware(driver: StorageDriver, name: str, **parameters: Any) -> StorageDriver:
+    """Put an installed middleware around a driver."""
+    plugins = load_plugins()
+    spec = plugins.middleware(name)
+    wrapped: StorageDriver = plugins.load_factory(spec)(driver, spec.parameters(**parameters))
+    return wrapped
