@@ -42,7 +42,9 @@ def cp(
     is given again, and what is the same already is not copied.
     """
     begin, end = Address.parse(source, config), Address.parse(target, config)
-    if begin.config == end.config and end.path.startswith(child_prefix(begin.path)):
+    if begin.config.resolve() == end.config.resolve() and end.path.startswith(
+        child_prefix(begin.path)
+    ):
         raise typer.BadParameter(f"{target} lies below {source}")
     source_storage, target_storage = open_storage(begin.config), open_storage(end.config)
 

@@ -22,11 +22,9 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, default: Path) -> Address:
-        """Split `CONFIG:/path`; a path alone is in the storage of `default`."""
+        """Split `CONFIG:/path` at the first `:/`; without one it is a path in `default`."""
         config, separator, path = text.partition(":/")
-        if text.startswith("/") or not separator:
-            return cls(default, text)
-        return cls(Path(config), f"/{path}")
+        return cls(Path(config), f"/{path}") if separator else cls(default, text)
 
 
 class KeptState:
