@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from storagedriver_core import StorageDriver
-from storagedriver_core._errors import StorageDriverError, UnavailableError
+from storagedriver_core import (
+    Buffer,
+    ByteStream,
+    Capabilities,
+    Conditions,
+    FileInfo,
+    ListOptions,
+    PutOptions,
+    ReadOptions,
+    StorageDriver,
+    StorageDriverError,
+    UnavailableError,
+)
 from storagedriver_core.middleware._wrapper import DriverMiddleware
 
 T = TypeVar("T")
@@ -83,6 +94,31 @@ class Gate(DriverMiddleware):
             return await call()
         finally:
             self.inside -= 1
+
+
+class Blank(StorageDriver):
+    """A driver that can be pickled and that knows every path."""
+
+    name = "blank"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(any_event_loop=True)
+
+    async def stat(self, path: str, conditions: Conditions | None = None) -> FileInfo:
+        return FileInfo(path)
+
+    async def open_reader(self, path: str, options: ReadOptions) -> ByteStream:
+        raise NotImplementedError
+
+    async def put_content(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:
+        raise NotImplementedError
+
+    def list(self, path: str, options: ListOptions) -> AsyncGenerator[Sequence[FileInfo], None]:
+        raise NotImplementedError
+
+    async def delete(self, path: str) -> None:
+        raise NotImplementedError
 
 
 async def settle() -> None:
