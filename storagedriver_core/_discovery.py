@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
-from pydantic import BaseModel
 
 from storagedriver_core import hookspecs
 from storagedriver_core._types import OperationEvent
@@ -223,6 +222,8 @@ def _version_flaw(spec: DriverSpec | MiddlewareSpec) -> str | None:
 
 
 def _model_flaw(spec: DriverSpec | MiddlewareSpec) -> str | None:
+    from pydantic import BaseModel
+
     model = spec.parameters
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return f"the parameters of {_label(spec)} are no pydantic model"

@@ -1,21 +1,23 @@
-"""A validated configuration of one storage: what it builds, and what it tells."""
+"""A validated configuration of one storage: what it builds, and what it tells.
+
+Imports no model, so that `import storagedriver_core` can export the class and stay cheap.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, SecretBytes, SecretStr
-from pydantic_core import to_jsonable_python
-
-from storagedriver_core import _model_keys
-from storagedriver_core._document import Document, Key, dotted
+from storagedriver_core._document import Document
 from storagedriver_core._driver import StorageDriver
 from storagedriver_core._errors import ConfigurationError
 from storagedriver_core._plugins import PluginRegistry
 from storagedriver_core._storage import Storage
-from storagedriver_core._storage_model import StorageModel
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from storagedriver_core._storage_model import StorageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,9 @@ class StorageConfig:
         Args:
             reveal_secrets: Give secrets as they are; else they are masked.
         """
-        values = self._values.model_dump(by_alias=True, exclude_unset=True)
-        data = to_jsonable_python(_revealed(values) if reveal_secrets else values)
-        return {self._section: data}
+        from storagedriver_core._showing import plain
+
+        return {self._section: plain(self._values, reveal_secrets=reveal_secrets)}
 
     def to_yaml(self, *, reveal_secrets: bool = False) -> str:
         """Give `to_mapping` as YAML."""
@@ -115,41 +117,6 @@ class StorageConfig:
 
     def settings(self) -> list[Setting]:
         """Give every value in force, defaults included, and where it comes from."""
-        values = self._values.model_dump(by_alias=True, mode="json")
-        return [
-            Setting(dotted(key), value, self._origin(key))
-            for key, value in _leaves(values, (self._section,))
-        ]
+        from storagedriver_core._showing import settings
 
-    def _origin(self, key: Key) -> str:
-        section, *parts = key
-        place: Key = (section,)
-        given, annotation = self._document.data[section], type(self._values)
-        for part in parts:
-            spelt = _model_keys.given_key(annotation, given, part)
-            if spelt is None:
-                return "default"
-            place, given = (*place, spelt), given[spelt]
-            annotation = _model_keys.child(annotation, spelt)
-        return self._document.origin(place) or "given"
-
-
-def _leaves(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:
-    if isinstance(value, dict) and value:
-        for name, member in value.items():
-            yield from _leaves(member, (*key, name))
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        for index, item in enumerate(value):
-            yield from _leaves(item, (*key, index))
-    else:
-        yield key, value
-
-
-def _revealed(value: Any) -> Any:
-    if isinstance(value, SecretStr | SecretBytes):
-        return value.get_secret_value()
-    if isinstance(value, Mapping):
-        return {name: _revealed(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_revealed(item) for item in value]
-    return value
+        return settings(self._values, self._document, self._section)

@@ -32,11 +32,14 @@ used. A plugin implements the hooks that it needs, and none of the others.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pluggy
-from pydantic import BaseModel
 
 from storagedriver_core._types import OperationEvent
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel  # costs as much as the whole core; plugins import it
 
 # The bodies of hook specifications are never called.
 # mypy: disable-error-code="empty-body"

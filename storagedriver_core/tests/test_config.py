@@ -9,8 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from storagedriver_core import ConfigurationError, load_config, open_storage
-from storagedriver_core._config import driver_schema
+from storagedriver_core import ConfigurationError, driver_schema, load_config, open_storage
 
 pytestmark = pytest.mark.usefixtures("demo")
 
