@@ -12,6 +12,21 @@ Key: TypeAlias = tuple[str | int, ...]
 """Where a value stands: names of mappings and indexes of lists, from the top."""
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value of a configuration.
+
+    Attributes:
+        key: As `storage.parameters.bucket`.
+        value: As JSON has it; a secret is hidden.
+        origin: `FILE:LINE`, `environment variable NAME`, or `default`.
+    """
+
+    key: str
+    value: Any
+    origin: str
+
+
 @dataclass(slots=True)
 class Document:
     """Data with origins.

@@ -9,8 +9,7 @@ from pydantic import SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
 from storagedriver_core import _model_keys
-from storagedriver_core._document import Document, Key, dotted
-from storagedriver_core._storage_config import Setting
+from storagedriver_core._document import Document, Key, Setting, dotted
 from storagedriver_core._storage_model import StorageModel
 
 

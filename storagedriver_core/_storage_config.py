@@ -5,10 +5,9 @@ Imports no model, so that `import storagedriver_core` can export the class and s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from storagedriver_core._document import Document
+from storagedriver_core._document import Document, Setting
 from storagedriver_core._driver import StorageDriver
 from storagedriver_core._errors import ConfigurationError
 from storagedriver_core._plugins import PluginRegistry
@@ -18,21 +17,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from storagedriver_core._storage_model import StorageModel
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One value of a configuration.
-
-    Attributes:
-        key: As `storage.parameters.bucket`.
-        value: As JSON has it; a secret is hidden.
-        origin: `FILE:LINE`, `environment variable NAME`, or `default`.
-    """
-
-    key: str
-    value: Any
-    origin: str
 
 
 class StorageConfig:

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from storagedriver_core._config import driver_schema, load_config
-from storagedriver_core._storage_config import Setting
+from storagedriver_core._document import Setting
 from storagedriver_core.cli._common import DEFAULT_CONFIG, JsonOption, print_json
 
 app = typer.Typer(help="Check, show and describe configurations.", no_args_is_help=True)
