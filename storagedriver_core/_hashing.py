@@ -13,6 +13,8 @@ import functools
 import hashlib
 import logging
 import re
+import struct
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,8 +79,7 @@ class _SavableHash:
         if state is None:
             getattr(libcrypto, f"{prefix}_Init")(self._context)
         else:
-            if len(state) != len(self._context):
-                raise UnsupportedMethodError(f"not a saved {algorithm} state")
+            _check_state(algorithm, state)
             ctypes.memmove(self._context, state, len(state))
 
     def update(self, data: Buffer) -> None:
@@ -94,6 +95,26 @@ class _SavableHash:
 
     def state(self) -> bytes | None:
         return self._context.raw
+
+
+def _check_state(algorithm: str, state: bytes) -> None:
+    """Refuse what libcrypto would follow out of the structure's memory.
+
+    ```text
+    chaining value | bits so far, low word first | block | bytes in the block | bytes of the digest
+    ```
+
+    Raises:
+        UnsupportedMethodError: It is no state of this algorithm.
+    """
+    if len(state) == _STATE_BYTES[algorithm]:
+        digest = _DIGEST_BYTES[algorithm]
+        word, block = digest // 8, digest * 2
+        bits = int.from_bytes(state[digest : digest + word], sys.byteorder)
+        in_block, digest_bytes = struct.unpack_from("=II", state, digest + 2 * word + block)
+        if digest_bytes == digest and in_block == bits // 8 % block:
+            return
+    raise UnsupportedMethodError(f"not a saved {algorithm} state")
 
 
 @functools.cache

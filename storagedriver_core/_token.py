@@ -2,11 +2,12 @@
 
 ```text
 {"v": 1, "driver": …, "path": …, "id": …, "data": {…}, "options": {…},
- "part_size": …, "offset": …, "sizes": [[count, size], …], "etags": "…,…",
+ "part_size": …, "offset": …, "sizes": "800000*12,51c3a0", "etags": "…,…",
  "tail": …, "hashes": {"sha256": base64 of the state or null}}
 ```
 
-`sizes` are run lengths and MD5 etags are written in base64, so that a part costs at most 32 bytes.
+`sizes` are hexadecimal, with run lengths, and MD5 etags are written in base64, so that a part costs
+at most 32 bytes (where its size is below 256 MiB or that of the part before it).
 A token is confidential, though it holds no account credential: whoever has it can write to the
 upload. So it shows in no repr, and nothing logs it.
 """
@@ -18,8 +19,9 @@ import binascii
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from storagedriver_core._errors import ConfigurationError
 from storagedriver_core._types import Part, Upload, UploadOptions
@@ -66,10 +68,10 @@ class UploadToken:
             "options": [options.content_type, dict(options.metadata), options.part_size],
             "part_size": self.part_size,
             "offset": self.offset,
-            "sizes": [
-                [len(list(run)), size]
-                for size, run in itertools.groupby(part.size for part in self.parts)
-            ],
+            "sizes": ",".join(
+                _run(size, len(list(parts)))
+                for size, parts in itertools.groupby(part.size for part in self.parts)
+            ),
             "etags": ",".join(_short(part.etag) for part in self.parts),
             "tail": self.tail,
             "hashes": {
@@ -87,44 +89,81 @@ class UploadToken:
             ConfigurationError: It is no token, or of a newer version. The text is not repeated.
         """
         try:
-            document = json.loads(text)
-            version = document["v"]
-            if version != VERSION:
-                raise ConfigurationError(
-                    f"upload token has version {version!r}; this release reads {VERSION}"
-                )
-            content_type, metadata, part_size = document["options"]
-            upload = Upload(
-                path=str(document["path"]),
-                upload_id=str(document["id"]),
-                data=dict(document["data"]),
-                options=UploadOptions(
-                    content_type=content_type, metadata=dict(metadata), part_size=part_size
-                ),
-            )
-            hashes = {
-                name: None if state is None else base64.b64decode(state, validate=True)
-                for name, state in document["hashes"].items()
-            }
-            return cls(
-                driver_name=str(document["driver"]),
-                upload=upload,
-                offset=int(document["offset"]),
-                part_size=int(document["part_size"]),
-                parts=_parts(document["sizes"], document["etags"]),
-                tail=str(document["tail"]),
-                hashes=hashes,
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, ConfigurationError):
-                raise
+            return cls._from_document(json.loads(text))
+        except ConfigurationError:
+            raise
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):
             # `from None`: the cause's text would repeat parts of the token.
             raise ConfigurationError("not an upload token") from None
 
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> UploadToken:
+        version = document["v"]
+        if version != VERSION:
+            raise ConfigurationError(
+                f"upload token has version {version!r}; this release reads {VERSION}"
+            )
+        content_type, metadata, part_size = document["options"]
+        options = UploadOptions(
+            content_type=content_type and str(content_type),
+            metadata=_strings(metadata),
+            part_size=int(part_size),
+        )
+        parts = _parts(document["sizes"], document["etags"])
+        token = cls(
+            driver_name=str(document["driver"]),
+            upload=Upload(
+                path=str(document["path"]),
+                upload_id=str(document["id"]),
+                data=_strings(document["data"]),
+                options=options,
+            ),
+            offset=int(document["offset"]),
+            part_size=int(document["part_size"]),
+            parts=parts,
+            tail=str(document["tail"]),
+            hashes={
+                name: None if state is None else base64.b64decode(state, validate=True)
+                for name, state in document["hashes"].items()
+            },
+        )
+        in_parts = parts[-1].offset + parts[-1].size if parts else 0
+        if in_parts > token.offset or (token.tail and in_parts == token.offset):
+            raise ValueError
+        # What is in no part is in the tail, unless there is no ledger at all.
+        if parts and not token.tail and in_parts != token.offset:
+            raise ValueError
+        return token
 
-def _parts(sizes: Sequence[tuple[int, int]], etags: str) -> tuple[Part, ...]:
-    flat = [size for count, size in sizes for _ in range(count)]
-    names = etags.split(",") if flat else []
+
+def _strings(document: dict[str, Any]) -> dict[str, str]:
+    """Give a copy of an object whose values are strings."""
+    if not all(isinstance(value, str) for value in document.values()):
+        raise TypeError
+    return dict(document)
+
+
+def _run(size: int, count: int) -> str:
+    return f"{size:x}" if count == 1 else f"{size:x}*{count}"
+
+
+def _parts(sizes: str, etags: str) -> tuple[Part, ...]:
+    if not sizes:
+        return ()
+    names = etags.split(",")
+    runs = [run.partition("*") for run in sizes.split(",")]
+    counted = [(int(size, 16), int(count or 1)) for size, _, count in runs]
+    # Before a forged count makes a list of any length.
+    if sum(count for _, count in counted) != len(names) or min(map(min, counted)) < 1:
+        raise ValueError
+    flat = [size for size, count in counted for _ in range(count)]
     offsets = itertools.accumulate(flat, initial=0)
     return tuple(
         Part(number, offset, size, _long(name))
