@@ -98,19 +98,19 @@ class Kit:
         storage = self.unopened(driver, narrow=narrow, part_size=part_size)
         return await self._stack.enter_async_context(storage)
 
-    async def open_parts(self, **narrow: Any) -> Storage:
-        """Open a storage whose uploads are made of small parts.
+    async def open_parts(self, driver: StorageDriver | None = None, **narrow: Any) -> Storage:
+        """Open a storage, on the store or over `driver`, whose uploads are made of small parts.
 
         Limits are lowered to `PART` bytes and `MAX_PARTS` parts where the driver allows it; a
         driver with a greater least part keeps it.
         """
         declared = self.capabilities
         if declared.min_part_size > PART:
-            return await self.open(narrow=narrow, part_size=declared.min_part_size)
+            return await self.open(driver, narrow=narrow, part_size=declared.min_part_size)
         lowered: dict[str, Any] = {"min_part_size": PART}
         if declared.max_parts is None or declared.max_parts > MAX_PARTS:
             lowered["max_parts"] = MAX_PARTS
-        return await self.open(narrow={**lowered, **narrow}, part_size=PART)
+        return await self.open(driver, narrow={**lowered, **narrow}, part_size=PART)
 
     def child(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from storagedriver_testsuite._suite import SuiteBase
+from storagedriver_testsuite.cases.bodies import BodyCases
 from storagedriver_testsuite.cases.concurrency import ConcurrencyCases
 from storagedriver_testsuite.cases.content import ContentCases
+from storagedriver_testsuite.cases.copying import CopyCases
 from storagedriver_testsuite.cases.deleting import DeleteCases
 from storagedriver_testsuite.cases.errors import ErrorCases
 from storagedriver_testsuite.cases.faults import FaultCases
@@ -27,6 +29,7 @@ class DriverSuite(
     NameCases,
     NeighbourCases,
     ContentCases,
+    BodyCases,
     RangeCases,
     WriterCases,
     ResumeCases,
@@ -34,6 +37,7 @@ class DriverSuite(
     PagingCases,
     StatCases,
     MoveCases,
+    CopyCases,
     DeleteCases,
     ConcurrencyCases,
     ErrorCases,
