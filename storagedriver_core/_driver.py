@@ -372,12 +372,13 @@ class StorageDriver(ABC):
         `options.size` bytes are the object. Everywhere it is empty for an empty object, which a
         store that cannot make one of an upload puts instead.
 
-        Atomic and durable as declared. May be repeated: where this very upload is already
-        published at the target and was not replaced or moved since, that object is returned.
+        Atomic and durable as declared. May be repeated: where this very writer has already
+        published the upload at the target, and it was not replaced or moved since, that object is
+        returned. What another holder has published is not this writer's.
 
         Raises:
             UploadNotFoundError: The upload is gone (`outcome` is `unknown` where it may have been
-                completed).
+                completed, also by another holder).
             AlreadyExistsError: `if_absent`, and there is an object. The upload stays.
             ConflictError: As in `put_content`; or another holder has taken the upload over.
         """

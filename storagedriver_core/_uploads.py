@@ -61,9 +61,12 @@ async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
         raise ConfigurationError("the token was made where uploads had another kind of parts")
     upload = dataclasses.replace(token.upload, holder=new_holder())
     in_parts = sum(part.size for part in token.parts)
-    state = await context.driver.upload_state(upload, in_parts if ledger else token.offset)
+    stored = in_parts if ledger else token.offset
+    state = await context.driver.upload_state(upload, stored)
     completed = state.completed
     try:
+        if completed is None and state.size < stored:
+            raise UploadNotFoundError(f"the store holds {state.size} bytes, not {stored}")
         tail = b""
         if token.tail and completed is None:
             tail = await _read_tail(context, token, token.offset - in_parts)

@@ -199,7 +199,8 @@ class InMemoryDriver(StorageDriver):
         try:
             pending = self._store.upload(upload.upload_id)
         except UploadNotFoundError:
-            completed = self._published(upload, upload.path)
+            found = self._published(upload, upload.path)
+            completed = file_info(upload.path, found, whole=True)
             return UploadState(completed.size, completed)
         if len(pending.data) < size:
             raise UploadNotFoundError(f"the upload holds {len(pending.data)} bytes, not {size}")
@@ -220,7 +221,10 @@ class InMemoryDriver(StorageDriver):
                 if_absent=options.if_absent,
             )
         except UploadNotFoundError:
-            return self._published(upload, options.path)
+            found = self._published(upload, options.path)
+            if found.holder != upload.holder:
+                raise ConflictError("another writer has committed the upload") from None
+            return file_info(options.path, found, whole=True)
 
     async def abort_upload(self, upload: Upload) -> None:
         self._store.abort_upload(upload.upload_id, upload.holder)
@@ -238,7 +242,7 @@ class InMemoryDriver(StorageDriver):
             for upload_id, pending in self._store.uploads()
         ]
 
-    def _published(self, upload: Upload, path: str) -> FileInfo:
+    def _published(self, upload: Upload, path: str) -> Object:
         """Give the object at `path` if this very upload made it."""
         try:
             found = self._store.get(path)
@@ -246,7 +250,7 @@ class InMemoryDriver(StorageDriver):
             found = None
         if found is None or found.upload_id != upload.upload_id:
             raise UploadNotFoundError(outcome="unknown")
-        return file_info(path, found, whole=True)
+        return found
 
     def _require_store(self) -> None:
         if not self._store.exists:

@@ -33,6 +33,7 @@ class Object:
         content_type: As given.
         metadata: As given.
         upload_id: The upload that made it; empty for a plain put or a copy.
+        holder: The writer that completed the upload.
     """
 
     data: bytes
@@ -41,6 +42,7 @@ class Object:
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     upload_id: str = ""
+    holder: str = ""
 
 
 @dataclass(slots=True)
@@ -129,6 +131,7 @@ class Store:
         if_absent: bool = False,
         if_match: str | None = None,
         upload_id: str = "",
+        holder: str = "",
     ) -> FileInfo:
         """Store an object, if the conditions hold."""
         with self._lock:
@@ -138,7 +141,13 @@ class Store:
             if if_match is not None and (old is None or old.etag != if_match):
                 raise ConflictError("the etag is another")
             new = Object(
-                data, self._new_etag(), self.now(), content_type, dict(metadata or {}), upload_id
+                data,
+                self._new_etag(),
+                self.now(),
+                content_type,
+                dict(metadata or {}),
+                upload_id,
+                holder,
             )
             self._insert(path, new)
             return file_info(path, new, whole=True)
@@ -255,6 +264,7 @@ class Store:
                 metadata=pending.options.metadata,
                 if_absent=if_absent,
                 upload_id=upload_id,
+                holder=holder,
             )
             del self._uploads[upload_id]
             return info
