@@ -27,8 +27,15 @@ from storagedriver_core._blocking import BlockingStorageDriver
 from storagedriver_core._blocking_driver import BlockingDriver, BlockingReader
 from storagedriver_core._body import Body
 from storagedriver_core._capabilities import Capabilities
-from storagedriver_core._config import driver_schema, load_config, open_storage
+from storagedriver_core._config import (
+    driver_schema,
+    load_config,
+    open_storage,
+    read_document,
+    validate_document,
+)
 from storagedriver_core._discovery import PluginProblem
+from storagedriver_core._document import Document
 from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import (
     AlreadyExistsError,
@@ -110,6 +117,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "DeleteReport",
+    "Document",
     "DriverMiddleware",
     "DriverSpec",
     "FileInfo",
@@ -162,5 +170,7 @@ __all__ = [
     "open_storage",
     "parent",
     "plan_parts",
+    "read_document",
     "transfer",
+    "validate_document",
 ]

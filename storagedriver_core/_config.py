@@ -18,12 +18,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from storagedriver_core._document import Document
 from storagedriver_core._storage import Storage
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from storagedriver_core._storage_config import StorageConfig
+
+Model = TypeVar("Model", bound="BaseModel")
 
 
 def open_storage(
@@ -49,7 +54,7 @@ def open_storage(
 
 
 def load_config(
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, Any] | Document,
     *,
     section: str = "storage",
     environment: Mapping[str, str] | None = None,
@@ -59,6 +64,29 @@ def load_config(
     from storagedriver_core._loading import load_section
 
     return load_section(source, section, environment)
+
+
+def read_document(source: str | Path | Mapping[str, Any]) -> Document:
+    """Read a YAML file of whatever configuration; a mapping is taken as it is.
+
+    Raises:
+        ConfigurationError: It cannot be read, is not YAML, repeats a key, or uses aliases or tags.
+    """
+    from storagedriver_core._loading import make_document
+
+    return make_document(source)
+
+
+def validate_document(model: type[Model], document: Document) -> Model:
+    """Make a model of a document.
+
+    Raises:
+        ConfigurationError: A line for each fault: where, which key, and what, with a close match
+            of an unknown key. Values are not repeated: they may be secrets.
+    """
+    from storagedriver_core._loading import validate_part
+
+    return validate_part(model, document, ())
 
 
 def driver_schema(name: str) -> dict[str, Any]:

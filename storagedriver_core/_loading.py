@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,28 +18,25 @@ from storagedriver_core._plugins import PluginRegistry, close_match, load_plugin
 from storagedriver_core._storage_config import StorageConfig
 from storagedriver_core._storage_model import StorageModel, storage_model
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 def load_section(
-    source: str | Path | Mapping[str, Any], section: str, environment: Mapping[str, str] | None
+    source: str | Path | Mapping[str, Any] | Document,
+    section: str,
+    environment: Mapping[str, str] | None,
 ) -> StorageConfig:
     """Do what `load_config` says."""
     plugins = load_plugins()
-    document = _read(source)
+    document = source if isinstance(source, Document) else make_document(source)
     _check_section(document, section)
-    if environment is None and not isinstance(source, Mapping):
+    if environment is None and isinstance(source, str | Path):
         environment = os.environ
     if environment is not None:
         interpolate(document, section, environment)
     model = _apply_environment(document, section, environment or {}, plugins)
     read_secrets(document, section, model)
-    faults = []
-    try:
-        values = model.model_validate(document.data[section])
-    except ValidationError as error:
-        faults = list(_faults(error, document, section, model))
-    if faults:
-        # Outside of `except`: pydantic's own error holds the input, and so perhaps secrets.
-        raise ConfigurationError("\n".join(faults))
+    values = validate_part(model, document, (section,))
     config = StorageConfig(section, values, document, plugins)
     config.check_order()
     return config
@@ -59,12 +56,26 @@ def make_schema(name: str) -> dict[str, Any]:
     }
 
 
-def _read(source: str | Path | Mapping[str, Any]) -> Document:
+def make_document(source: str | Path | Mapping[str, Any]) -> Document:
+    """Do what `read_document` says."""
     if isinstance(source, Mapping):
         return Document(copy.deepcopy(dict(source)))
     from storagedriver_core._yaml import read_yaml
 
     return read_yaml(Path(source))
+
+
+def validate_part(model: type[Model], document: Document, key: Key) -> Model:
+    """Do what `validate_document` says, for the mapping at `key`."""
+    data = document.data
+    for part in key:
+        data = data[part]
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = list(_faults(error, document, key, model))
+    # Outside of `except`: pydantic's own error holds the input, and so perhaps secrets.
+    raise ConfigurationError("\n".join(faults))
 
 
 def _check_section(document: Document, section: str) -> None:
@@ -107,11 +118,11 @@ def _apply_environment(
 
 
 def _faults(
-    error: ValidationError, document: Document, section: str, model: type[BaseModel]
+    error: ValidationError, document: Document, start: Key, model: type[BaseModel]
 ) -> Iterator[str]:
     """Spell each fault in a line: where, which key, and what."""
     for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        key: Key = (section,)
+        key = start
         annotation: Any = model
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "missing":
