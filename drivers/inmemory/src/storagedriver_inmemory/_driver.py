@@ -31,7 +31,7 @@ from storagedriver_core import (
     UploadState,
 )
 from storagedriver_inmemory._config import InMemoryConfig
-from storagedriver_inmemory._store import Store, file_info
+from storagedriver_inmemory._store import Object, Store, file_info
 
 _CAPABILITIES = Capabilities(
     get_range=True,
