@@ -4,19 +4,24 @@
 #
 #   _errors                             the error tree
 #   _types, _capabilities, _paths       what calls are given and return; the path rules
-#   _driver, _blocking                  the contract that authors fulfil
-#   _hashing, _hash_queue, _token,
-#   _parts, _uploader, _writer          resumable writers over the upload calls
+#   _driver                             the contract that authors fulfil
+#   _context, _hashing, _hash_queue,
+#   _token, _parts, _shield,
+#   _uploader, _writer                  resumable writers over the upload calls
 #   _reader, _body                      readers, and what can be put
-#   _context, _uploads, _copying,
-#   _putting, _storage, _sync,
-#   _transfer                           the portable layer that users hold
+#   _threads, _blocking_driver,
+#   _blocking                           the contract for authors with a blocking SDK
+#   _uploads, _copying, _putting,
+#   _storage, _transfer                 the portable layer that users hold
+#   _loop_thread, _sync_streams,
+#   _sync                               the same for callers without an event loop
 #   middleware                          drivers around drivers
 #   hookspecs, hooks,
 #   _discovery, _plugins                what plugins register, and how they are found
 #   _document, _yaml, _model_keys,
 #   _environment, _storage_model,
-#   _storage_config, _config            YAML to a Storage
+#   _showing, _storage_config,
+#   _loading, _config                   YAML to a Storage
 #   cli                                 the `storagedriver` command; nothing here imports it
 #
 # Everything public is exported here; drivers, the testsuite and the registry import nothing else.
