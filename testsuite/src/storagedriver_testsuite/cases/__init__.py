@@ -5,6 +5,7 @@ from __future__ import annotations
 from storagedriver_testsuite._suite import SuiteBase
 from storagedriver_testsuite.cases.bodies import BodyCases
 from storagedriver_testsuite.cases.concurrency import ConcurrencyCases
+from storagedriver_testsuite.cases.configuration import ConfigurationCases
 from storagedriver_testsuite.cases.content import ContentCases
 from storagedriver_testsuite.cases.copying import CopyCases
 from storagedriver_testsuite.cases.deleting import DeleteCases
@@ -41,6 +42,7 @@ class DriverSuite(
     DeleteCases,
     ConcurrencyCases,
     ErrorCases,
+    ConfigurationCases,
     FaultCases,
     ResourceCases,
     PurgeCases,
