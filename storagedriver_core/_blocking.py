@@ -84,7 +84,7 @@ class BlockingStorageDriver(StorageDriver):
 
     async def open_reader(self, path: str, options: ReadOptions) -> ByteStream:
         reader = await self._threads.run(
-            lambda: self._blocking.open_reader(path, options), undo=BlockingReader.close
+            lambda: self._blocking.open_reader(path, options), undo=lambda reader: reader.close()
         )
         return _ThreadedStream(self._threads, reader)
 
@@ -195,7 +195,7 @@ class _ThreadedStream(ByteStream):
 
     def __init__(self, threads: Threads, reader: BlockingReader) -> None:
         self.info = reader.info
-        self._reader = Held(threads, reader, BlockingReader.close)
+        self._reader = Held(threads, reader, lambda reader: reader.close())
 
     async def next_chunk(self) -> bytes:
         return await self._reader.use(lambda reader: reader.read(_CHUNK_BYTES))
