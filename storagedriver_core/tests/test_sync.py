@@ -1,0 +1,438 @@
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gc
+import inspect
+import io
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+from storagedriver_inmemory import InMemoryDriver
+
+from storagedriver_core import (
+    ClosedError,
+    ConfigurationError,
+    FileInfo,
+    FileReader,
+    FileWriter,
+    ListOptions,
+    OperationEvent,
+    PathNotFoundError,
+    Storage,
+    SyncStorage,
+    UnsupportedMethodError,
+    WriterState,
+)
+from storagedriver_core._sync_streams import SyncReader, SyncWriter
+from storagedriver_core.tests.faults import Blank, Faults
+
+
+@pytest.fixture
+def storage() -> Iterator[SyncStorage]:
+    with SyncStorage(Storage(InMemoryDriver())) as opened:
+        yield opened
+
+
+# The same surface -------------------------------------------------------------------------------
+
+SYNC_NAMES = {"aclose": "close"}
+
+
+def public(owner: type) -> dict[str, object]:
+    return {name: value for name, value in vars(owner).items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("asynchronous", "blocking"),
+    [(Storage, SyncStorage), (FileReader, SyncReader), (FileWriter, SyncWriter)],
+)
+def test_each_public_name_is_there_with_the_same_parameters(
+    asynchronous: type, blocking: type
+) -> None:
+    expected = {SYNC_NAMES.get(name, name): value for name, value in public(asynchronous).items()}
+    assert set(public(blocking)) == set(expected)
+    for name, value in expected.items():
+        mine = public(blocking)[name]
+        if isinstance(value, property):
+            assert isinstance(mine, property)
+            continue
+        assert callable(value)
+        assert callable(mine)
+        assert inspect.signature(mine).parameters == inspect.signature(value).parameters, name
+
+
+def test_every_operation_works(storage: SyncStorage) -> None:
+    assert storage.driver_name == "inmemory"
+    assert storage.capabilities.copy
+    storage.check()
+    info = storage.put_content("/a", b"0123456789", if_absent=True)
+    assert storage.stat("/a") == info
+    assert storage.get_content("/a") == b"0123456789"
+    assert storage.read_ranges("/a", [(5, 2), (0, 1)]) == [b"56", b"0"]
+    storage.put_content("/file", io.BytesIO(b"from a file"))
+    storage.put_content("/chunks", iter([b"chunk ", b"by chunk"]))
+    assert storage.get_content("/chunks") == b"chunk by chunk"
+    storage.copy("/a", "/b/c")
+    storage.move("/b/c", "/b/d")
+    assert [entry.path for entry in storage.list("/")] == ["/a", "/b", "/chunks", "/file"]
+    assert [entry.path for entry in storage.walk("/b")] == ["/b/d"]
+    assert len(storage.checksum("/a", "sha256")) == 64
+    assert storage.delete_many(["/a", "/none"]).missing == ("/none",)
+    storage.delete("/b")
+    storage.delete("/b", missing_ok=True)
+    with pytest.raises(PathNotFoundError) as caught:
+        storage.stat("/b")
+    assert caught.value.path == "/b"
+    with pytest.raises(UnsupportedMethodError):
+        storage.redirect_url("/a", expires=timedelta(minutes=1))
+    with pytest.raises(UnsupportedMethodError):
+        storage.local_path("/a")
+
+
+def test_reader(storage: SyncStorage) -> None:
+    storage.put_content("/a", b"0123456789" * 300_000)
+    with storage.reader("/a", offset=5) as reader:
+        assert reader.info.size == 3_000_000
+        assert reader.read(3) == b"567"
+        assert reader.position == 8
+        reader.seek(2_999_999)
+        assert reader.read() == b"9"
+    with pytest.raises(ClosedError):
+        reader.read()
+    with storage.reader("/a") as reader:
+        chunks = list(reader)
+        assert len(chunks) > 1
+        assert b"".join(chunks) == b"0123456789" * 300_000
+    with storage.reader("/a") as reader:
+        for chunk in reader:
+            assert reader.position == len(chunk)
+            break
+
+
+def test_reader_can_be_put(storage: SyncStorage) -> None:
+    storage.put_content("/a", b"content" * 500_000)
+    with storage.reader("/a") as reader:
+        storage.put_content("/b", reader)
+    assert storage.get_content("/b") == b"content" * 500_000
+
+
+def test_writer(storage: SyncStorage) -> None:
+    with storage.writer("/a") as writer:
+        writer.write(b"first")
+        assert (writer.path, writer.offset, writer.state) == ("/a", 5, WriterState.OPEN)
+        token = writer.suspend()
+        assert writer.token() == token
+        assert writer.durable_offset == 5
+    assert [info.upload.path for info in storage.list_uploads()] == ["/a"]
+    with storage.resume(token.to_json()) as writer:
+        writer.write(b" second", offset=5)
+        assert writer.commit(size=12).size == 12
+        assert set(writer.digests) == {"sha256"}
+    assert storage.get_content("/a") == b"first second"
+    with storage.writer("/b") as writer:
+        writer.cancel()
+    assert storage.purge_uploads(older_than=timedelta(0)) == []
+
+
+def test_writer_without_commit_leaves_nothing(storage: SyncStorage) -> None:
+    with pytest.raises(KeyError), storage.writer("/a") as writer:
+        writer.write(b"half")
+        raise KeyError
+    assert list(storage.list("/")) == []
+    assert list(storage.list_uploads()) == []
+
+
+# Listings ---------------------------------------------------------------------------------------
+
+
+class Pages(InMemoryDriver):
+    """Endless pages of one entry; counts them, and says when the listing was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = 0
+        self.closed = threading.Event()
+
+    async def list(
+        self, path: str, options: ListOptions
+    ) -> AsyncGenerator[Sequence[FileInfo], None]:
+        try:
+            while True:
+                self.given += 1
+                yield [FileInfo(f"/{self.given}")]
+        finally:
+            self.closed.set()
+
+
+def test_listing_of_many_entries_is_complete(storage: SyncStorage) -> None:
+    expected = [f"/{number:04}" for number in range(1500)]
+    for path in expected:
+        storage.put_content(path, b"")
+    assert [entry.path for entry in storage.list("/")] == expected
+    assert [entry.path for entry in storage.walk("/", page_size=7, limit=100)] == expected[:100]
+
+
+def test_listing_that_is_left_is_closed() -> None:
+    pages = Pages()
+    with SyncStorage(Storage(pages)) as storage:
+        for entry in storage.list("/"):
+            if entry.path == "/10":
+                break
+        assert pages.closed.wait(10)
+    assert pages.given <= 20
+
+
+def test_listing_that_is_lost_in_a_running_loop_is_closed() -> None:
+    pages = Pages()
+    with SyncStorage(Storage(pages)) as storage:
+        entries = storage.list("/")
+        next(entries)
+
+        async def lose() -> None:
+            nonlocal entries
+            entries = iter(())
+            gc.collect()
+
+        asyncio.run(lose())
+        assert pages.closed.wait(10)
+
+
+def test_listing_that_never_began_holds_nothing() -> None:
+    pages = Pages()
+    with SyncStorage(Storage(pages)) as storage:
+        storage.list("/")
+        assert pages.given == 0
+
+
+def test_listing_raises_after_the_entries_that_came() -> None:
+    faults = Faults(InMemoryDriver())
+    with SyncStorage(Storage(faults)) as storage:
+        for number in range(5):
+            storage.put_content(f"/{number}", b"")
+        for _ in range(4):
+            faults.succeed("list")
+        faults.fail("list", PathNotFoundError())
+        found = []
+        with pytest.raises(PathNotFoundError):
+            for entry in storage.list("/", page_size=1):
+                found.append(entry.path)
+        assert found == ["/0", "/1", "/2", "/3"]
+
+
+def test_listing_outlives_its_storage_with_an_error() -> None:
+    with SyncStorage(Storage(Pages())) as storage:
+        entries = storage.list("/")
+        next(entries)
+    with pytest.raises(ClosedError):
+        list(entries)
+
+
+# Where blocking cannot work ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda storage: storage.stat("/"),
+        lambda storage: storage.list("/"),
+        lambda storage: storage.close(),
+        lambda storage: storage.open(),
+    ],
+)
+def test_call_inside_a_running_loop_is_refused_at_once(
+    storage: SyncStorage, call: Callable[[SyncStorage], object]
+) -> None:
+    async def main() -> None:
+        with pytest.raises(ClosedError, match="running event loop"):
+            call(storage)
+
+    asyncio.run(main())
+    storage.check()
+
+
+def test_call_from_its_own_loop_is_refused() -> None:
+    refused: list[BaseException] = []
+
+    def observe(event: OperationEvent) -> None:
+        if event.operation == "stat":
+            try:
+                facade.check()
+            except ClosedError as error:
+                refused.append(error)
+
+    facade = SyncStorage(Storage(InMemoryDriver(), observers=[observe]))
+    with facade:
+        facade.stat("/")
+    assert len(refused) == 1
+
+
+def test_closed_storage_refuses() -> None:
+    storage = SyncStorage(Storage(InMemoryDriver()))
+    with pytest.raises(ClosedError):
+        storage.stat("/")
+    with pytest.raises(ClosedError):
+        storage.list("/")
+    storage.open()
+    with pytest.raises(ClosedError, match="already open"):
+        storage.open()
+    storage.close()
+    storage.close()
+    with pytest.raises(ClosedError):
+        storage.stat("/")
+    with storage:
+        storage.stat("/")
+
+
+def test_streams_can_be_closed_after_their_storage() -> None:
+    with SyncStorage(Storage(InMemoryDriver())) as storage:
+        storage.put_content("/a", b"")
+        reader = storage.reader("/a")
+        writer = storage.writer("/b")
+        writer.cancel()
+    reader.close()
+    writer.close()
+    with pytest.raises(ClosedError):
+        reader.read()
+
+
+def test_storage_that_cannot_be_opened_leaves_no_thread() -> None:
+    class Missing(InMemoryDriver):
+        async def open(self) -> None:
+            raise ConfigurationError("there is no such store")
+
+    before = threading.active_count()
+    storage = SyncStorage(Storage(Missing()))
+    for _ in range(2):
+        with pytest.raises(ConfigurationError):
+            storage.open()
+        assert threading.active_count() == before
+
+
+def test_thread_ends_when_the_storage_is_closed() -> None:
+    before = threading.active_count()
+    with SyncStorage(Storage(InMemoryDriver())) as storage:
+        storage.check()
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
+
+
+def test_thread_ends_when_the_storage_is_lost() -> None:
+    storage = SyncStorage(Storage(InMemoryDriver()))
+    storage.open()
+    thread = next(each for each in threading.enumerate() if each.name == "storagedriver-loop")
+    with pytest.warns(ResourceWarning, match="never closed"):
+        del storage
+        gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+# From 3.12 on, Python warns of what is tested here.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("held", [False, True])
+def test_forked_child_is_refused_at_once(storage: SyncStorage, held: bool) -> None:
+    entries = storage.list("/")
+    if held:
+        # Another thread of the parent may hold the lock, and in the child it never lets go.
+        storage._loop._lock.acquire()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        refused = 0
+        for call in (storage.check, storage.open, lambda: next(entries), lambda: storage.list("/")):
+            try:
+                call()
+            except ClosedError:
+                refused += 1
+        del entries
+        storage.close()
+        os._exit(refused)
+    if held:
+        storage._loop._lock.release()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
+    storage.check()
+
+
+def test_goes_to_another_process_unopened() -> None:
+    with SyncStorage(Storage(Blank())) as storage:
+        copy = pickle.loads(pickle.dumps(storage))
+        with pytest.raises(ClosedError):
+            copy.stat("/a")
+        with copy:
+            assert copy.stat("/a").path == "/a"
+
+
+# Many threads, and interruptions ----------------------------------------------------------------
+
+
+def test_sixteen_threads_at_once(storage: SyncStorage) -> None:
+    barrier = threading.Barrier(16)
+
+    def work(number: int) -> bool:
+        barrier.wait(10)
+        for turn in range(20):
+            path = f"/{number}/{turn}"
+            with storage.writer(path) as writer:
+                writer.write(path.encode())
+                writer.commit()
+            if storage.get_content(path) != path.encode():
+                return False
+        return len(list(storage.list(f"/{number}"))) == 20
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(work, range(16)))
+    assert len(list(storage.walk("/"))) == 320
+
+
+class Waiting(InMemoryDriver):
+    """`check` waits until it is cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = threading.Event()
+        self.cancelled = False
+
+    async def check(self) -> None:
+        self.waits.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+def test_interrupt_cancels_the_operation() -> None:
+    driver = Waiting()
+
+    def interrupt() -> None:
+        assert driver.waits.wait(10)
+        # The main thread must be in its wait: a signal that comes earlier is an ordinary Ctrl-C.
+        time.sleep(0.005)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with SyncStorage(Storage(driver)) as storage:
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            storage.check()
+        assert driver.cancelled
+        interrupter.join()
+        assert storage.stat("/").is_dir
+
+
+def test_closing_ends_operations_of_other_threads() -> None:
+    driver = Waiting()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with SyncStorage(Storage(driver)) as storage:
+            waiting = pool.submit(storage.check)
+            assert driver.waits.wait(10)
+        with pytest.raises(ClosedError, match="closed meanwhile"):
+            waiting.result(10)
+    assert driver.cancelled
