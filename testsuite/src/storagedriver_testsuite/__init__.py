@@ -4,7 +4,8 @@
 #
 #   _case                   the marker of a case
 #   _harness                what a driver's author gives
-#   _child, child           running a function in another process
+#   _child, child, _trace   running a function in another process, and its system calls
+#   _watch                  what the event loop's thread does
 #   _kit                    what a case holds, and the checks around it
 #   _suite                  the base of the suite
 #   cases/                  the cases, a module a group

@@ -12,7 +12,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -30,15 +30,18 @@ class Child:
         storage: Storage,
         function: Callable[..., Awaitable[None]],
         arguments: tuple[Any, ...],
+        prefix: Sequence[str] = (),
     ) -> None:
         target = f"{function.__module__}:{function.__qualname__}"
         # By source file too: a test module may be on no import path.
         source = function.__code__.co_filename
         self._order = pickle.dumps((sys.path, target, source, storage, arguments))
+        self._prefix = prefix
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
+            *self._prefix,
             sys.executable,
             "-m",
             "storagedriver_testsuite.child",

@@ -7,7 +7,7 @@ import gc
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,7 @@ class Kit:
         function: Callable[..., Awaitable[None]],
         *arguments: Any,
         storage: Storage | None = None,
+        prefix: Sequence[str] = (),
     ) -> Child:
         """Run `function(storage, say, *arguments)` in another process, on the same store.
 
@@ -124,8 +125,9 @@ class Kit:
             function: An `async def` at the top of a module. `say(value)` sends JSON to the case.
             arguments: What can be pickled.
             storage: The storage that the child opens a copy of; without special limits by default.
+            prefix: A command that runs the child's, such as one that traces it.
         """
-        return Child(storage or self.unopened(), function, arguments)
+        return Child(storage or self.unopened(), function, arguments, prefix)
 
     async def seed(self, path: str, data: bytes) -> None:
         """Store an object by the back door, or where there is none through another driver."""

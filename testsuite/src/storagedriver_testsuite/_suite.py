@@ -11,6 +11,7 @@ from storagedriver_core import StorageDriver
 from storagedriver_testsuite._case import Case, case_of
 from storagedriver_testsuite._harness import Harness
 from storagedriver_testsuite._kit import Kit
+from storagedriver_testsuite._trace import can_trace
 
 
 class CaseGroup:
@@ -86,6 +87,9 @@ class SuiteBase(CaseGroup):
             if need.startswith("harness."):
                 if not kit.harness.offers(need.removeprefix("harness.")):
                     return f"{need} is not offered"
+            elif need == "strace":
+                if not can_trace():
+                    return "strace is not installed, or may not trace"
             elif not getattr(narrowed, need):
                 return f"{need} is not declared"
         return ""
