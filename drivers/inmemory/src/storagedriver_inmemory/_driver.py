@@ -211,7 +211,6 @@ class InMemoryDriver(StorageDriver):
     async def complete_upload(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
     ) -> FileInfo:
-        self._refuse_directory(options.path)
         try:
             return self._store.complete_upload(
                 upload.upload_id,
