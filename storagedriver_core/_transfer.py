@@ -16,6 +16,7 @@ from storagedriver_core._errors import (
 )
 from storagedriver_core._reader import FileReader
 from storagedriver_core._storage import Storage
+from storagedriver_core._token import UploadToken
 from storagedriver_core._types import Conditions, FileInfo
 from storagedriver_core._writer import FileWriter
 
@@ -149,7 +150,8 @@ async def _rest(source: Storage, info: FileInfo, offset: int) -> FileReader:
 async def _checkpoint(
     target: Storage, writer: FileWriter, info: FileInfo, on_state: Callable[[str], None]
 ) -> FileWriter:
-    if target.capabilities.durable_parts:
+    if target.capabilities.keeps_ledger:
+        # Parts become durable by themselves. Elsewhere only suspending makes anything durable.
         on_state(_state(info, writer.token().to_json()))
         return writer
     token = await writer.suspend()
@@ -160,7 +162,7 @@ async def _checkpoint(
 async def _resumed(target: Storage, state: str, info: FileInfo) -> FileWriter | None:
     try:
         version, token = json.loads(state)
-        writer = await target.resume(token)
+        writer = await target.resume(UploadToken.from_json(token))
     except (UploadNotFoundError, ConfigurationError, ValueError, TypeError):
         return None  # purged meanwhile, or of another release: from the start, then
     if version == _version(info):
