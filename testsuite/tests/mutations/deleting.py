@@ -130,14 +130,14 @@ class BusyWhileRead(DriverMiddleware):
 
     def __init__(self, driver):
         super().__init__(driver)
-        self.open = set()
+        self.busy = set()
 
     async def open_reader(self, path, options):
-        self.open.add(path)
+        self.busy.add(path)
         return await super().open_reader(path, options)
 
     async def delete(self, path):
-        if path in self.open:
+        if path in self.busy:
             raise PermissionError(13, "used by another process", path)
         await super().delete(path)
 
