@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,16 @@ def test_state_of_another_version_of_the_source_is_dropped_with_its_upload(tmp_p
         assert (await transfer(files, "/a", memory, "/b", state=state)).copied == len(DATA)
         assert await memory.get_content("/b") == changed
         assert await uploads(memory) == 0
+
+    between(tmp_path, work)
+
+
+def test_state_of_a_purged_upload_is_ignored(tmp_path: Path) -> None:
+    async def work(files: Storage, memory: Storage) -> None:
+        await files.put_content("/a", DATA)
+        state = await broken_off(files, memory)
+        assert len(await memory.purge_uploads(older_than=timedelta(0))) == 1
+        assert (await transfer(files, "/a", memory, "/b", state=state)).copied == len(DATA)
 
     between(tmp_path, work)
 
