@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -41,24 +41,41 @@ def check_body(data: object) -> None:
         )
 
 
-async def iterate_body(data: Body, executor: Executor) -> AsyncIterator[Buffer]:
-    """Give the chunks of `data`; files and plain iterators are advanced in a thread."""
+def flat(chunk: Buffer) -> Buffer:
+    """Give the same memory, or a copy if it is not bytes one behind the other."""
+    if not isinstance(chunk, memoryview):
+        return chunk
+    is_flat = chunk.c_contiguous and chunk.itemsize == 1 and chunk.ndim == 1
+    return chunk if is_flat else bytes(chunk)
+
+
+async def iterate_body(data: Body, executor: Executor) -> AsyncGenerator[Buffer, None]:
+    """Give the chunks of `data`; files and plain iterators are advanced in a thread.
+
+    An asynchronous generator is closed at the end: nobody else goes on with half a body.
+    """
     if isinstance(data, bytes | bytearray | memoryview):
         yield data
     elif isinstance(data, AsyncIterable):
-        async for chunk in data:
-            yield _checked(chunk)
+        chunks = aiter(data)
+        try:
+            async for chunk in chunks:
+                yield _checked(chunk)
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
     else:
         loop = asyncio.get_running_loop()
         if isinstance(data, SupportsRead):
             source: Iterator[Buffer] = iter(lambda: data.read(_READ_BYTES), b"")
         else:
             source = iter(data)
-        while (chunk := await loop.run_in_executor(executor, next, source, None)) is not None:
-            yield _checked(chunk)
+        end = object()
+        while (item := await loop.run_in_executor(executor, next, source, end)) is not end:
+            yield _checked(item)
 
 
-def _checked(chunk: Buffer) -> Buffer:
-    if not is_buffer(chunk):
+def _checked(chunk: object) -> Buffer:
+    if not isinstance(chunk, bytes | bytearray | memoryview):
         raise TypeError(f"a body's chunks are bytes, not {type(chunk).__name__}")
-    return chunk
+    return flat(chunk)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
-from storagedriver_core._body import Body, iterate_body
+from storagedriver_core._body import Body, flat, iterate_body
 from storagedriver_core._context import Context
 from storagedriver_core._errors import (
     ChecksumMismatchError,
@@ -52,7 +53,8 @@ async def put_buffer(
     digest: str | None,
 ) -> FileInfo:
     """Store bytes that are in memory."""
-    length = memoryview(data).nbytes
+    data = flat(data)
+    length = len(data)
     if not _fits_one_put(context, length):
         return await _put_parts(context, path, data, options, size=size, digest=digest)
     if size is not None and length != size:
@@ -74,23 +76,23 @@ async def put_stream(
     """Store a body that comes in chunks: up to one part as one request, more through a writer."""
     chunks: list[Buffer] = []
     gathered = 0
-    body = iterate_body(data, context.workers)
-    async for chunk in body:
-        chunks.append(bytes(chunk))
-        gathered += len(chunk)
-        if gathered > context.part_size or not _fits_one_put(context, gathered):
-            break
-    else:
-        whole = b"".join(chunks)
-        return await put_buffer(context, path, whole, options, size=size, digest=digest)
-
-    async def everything() -> AsyncIterator[Buffer]:
-        while chunks:
-            yield chunks.pop(0)
+    async with aclosing(iterate_body(data, context.workers)) as body:
         async for chunk in body:
-            yield chunk
+            chunks.append(bytes(chunk))
+            gathered += len(chunk)
+            if gathered > context.part_size or not _fits_one_put(context, gathered):
+                break
+        else:
+            whole = b"".join(chunks)
+            return await put_buffer(context, path, whole, options, size=size, digest=digest)
 
-    return await _put_parts(context, path, everything(), options, size=size, digest=digest)
+        async def everything() -> AsyncGenerator[Buffer, None]:
+            while chunks:
+                yield chunks.pop(0)
+            async for chunk in body:
+                yield chunk
+
+        return await _put_parts(context, path, everything(), options, size=size, digest=digest)
 
 
 async def _put_parts(
@@ -113,10 +115,11 @@ async def _put_parts(
         metadata=options.metadata,
     )
     async with writer:
-        async for chunk in iterate_body(data, context.workers):
-            if size is not None and writer.offset + len(chunk) > size:
-                raise ChecksumMismatchError(f"more than the {size} bytes announced came")
-            await writer.write(chunk)
+        async with aclosing(iterate_body(data, context.workers)) as body:
+            async for chunk in body:
+                if size is not None and writer.offset + len(chunk) > size:
+                    raise ChecksumMismatchError(f"more than the {size} bytes announced came")
+                await writer.write(chunk)
         return await writer.commit(if_absent=options.if_absent, size=size, digest=digest)
 
 
