@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -76,7 +76,9 @@ class DripDriver(StorageDriver):
     async def delete(self, path: str) -> None:
         raise NotImplementedError
 
-    async def list(self, path: str, options: ListOptions) -> AsyncIterator[Sequence[FileInfo]]:
+    async def list(
+        self, path: str, options: ListOptions
+    ) -> AsyncGenerator[Sequence[FileInfo], None]:
         yield [await self.stat("/big")]
 
 
