@@ -13,6 +13,7 @@ from storagedriver_core import (
 )
 from storagedriver_filesystem._beneath import DIRECTORY, Descriptor, open_beneath
 from storagedriver_filesystem._errors import translate
+from storagedriver_filesystem._publish import settle
 from storagedriver_filesystem._threads import Stop
 from storagedriver_filesystem._tree import Tree, split
 
@@ -27,14 +28,14 @@ def delete(tree: Tree, path: str, stop: Stop) -> None:
     with tree.open_root() as root:
         if path == "/":
             _TreeDelete(tree, root, stop).run("")
-            tree.sync(root, [""])
+            settle(tree, root, [""])
             return
         directory, name = split(path)
         with Descriptor(open_beneath(root, directory, DIRECTORY)) as parent:
             is_file = _unlink(parent, name)
         if not is_file:
             _TreeDelete(tree, root, stop).run(path[1:])
-        tree.sync(root, [tree.prune(root, directory)])
+        settle(tree, root, [tree.prune(root, directory)])
 
 
 def _unlink(parent: int, name: str) -> bool:

@@ -30,9 +30,11 @@ from storagedriver_core import (
 )
 from storagedriver_filesystem import _deleting, _publish, _reading, _writing
 from storagedriver_filesystem._config import FilesystemConfig
+from storagedriver_filesystem._gathering import PutQueue
 from storagedriver_filesystem._info import utc
 from storagedriver_filesystem._listing import Listing, Walk
 from storagedriver_filesystem._publish import Target
+from storagedriver_filesystem._putting import Put, put_all
 from storagedriver_filesystem._reading import FileStream
 from storagedriver_filesystem._staging import Staging
 from storagedriver_filesystem._threads import Stop, Threads
@@ -42,6 +44,7 @@ from storagedriver_filesystem._uploads import Uploads
 _PATH_MAX = 4096  # with the terminating NUL
 _LEAST_PATH_BYTES = 512
 _UPLOADS_PER_PAGE = 1000
+_MAX_GATHERED_BYTES = 64 * 1024
 
 
 class FilesystemDriver(StorageDriver):
@@ -68,6 +71,7 @@ class FilesystemDriver(StorageDriver):
         self._staging = Staging(self._tree, config.file_mode)
         self._uploads = Uploads(self._tree, self._staging)
         self._threads = Threads(config.max_threads)
+        self._puts = PutQueue(self._threads, self._write_puts)
         _drivers.add(self)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -127,18 +131,14 @@ class FilesystemDriver(StorageDriver):
         return await self._threads.run(_reading.read_file, self._tree, path)
 
     async def put_content(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:
-        stop = Stop()
-        return await self._threads.run(
-            _writing.put,
-            self._tree,
-            self._staging,
-            path,
-            data,
-            options,
-            stop,
-            writing=True,
-            stop=stop,
-        )
+        put = Put(path, data, options)
+        if len(data) <= _MAX_GATHERED_BYTES:
+            return await self._puts.run(put)
+        await self._threads.run(self._write_puts, [put], stop=put.stop)
+        return put.result()
+
+    def _write_puts(self, puts: Sequence[Put]) -> None:
+        put_all(self._tree, self._staging, self._threads, puts)
 
     async def list(
         self, path: str, options: ListOptions
@@ -260,6 +260,7 @@ class FilesystemDriver(StorageDriver):
 
     def _after_fork(self) -> None:
         self._threads.after_fork()
+        self._puts.after_fork()
         self._uploads.after_fork()
 
 

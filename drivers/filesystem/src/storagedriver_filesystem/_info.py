@@ -51,7 +51,13 @@ def full_info(path: str, fd: int) -> FileInfo:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         return file_info(path, status)
-    content_type, metadata = read_attributes(fd)
+    return written_info(path, status, *read_attributes(fd))
+
+
+def written_info(
+    path: str, status: os.stat_result, content_type: str | None, metadata: Mapping[str, str]
+) -> FileInfo:
+    """Tell of a file whose attributes are known, as `stat` does."""
     return FileInfo(
         path,
         status.st_size,

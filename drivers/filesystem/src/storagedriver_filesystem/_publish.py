@@ -1,9 +1,8 @@
 """Making a finished file visible: durable first, then one rename, then durable again.
 
 The order is the promise: the file is synced before its name can be seen, and the directory after,
-before the caller hears of it. Where directories had to be made, those that hold them are synced as
-well. Syncs of one directory are not gathered here: filesystems with a journal do that themselves,
-and, measured with eight writers, threads that wait for a leader were slower than the extra calls.
+before the caller hears of it. Where directories had to be made, those that hold them are synced,
+too.
 
 Writers of one directory exclude each other only where they must: a conditional one locks it
 exclusively while it compares and renames, every other shared. The lock is the kernel's (`flock` on
@@ -15,11 +14,16 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from storagedriver_core import AlreadyExistsError, ConflictError, PathNotFoundError
+from storagedriver_core import (
+    AlreadyExistsError,
+    ConflictError,
+    PathNotFoundError,
+    StorageDriverError,
+)
 from storagedriver_filesystem._beneath import DIRECTORY, Descriptor, open_beneath
 from storagedriver_filesystem._errors import translate, translating
 from storagedriver_filesystem._info import etag_of
@@ -47,8 +51,13 @@ class Target:
         return self.if_absent or self.if_match is not None
 
 
-def publish(tree: Tree, root: int, staging: int, name: str, fd: int, target: Target) -> None:
+def publish(
+    tree: Tree, root: int, staging: int, name: str, fd: int, target: Target
+) -> Sequence[str]:
     """Rename the durable staging file `name`, which is open as `fd`, to its target.
+
+    Returns:
+        The directories that changed: the caller has to `settle` them.
 
     Raises:
         AlreadyExistsError, ConflictError: The condition does not hold, or the target is a
@@ -71,8 +80,7 @@ def publish(tree: Tree, root: int, staging: int, name: str, fd: int, target: Tar
                 if made:
                     tree.prune(root, directory)
                 raise
-            _settle(tree, root, parent, made)
-            return
+            return [directory, *reversed(made)]
 
 
 def move(tree: Tree, source: str, target: Target) -> None:
@@ -84,18 +92,18 @@ def move(tree: Tree, source: str, target: Target) -> None:
     """
     directory, leaf = split(source)
     with tree.open_root() as root:
-        moved = False
-        while not moved:
+        changed = None
+        while changed is None:
             with (
                 _directory_of_file(root, source) as origin,
                 translating(writing=True, path=target.path),
             ):
-                moved = _move(tree, root, origin, leaf, target)
-        tree.sync(root, [tree.prune(root, directory)])
+                changed = _move(tree, root, origin, leaf, target)
+        settle(tree, root, [*changed, tree.prune(root, directory)])
 
 
-def _move(tree: Tree, root: int, origin: int, leaf: str, target: Target) -> bool:
-    """Try it once; False if either side was not there."""
+def _move(tree: Tree, root: int, origin: int, leaf: str, target: Target) -> Sequence[str] | None:
+    """Try it once, and give the directories that changed; None if either side was not there."""
     directory, new_leaf = split(target.path)
     opened, made = tree.make_directory(root, directory)
     with opened as parent:
@@ -105,13 +113,31 @@ def _move(tree: Tree, root: int, origin: int, leaf: str, target: Target) -> bool
                 os.rename(leaf, new_leaf, src_dir_fd=origin, dst_dir_fd=parent)
         except FileNotFoundError:
             tree.prune(root, directory)
-            return False
+            return None
         except BaseException:
             if made:
                 tree.prune(root, directory)
             raise
-        _settle(tree, root, parent, made)
-    return True
+    return [directory, *reversed(made)]
+
+
+def settle(tree: Tree, root: int, directories: Iterable[str]) -> None:
+    """Make durable which names the directories hold now.
+
+    Raises:
+        StorageDriverError: They may not be: `outcome` is `unknown`.
+    """
+    try:
+        tree.sync(root, directories)
+    except OSError as error:
+        raise unsettled(error) from error
+
+
+def unsettled(error: OSError) -> StorageDriverError:
+    """Give the error for a rename that may not last."""
+    failure = translate(error, writing=True)
+    failure.outcome = "unknown"
+    return failure
 
 
 def _directory_of_file(root: int, path: str) -> Descriptor:
@@ -124,21 +150,6 @@ def _directory_of_file(root: int, path: str) -> Descriptor:
             if not stat.S_ISREG(status.st_mode):
                 raise PathNotFoundError("not a file", path=path)
             return Descriptor(opened.detach())
-
-
-def _settle(tree: Tree, root: int, parent: int, made: list[str]) -> None:
-    """Make a rename into the directory `parent` durable.
-
-    Raises:
-        StorageDriverError: It may not be: `outcome` is `unknown`.
-    """
-    try:
-        os.fsync(parent)
-        tree.sync(root, reversed(made))
-    except OSError as error:
-        failure = translate(error, writing=True)
-        failure.outcome = "unknown"
-        raise failure from error
 
 
 @contextmanager

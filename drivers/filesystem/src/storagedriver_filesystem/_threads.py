@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 # How long a cancelled caller waits for the system call that it is in: long for a disk, short for
 # whoever cancelled.
-_PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 10.0
 
 
@@ -74,6 +75,27 @@ class Threads:
         threading.Thread(target=shut_down, daemon=True).start()
         await asyncio.wait({asyncio.wrap_future(ended)}, timeout=_SHUTDOWN_SECONDS)
 
+    def share(
+        self, function: Callable[[T], object], items: Sequence[T], *, max_threads: int
+    ) -> None:
+        """Call the function for each item, from this thread and from others that are free.
+
+        This one goes on until no item is left, so it does not matter if none is free.
+        """
+        left = deque(items)
+
+        def work() -> None:
+            while left:
+                with suppress(IndexError):  # another was faster
+                    function(left.popleft())
+
+        helpers = [self.submit(work) for _ in items[1:max_threads]]
+        work()
+        for helper in helpers:
+            # One that has not begun has nothing to do any more.
+            if not helper.cancel():
+                helper.result()
+
     async def run(
         self,
         function: Callable[..., T],
@@ -94,7 +116,7 @@ class Threads:
             stop: Told of the cancellation.
             dispose: Given the result that nobody waits for any more; may block.
         """
-        call = self._submit(_translated, function, args, writing)
+        call = self.submit(_translated, function, args, writing)
         try:
             return await asyncio.wrap_future(call)
         except asyncio.CancelledError:
@@ -104,16 +126,21 @@ class Threads:
 
     async def finish(self, function: Callable[[], object]) -> None:
         """Run what releases something: it runs to its end, whatever becomes of the caller."""
-        await asyncio.wait({asyncio.wrap_future(self._submit(function))})
+        await asyncio.wait({asyncio.wrap_future(self.submit(function))})
 
     def start(self, function: Callable[[], object]) -> None:
         """Run what releases something, without waiting; at once if the threads have ended."""
         try:
-            self._submit(function)
+            self.submit(function)
         except ClosedError:
             function()
 
-    def _submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
+    def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
+        """Run `function(*args)` in a thread.
+
+        Raises:
+            ClosedError: The threads have ended, or not begun.
+        """
         try:
             if self._executor is not None:
                 return self._executor.submit(function, *args)
@@ -130,7 +157,7 @@ class Threads:
         try:
             ended = asyncio.wrap_future(call)
             ended.add_done_callback(lambda done: done.cancelled() or done.exception())
-            await asyncio.wait({ended}, timeout=_PATIENCE_SECONDS)
+            await asyncio.wait({ended}, timeout=PATIENCE_SECONDS)
         finally:
             if dispose is not None:
                 call.add_done_callback(lambda done: _dispose(done, dispose))

@@ -44,7 +44,7 @@ from storagedriver_filesystem._info import (
     write_attributes,
     write_upload_mark,
 )
-from storagedriver_filesystem._publish import Target, publish
+from storagedriver_filesystem._publish import Target, publish, settle
 from storagedriver_filesystem._shared import SharedDescriptor
 from storagedriver_filesystem._staging import (
     Staging,
@@ -224,11 +224,12 @@ class Uploads:
                     stop.check()
                     target = Target(options.path, options.if_absent)
                     try:
-                        publish(self._tree, root, directory, upload.upload_id, fd, target)
+                        changed = publish(self._tree, root, directory, upload.upload_id, fd, target)
                     except StagingLostError:
                         raise UploadNotFoundError from None
                     finally:
                         handle.is_over = not has_name(directory, upload.upload_id, fd)
+                    settle(self._tree, root, changed)
                     return full_info(options.path, fd)
             except UploadNotFoundError:
                 return self._published(root, upload, options.path)

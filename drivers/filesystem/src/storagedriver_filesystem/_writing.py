@@ -1,22 +1,19 @@
-"""Writing whole files: puts and copies, and the bytes of uploads."""
+"""Writing bytes to staging files, and copying them from file to file."""
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 from collections.abc import Sequence
 
-from storagedriver_core import Buffer, ConflictError, FileInfo, PutOptions
+from storagedriver_core import Buffer, ConflictError
 from storagedriver_filesystem._errors import translating
 from storagedriver_filesystem._info import (
-    file_info,
     read_raw_attributes,
     set_unique_time,
-    write_attributes,
     write_raw_attributes,
 )
-from storagedriver_filesystem._publish import Target, publish
+from storagedriver_filesystem._publish import Target, publish, settle
 from storagedriver_filesystem._staging import Staging
 from storagedriver_filesystem._threads import Stop
 from storagedriver_filesystem._tree import Tree
@@ -24,29 +21,6 @@ from storagedriver_filesystem._tree import Tree
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 _SLICE_BYTES = 16 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024
-
-
-def put(
-    tree: Tree, staging: Staging, path: str, data: Buffer, options: PutOptions, stop: Stop
-) -> FileInfo:
-    """Store `data` at `path`."""
-    with (
-        tree.open_root() as root,
-        staging.make(root) as directory,
-        staging.temporary(directory) as (fd, name),
-    ):
-        write_attributes(fd, options.content_type, options.metadata)
-        write_all(fd, 0, [data])
-        status = set_unique_time(fd)
-        os.fsync(fd)
-        # From here on a caller who has left may change the data.
-        stop.check()
-        publish(tree, root, directory, name, fd, Target(path, options.if_absent, options.if_match))
-    return dataclasses.replace(
-        file_info(path, status),
-        content_type=options.content_type,
-        metadata=dict(options.metadata),
-    )
 
 
 def copy(tree: Tree, staging: Staging, source: str, target: Target, stop: Stop) -> None:
@@ -67,7 +41,7 @@ def copy(tree: Tree, staging: Staging, source: str, target: Target, stop: Stop) 
             set_unique_time(fd)
             os.fsync(fd)
             stop.check()
-            publish(tree, root, directory, name, fd, target)
+            settle(tree, root, publish(tree, root, directory, name, fd, target))
 
 
 def write_all(fd: int, offset: int, data: Sequence[Buffer]) -> int:

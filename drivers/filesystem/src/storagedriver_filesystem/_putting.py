@@ -1,0 +1,175 @@
+"""Whole objects: one put, or several small ones in one call.
+
+A put takes a dozen short system calls and two that wait for the disk. Eight threads that each do
+all of them spend, measured, more time on handing the interpreter's lock to each other than on the
+calls. So small puts that come at once are gathered: one thread makes all the files and has the disk
+begin with them, a few wait for the disk, one renames all and syncs each directory once. Every file
+is still synced before its own rename, and every put waits for the sync of its directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from storagedriver_core import Buffer, FileInfo, PutOptions, StorageDriverError
+from storagedriver_filesystem._beneath import Descriptor
+from storagedriver_filesystem._errors import translate
+from storagedriver_filesystem._info import set_unique_time, write_attributes, written_info
+from storagedriver_filesystem._publish import Target, publish, unsettled
+from storagedriver_filesystem._staging import Staging, staging_name
+from storagedriver_filesystem._threads import Stop, Threads
+from storagedriver_filesystem._tree import Tree
+from storagedriver_filesystem._writing import write_all
+
+# Syncs that wait together cost the disk one flush. Measured: one thread is slow beside other load,
+# eight are slower than four for want of the interpreter's lock.
+_SYNC_THREADS = 4
+
+
+@dataclass(slots=True, eq=False)
+class Put:
+    """One object to store, and what has become of it.
+
+    Attributes:
+        path: Contract path.
+        data: The bytes.
+        options: As given.
+        stop: Whether anybody still waits for it.
+        error: Why it was not stored; None if it was.
+        name: Name of its staging file.
+        file: The staging file.
+        info: What `stat` says of it.
+        changed: The directories that its rename changed; empty if there was none.
+    """
+
+    path: str
+    data: Buffer
+    options: PutOptions
+    stop: Stop = field(default_factory=Stop)
+    error: Exception | None = None
+    name: str = field(default_factory=staging_name)
+    file: Descriptor | None = None
+    info: FileInfo | None = None
+    changed: Sequence[str] = ()
+
+    @property
+    def fd(self) -> int:
+        """Descriptor of the staging file, once there is one."""
+        assert self.file is not None
+        return self.file.fd
+
+    def result(self) -> FileInfo:
+        """Tell of the stored object, or raise why there is none."""
+        if self.error is not None:
+            raise self.error
+        assert self.info is not None
+        return self.info
+
+
+def put_all(tree: Tree, staging: Staging, threads: Threads, puts: Sequence[Put]) -> None:
+    """Store objects; what becomes of one does not touch the others."""
+    try:
+        with tree.open_root() as root, staging.make(root) as directory:
+            _Batch(tree, staging, threads, root, directory, puts).run()
+    except (OSError, StorageDriverError) as error:
+        if len(puts) == 1:
+            _fail(puts[0], error)
+        else:  # each with an error of its own
+            for put in puts:
+                put_all(tree, staging, threads, [put])
+
+
+class _Batch:
+    """Puts on their way from the staging directory to their targets."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        staging: Staging,
+        threads: Threads,
+        root: int,
+        directory: int,
+        puts: Sequence[Put],
+    ) -> None:
+        self._tree = tree
+        self._staging = staging
+        self._threads = threads
+        self._root = root
+        self._directory = directory
+        self._puts = puts
+
+    def run(self) -> None:
+        """Take the puts through their steps, all through one before any through the next."""
+        try:
+            self._each(self._write)
+            if len(self._puts) > 1:
+                self._each(_begin_writeback)
+            written = [put for put in self._puts if put.error is None]
+            self._threads.share(_sync, written, max_threads=_SYNC_THREADS)
+            self._each(self._publish)
+            self._settle()
+        finally:
+            for put in self._puts:
+                self._clean_up(put)
+
+    def _each(self, step: Callable[[Put], None]) -> None:
+        for put in self._puts:
+            if put.error is None:
+                try:
+                    step(put)
+                except Exception as error:
+                    _fail(put, error)
+
+    def _write(self, put: Put) -> None:
+        put.file = self._staging.create(self._directory, put.name)
+        options = put.options
+        write_attributes(put.fd, options.content_type, options.metadata)
+        write_all(put.fd, 0, [put.data])
+        status = set_unique_time(put.fd)
+        put.info = written_info(put.path, status, options.content_type, dict(options.metadata))
+
+    def _publish(self, put: Put) -> None:
+        # From here on a caller who has left may change the data.
+        put.stop.check()
+        target = Target(put.path, put.options.if_absent, put.options.if_match)
+        put.changed = publish(self._tree, self._root, self._directory, put.name, put.fd, target)
+
+    def _settle(self) -> None:
+        published = [put for put in self._puts if put.changed]
+        try:
+            self._tree.sync(self._root, dict.fromkeys(d for put in published for d in put.changed))
+        except OSError as error:
+            # Not asked again for each: the kernel tells of a failure once.
+            for put in published:
+                _fail(put, unsettled(error))
+
+    def _clean_up(self, put: Put) -> None:
+        if put.file is None:
+            return
+        with put.file:
+            if not put.changed:
+                with suppress(OSError):  # the first error is the one that counts
+                    os.unlink(put.name, dir_fd=self._directory)
+
+
+def _begin_writeback(put: Put) -> None:
+    # What is dirty cannot be dropped; Linux begins to write it, and returns.
+    os.posix_fadvise(put.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _sync(put: Put) -> None:
+    try:
+        os.fsync(put.fd)
+    except OSError as error:
+        _fail(put, error)
+
+
+def _fail(put: Put, error: Exception) -> None:
+    if isinstance(error, OSError) and not isinstance(error, StorageDriverError):
+        put.error = translate(error, writing=True)
+        put.error.__cause__ = error
+    else:
+        put.error = error
