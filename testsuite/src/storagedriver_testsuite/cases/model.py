@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,6 +48,7 @@ SETTINGS = settings(
     derandomize=True,
     database=None,
     deadline=None,
+    report_multiple_bugs=False,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
@@ -161,6 +162,11 @@ class StorageMachine(RuleBasedStateMachine):
     def _path(self, place: int) -> str:
         return self._paths[place % len(self._paths)]
 
+    def _file(self, place: int) -> str:
+        """Choose a file, or now and then a path that may be none."""
+        files = [*sorted(self._model.files), self._path(place)]
+        return files[place % len(files)]
+
     @initialize(data=st.data())
     def choose_paths(self, data: st.DataObject) -> None:
         """Draw the paths of this run, and store some files."""
@@ -172,66 +178,60 @@ class StorageMachine(RuleBasedStateMachine):
         # Few, so that they meet: a file here, a directory there, a target that was a source.
         few = data.draw(st.lists(st.sampled_from(components), min_size=2, max_size=3, unique=True))
         path = st.lists(st.sampled_from(few), min_size=1, max_size=3)
-        files = data.draw(st.lists(path, min_size=2, max_size=4))
+        files = data.draw(st.lists(path, min_size=3, max_size=6))
         known = {tuple(file[:depth]) for file in files for depth in range(1, len(file) + 1)}
         self._paths = sorted("/" + "/".join(parts) for parts in known)
         for file in files:
-            self.put(self._paths.index("/" + "/".join(file)), 100)
+            self.put(self._paths.index("/" + "/".join(file)), data.draw(SIZES))
 
     # Reading -----------------------------------------------------------------------------------
 
-    @rule(place=PLACES)
-    def stat_and_get(self, place: int) -> None:
-        """Ask what is at a path, and read it."""
+    @rule(place=PLACES, offset=SIZES, length=st.none() | SIZES, page_size=PAGE_SIZES)
+    def look(self, place: int, offset: int, length: int | None, page_size: int) -> None:
+        """Look at one path in every way."""
         path = self._path(place)
+        self._run(self._stat_and_get(path))
+        if self._declared.get_range:
+            self._run(self._get_range(path, offset, length))
+        for directory in [path, "/"]:
+            self._run(self._list(directory, page_size))
+        if self._declared.walk_with_start_after:
+            self._run(self._walk_the_rest(path, page_size))
+
+    async def _stat_and_get(self, path: str) -> None:
         data = self._model.files.get(path)
         is_there = data is not None or self._model.is_directory(path)
         with expecting(() if is_there else (PathNotFoundError,)):
-            info = self._run(self._storage.stat(path))
+            info = await self._storage.stat(path)
             assert (info.path, info.is_dir) == (path, data is None)
             assert info.size == len(data or b"")
         with expecting(self._model.errors_of_get(path)):
-            assert self._run(self._storage.get_content(path)) == data
+            assert await self._storage.get_content(path) == data
 
-    @precondition(lambda self: self._declared.get_range)
-    @rule(place=PLACES, offset=SIZES, length=st.none() | SIZES)
-    def get_range(self, place: int, offset: int, length: int | None) -> None:
-        """Read some of a file."""
-        path = self._path(place)
+    async def _get_range(self, path: str, offset: int, length: int | None) -> None:
         data = self._model.files.get(path, b"")
         errors = self._model.errors_of_get(path)
         if not errors and offset > len(data):
             errors = (InvalidOffsetError,)
-
-        async def read() -> bytes:
-            async with await self._storage.reader(path, offset=offset, length=length) as reader:
-                return await reader.read()
-
+        end = None if length is None else offset + length
         with expecting(errors):
-            end = None if length is None else offset + length
-            assert self._run(read()) == data[offset:end]
+            async with await self._storage.reader(path, offset=offset, length=length) as reader:
+                assert await reader.read() == data[offset:end]
 
-    @rule(place=PLACES | st.none(), page_size=PAGE_SIZES)
-    def list_and_walk(self, place: int | None, page_size: int) -> None:
-        """List a directory, and walk it."""
-        path = "/" if place is None else self._path(place)
+    async def _list(self, path: str, page_size: int) -> None:
         errors: Errors = () if self._model.is_directory(path) else (PathNotFoundError,)
         for listing, expected in [
             (self._storage.list, self._model.children(path)),
             (self._storage.walk, self._model.below(path)),
         ]:
             with expecting(errors):
-                found = self._run(names(listing(path, page_size=page_size)))
+                found = await names(listing(path, page_size=page_size))
                 assert (found if self._declared.ordered_walk else sorted(found)) == expected
 
-    @precondition(lambda self: self._declared.walk_with_start_after)
-    @rule(place=PLACES, page_size=PAGE_SIZES)
-    def walk_the_rest(self, place: int, page_size: int) -> None:
-        """Walk everything after a path."""
-        after = self._path(place)
+    async def _walk_the_rest(self, after: str, page_size: int) -> None:
         walk = self._storage.walk("/", start_after=after, page_size=page_size)
         rest = [path for path in self._model.below("/") if path > after]
-        assert sorted(self._run(names(walk))) == rest
+        assert sorted(await names(walk)) == rest
 
     # Writing -----------------------------------------------------------------------------------
 
@@ -298,20 +298,31 @@ class StorageMachine(RuleBasedStateMachine):
 
     # Moving and deleting -----------------------------------------------------------------------
 
-    @rule(place=PLACES, to=PLACES, by_copy=st.booleans())
-    def move(self, place: int, to: int, by_copy: bool) -> None:
-        """Move or copy a file."""
-        source, target = self._path(place), self._path(to)
-        by_copy = by_copy and self._declared.copy
+    @rule(place=PLACES, to=PLACES)
+    def move(self, place: int, to: int) -> None:
+        """Move a file."""
+        source, target = self._file(place), self._path(to)
+        if self._transfer(self._storage.move, source, target) and source != target:
+            del self._model.files[source]
+
+    @precondition(lambda self: self._declared.copy)
+    @rule(place=PLACES, to=PLACES)
+    def copy(self, place: int, to: int) -> None:
+        """Copy a file."""
+        self._transfer(self._storage.copy, self._file(place), self._path(to))
+
+    def _transfer(
+        self, verb: Callable[[str, str], Coroutine[Any, Any, None]], source: str, target: str
+    ) -> bool:
         errors = self._model.errors_of_move(source, target)
         with expecting(errors):
-            verb = self._storage.copy if by_copy else self._storage.move
             self._run(verb(source, target))
         if not errors:
             self._model.files[target] = self._model.files[source]
-            if not by_copy and source != target:
-                del self._model.files[source]
+        return not errors
 
+    # Not of the last few: with little in it, a store has little to get wrong.
+    @precondition(lambda self: len(self._model.files) > 2)
     @rule(place=PLACES)
     def delete(self, place: int) -> None:
         """Delete a file or a tree."""
