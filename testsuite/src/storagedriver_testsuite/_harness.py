@@ -24,7 +24,8 @@ class Harness(ABC):
     and the driver's `parameters` from the configuration file, an empty mapping without one.
 
     Attributes:
-        max_seconds: How long one case may take before it counts as hung.
+        max_seconds: How long one case may take before it counts as hung; at real size ten times
+            that.
     """
 
     max_seconds: float = 60.0

@@ -174,7 +174,7 @@ class Kit:
         loop.set_exception_handler(lambda _, context: self._loop_errors.append(context))
         await self.harness.start()
         try:
-            async with asyncio.timeout(self.harness.max_seconds):
+            async with asyncio.timeout(self.harness.max_seconds * (10 if self.large else 1)):
                 async with self._stack:
                     self.storage = await self.open()
                     await body()
