@@ -60,13 +60,12 @@ class HashQueue:
                 self._work()
             else:
                 self._start()
-                assert self._worker is not None
-                await asyncio.shield(self._worker)
+                await self._wait_for_worker()
 
     async def wait_for_room(self) -> None:
         """Wait until no more than `MAX_PENDING_BYTES` are waiting."""
         while self.pending > MAX_PENDING_BYTES and self._worker is not None:
-            await asyncio.shield(self._worker)
+            await self._wait_for_worker()
         self._raise_failure()
 
     def states(self) -> HashStates:
@@ -90,6 +89,12 @@ class HashQueue:
             loop = asyncio.get_running_loop()
             self._worker = loop.run_in_executor(self._executor, self._work)
             self._worker.add_done_callback(self._worked)
+
+    async def _wait_for_worker(self) -> None:
+        # `await` alone would return at once from a worker that has ended, without a turn for
+        # `_worked`: for ever, in a loop. And the worker goes on when one who waits is cancelled.
+        assert self._worker is not None
+        await asyncio.wait({self._worker})
 
     def _worked(self, _: asyncio.Future[None]) -> None:
         self._worker = None
