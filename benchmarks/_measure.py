@@ -106,7 +106,8 @@ def print_rows(rows: list[Row]) -> None:
             "yes" if row.holds else "no",
             f"{row.spread:.2f}",
         )
-    Console().print(table)
+    # Wide enough for the names, whatever the terminal: the table is read in files, too.
+    Console(width=130).print(table)
 
 
 def to_json(rows: list[Row]) -> list[dict[str, object]]:
