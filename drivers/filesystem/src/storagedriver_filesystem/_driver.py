@@ -65,7 +65,7 @@ class FilesystemDriver(StorageDriver):
 
     def __init__(self, config: FilesystemConfig) -> None:
         self._config = config
-        root = os.path.abspath(config.root_directory)
+        root = str(config.root_directory.absolute())
         self._capabilities = _capabilities(_PATH_MAX - 1 - len(os.fsencode(root)))
         self._tree = Tree(root, config.directory_mode)
         self._staging = Staging(self._tree, config.file_mode)
@@ -226,9 +226,7 @@ class FilesystemDriver(StorageDriver):
         await self._threads.run(self._uploads.sync, upload, writing=True)
 
     def release_upload(self, upload: Upload) -> None:
-        released = self._uploads.release(upload)
-        if released is not None:
-            self._threads.start(released.close)
+        self._uploads.release(upload)
 
     async def upload_state(self, upload: Upload, size: int) -> UploadState:
         return await self._threads.run(
@@ -253,10 +251,10 @@ class FilesystemDriver(StorageDriver):
         await self._threads.run(self._uploads.abort, upload, writing=True)
 
     async def list_uploads(self) -> AsyncGenerator[Sequence[UploadInfo], None]:
-        names = await self._threads.run(self._uploads.names)
+        names = await self._threads.run(self._staging.names)
         for start in range(0, len(names), _UPLOADS_PER_PAGE):
             page = names[start : start + _UPLOADS_PER_PAGE]
-            yield await self._threads.run(self._uploads.infos, page)
+            yield await self._threads.run(self._staging.infos, page)
 
     def _after_fork(self) -> None:
         self._threads.after_fork()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -66,18 +65,8 @@ class SharedDescriptor:
                 self._exclusive = False
                 self._left()
 
-    def retire(self) -> None:
-        """Refuse further use, and free the file's `flock` if nobody uses it now. Never waits.
-
-        `close` has to follow: it may block, and so belongs in a thread.
-        """
-        with self._condition:
-            self._closing = True
-            if self._is_idle() and self._fd >= 0:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
-
     def close(self) -> None:
-        """Close it, now or after the last user. Idempotent."""
+        """Close it, now or after the last user: so it never waits. Idempotent."""
         with self._condition:
             self._closing = True
             self._left()

@@ -23,7 +23,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, unquote
 
@@ -31,9 +31,12 @@ from storagedriver_core import (
     INTERNAL_COMPONENT,
     ConflictError,
     UnavailableError,
+    Upload,
+    UploadInfo,
     UploadNotFoundError,
 )
 from storagedriver_filesystem._beneath import DIRECTORY, Descriptor, open_beneath
+from storagedriver_filesystem._info import utc
 from storagedriver_filesystem._tree import Tree
 
 UPLOADS = f"{INTERNAL_COMPONENT}/uploads"
@@ -77,14 +80,9 @@ def mark_of(name: str) -> str:
     return name[:_ID_LENGTH]
 
 
-def is_staging_name(name: str) -> bool:
-    """Tell a name of ours from any other."""
-    return _NAME.fullmatch(name) is not None
-
-
 def _checked(name: str) -> str:
     """Refuse a name from a forged token, with which it would lead elsewhere."""
-    if not is_staging_name(name):
+    if not _NAME.fullmatch(name):
         raise UploadNotFoundError
     return name
 
@@ -160,11 +158,32 @@ class Staging:
             except FileNotFoundError:
                 raise UploadNotFoundError from None
             with opened as fd:
-                if not try_lock(fd, fcntl.LOCK_EX):
+                if not _try_lock(fd, fcntl.LOCK_EX):
                     time.sleep(_LOCK_PAUSE_SECONDS)
                 elif has_name(directory, name, fd):
                     return Descriptor(opened.detach())
         raise ConflictError("another writer holds the upload")
+
+    def names(self) -> list[str]:
+        """Give the names of all staging files."""
+        try:
+            with self._tree.open_root() as root, self.open(root) as directory:
+                return [name for name in os.listdir(directory) if _NAME.fullmatch(name)]
+        except FileNotFoundError:
+            return []
+
+    def infos(self, names: Sequence[str]) -> list[UploadInfo]:
+        """Tell of some staging files; those that have vanished are left out."""
+        found = []
+        with (
+            suppress(FileNotFoundError),
+            self._tree.open_root() as root,
+            self.open(root) as directory,
+        ):
+            for name in names:
+                with suppress(FileNotFoundError), self.look(directory, name) as fd:
+                    found.append(_info(name, fd))
+        return found
 
 
 def has_name(directory: int, name: str, fd: int) -> bool:
@@ -176,7 +195,19 @@ def has_name(directory: int, name: str, fd: int) -> bool:
     return os.path.samestat(named, os.fstat(fd))
 
 
-def try_lock(fd: int, kind: int) -> bool:
+def _info(name: str, fd: int) -> UploadInfo:
+    status = os.fstat(fd)
+    return UploadInfo(
+        Upload(path_of(name), name),
+        # Nobody reads a staging file, so its access time is still that of its making.
+        started_at=utc(min(status.st_atime_ns, status.st_mtime_ns)),
+        updated_at=utc(status.st_mtime_ns),
+        size=status.st_size,
+        active=not _try_lock(fd, fcntl.LOCK_SH),
+    )
+
+
+def _try_lock(fd: int, kind: int) -> bool:
     """Take a lock if it is free."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)

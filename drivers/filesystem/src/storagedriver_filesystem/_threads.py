@@ -128,13 +128,6 @@ class Threads:
         """Run what releases something: it runs to its end, whatever becomes of the caller."""
         await asyncio.wait({asyncio.wrap_future(self.submit(function))})
 
-    def start(self, function: Callable[[], object]) -> None:
-        """Run what releases something, without waiting; at once if the threads have ended."""
-        try:
-            self.submit(function)
-        except ClosedError:
-            function()
-
     def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Run `function(*args)` in a thread.
 

@@ -15,7 +15,6 @@ number would not do: after two replacements it may be another file's.)
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,6 @@ from storagedriver_core import (
     FileInfo,
     Part,
     Upload,
-    UploadInfo,
     UploadNotFoundError,
     UploadOptions,
     UploadState,
@@ -40,7 +38,6 @@ from storagedriver_filesystem._info import (
     full_info,
     read_upload_mark,
     set_unique_time,
-    utc,
     write_attributes,
     write_upload_mark,
 )
@@ -50,11 +47,8 @@ from storagedriver_filesystem._staging import (
     Staging,
     StagingLostError,
     has_name,
-    is_staging_name,
     mark_of,
-    path_of,
     staging_name,
-    try_lock,
 )
 from storagedriver_filesystem._threads import Stop
 from storagedriver_filesystem._tree import Tree, split
@@ -193,7 +187,7 @@ class Uploads:
             except ClosedError:
                 continue  # the holder before has let go in this moment
             except BaseException:
-                self._forget(upload.upload_id, handle)
+                self.release(upload)
                 raise
 
     def _find_or_acquire(self, directory: int, upload: Upload) -> Handle:
@@ -236,68 +230,34 @@ class Uploads:
 
     def abort(self, upload: Upload) -> None:
         """Drop the upload: a writer's own or another's, but no active one for a purge."""
+        name = upload.upload_id
         with self._tree.open_root() as root, self._directory(root) as directory:
             while True:
                 handle = self._find_or_acquire(directory, upload)
-                # Without a holder it comes from a listing, in which nobody held it.
-                if handle.holder and not upload.holder:
-                    raise ConflictError("a writer holds the upload")
                 try:
                     with handle.file.use_alone() as fd:
-                        self._unlink(directory, upload.upload_id, handle, fd)
+                        # Without a holder it comes from a listing, when nobody held it.
+                        if handle.holder and not upload.holder:
+                            raise ConflictError("a writer holds the upload")
+                        handle.is_over = True
+                        if not has_name(directory, name, fd):
+                            raise UploadNotFoundError
+                        os.unlink(name, dir_fd=directory)
                         return
                 except ClosedError:
                     continue  # the holder has let go in this moment
                 finally:
-                    self._forget(upload.upload_id, handle)
+                    if handle.is_over or not handle.holder:
+                        self._forget(name, handle)
 
-    @staticmethod
-    def _unlink(directory: int, name: str, handle: Handle, fd: int) -> None:
-        handle.is_over = True
-        if not has_name(directory, name, fd):
-            raise UploadNotFoundError
-        os.unlink(name, dir_fd=directory)
-
-    def release(self, upload: Upload) -> SharedDescriptor | None:
-        """Let go of an upload, without blocking; what is returned has to be closed."""
+    def release(self, upload: Upload) -> None:
+        """Let go of an upload, without blocking; calls that are under way end first."""
         with self._lock:
             handle = self._handles.get(upload.upload_id)
             if handle is None or handle.holder != upload.holder:
-                return None
+                return
             del self._handles[upload.upload_id]
-        handle.file.retire()
-        return handle.file
-
-    # Listing -----------------------------------------------------------------------------------
-
-    def names(self) -> list[str]:
-        """Give the names of all staging files."""
-        try:
-            with self._tree.open_root() as root, self._staging.open(root) as directory:
-                return [name for name in os.listdir(directory) if is_staging_name(name)]
-        except FileNotFoundError:
-            return []
-
-    def infos(self, names: Sequence[str]) -> list[UploadInfo]:
-        """Tell of some staging files; those that have vanished are left out."""
-        found = []
-        with self._tree.open_root() as root, self._directory(root) as directory:
-            for name in names:
-                with suppress(FileNotFoundError):
-                    found.append(self._info(directory, name))
-        return found
-
-    def _info(self, directory: int, name: str) -> UploadInfo:
-        with self._staging.look(directory, name) as fd:
-            status = os.fstat(fd)
-            return UploadInfo(
-                Upload(path_of(name), name),
-                # Nobody reads a staging file, so the access time is still that of its making.
-                started_at=utc(min(status.st_atime_ns, status.st_mtime_ns)),
-                updated_at=utc(status.st_mtime_ns),
-                size=status.st_size,
-                active=not try_lock(fd, fcntl.LOCK_SH),
-            )
+        handle.file.close()
 
     # Helpers -----------------------------------------------------------------------------------
 
