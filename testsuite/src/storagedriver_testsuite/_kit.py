@@ -206,7 +206,7 @@ class Resources:
     @classmethod
     def now(cls) -> Resources:
         """Count what there is now."""
-        return cls(_count_descriptors(), threading.active_count())
+        return cls(count_descriptors(), threading.active_count())
 
     def check(self, patience: float = 2.0) -> None:
         """Fail unless there is no more than before; threads of pools take a moment to end."""
@@ -224,5 +224,6 @@ class Resources:
             time.sleep(0.005)
 
 
-def _count_descriptors() -> int:
+def count_descriptors() -> int:
+    """Count the open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from storagedriver_testsuite._suite import SuiteBase
 from storagedriver_testsuite.cases.bodies import BodyCases
+from storagedriver_testsuite.cases.cancelling import CancellingCases
 from storagedriver_testsuite.cases.concurrency import ConcurrencyCases
 from storagedriver_testsuite.cases.configuration import ConfigurationCases
 from storagedriver_testsuite.cases.content import ContentCases
@@ -44,6 +45,7 @@ class DriverSuite(
     ErrorCases,
     ConfigurationCases,
     FaultCases,
+    CancellingCases,
     ResourceCases,
     PurgeCases,
     LayerCases,
