@@ -44,7 +44,7 @@ Errors = tuple[type[StorageDriverError], ...]
 
 PHASES = [Phase.generate, Phase.shrink]
 SETTINGS = settings(
-    max_examples=50,
+    max_examples=30,
     stateful_step_count=40,
     derandomize=True,
     database=None,
