@@ -9,6 +9,7 @@ from storagedriver_testsuite.cases.concurrency import ConcurrencyCases
 from storagedriver_testsuite.cases.configuration import ConfigurationCases
 from storagedriver_testsuite.cases.content import ContentCases
 from storagedriver_testsuite.cases.copying import CopyCases
+from storagedriver_testsuite.cases.crashes import CrashCases
 from storagedriver_testsuite.cases.deleting import DeleteCases
 from storagedriver_testsuite.cases.errors import ErrorCases
 from storagedriver_testsuite.cases.faults import FaultCases
@@ -46,6 +47,7 @@ class DriverSuite(
     ConfigurationCases,
     FaultCases,
     CancellingCases,
+    CrashCases,
     ResourceCases,
     PurgeCases,
     LayerCases,

@@ -106,11 +106,15 @@ class ConcurrencyCases(CaseGroup):
         async with kit.child(put_again_and_again, "/a", theirs, 20) as child:
             assert await child.said() == "ready"
             done = asyncio.create_task(child.said())
-            while not done.done():
-                await kit.storage.put_content("/a", ours)
-                if kit.capabilities.atomic_commit:
-                    assert await kit.storage.get_content("/a") in (ours, theirs)
-            assert await done == "done"
+            try:
+                while not done.done():
+                    await kit.storage.put_content("/a", ours)
+                    if kit.capabilities.atomic_commit:
+                        assert await kit.storage.get_content("/a") in (ours, theirs)
+            finally:
+                done.cancel()
+                await asyncio.wait({done})
+            assert done.result() == "done"
         assert await kit.peek("/a") in (ours, theirs)
 
     @case("K06")
