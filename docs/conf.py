@@ -24,15 +24,7 @@ default_role = "code"
 napoleon_use_ivar = True
 # The sections of Capabilities.
 napoleon_custom_sections = [
-    (name, "params_style")
-    for name in (
-        "Verbs",
-        "Cost",
-        "Promises",
-        "Names",
-        "Uploads (sizes in bytes)",
-        "Limits (in bytes, None for no limit)",
-    )
+    (name, "params_style") for name in ("Verbs", "Cost", "Promises", "Names", "Uploads", "Limits")
 ]
 
 

@@ -94,19 +94,19 @@ class Capabilities:
         file_and_directory_share_name: `/a` and `/a/b` can both be files.
         max_path_bytes, max_component_bytes: Lengths of UTF-8.
 
-    Uploads (sizes in bytes):
-        min_part_size: Least size of every part but the last. A driver with neither this nor
+    Uploads:
+        min_part_size: Least size in bytes of every part but the last. A driver with neither this nor
             `max_parts` takes chunks as they come, and no ledger of parts is kept for it.
-        max_part_size: Greatest size of a part; None for no limit.
+        max_part_size: Greatest size of a part in bytes; None for no limit.
         max_parts: Greatest number of parts; None for no limit.
-        part_alignment: Every part but the last is a multiple of it.
+        part_alignment: Every part but the last is a multiple of so many bytes.
         equal_parts: Every part but the last has the same size.
 
-    Limits (in bytes, None for no limit):
-        max_object_size: Of an object.
-        max_put_size: Of one `put_content`; what is larger goes up in parts.
-        max_single_copy: Of one copy or move at the store; what is larger goes in parts.
-        max_metadata_bytes: Of the keys and values of user metadata together.
+    Limits:
+        max_object_size: Bytes of an object; None for no limit, as in the next three.
+        max_put_size: Bytes of one `put_content`; what is larger goes up in parts.
+        max_single_copy: Bytes of one copy or move at the store; what is larger goes in parts.
+        max_metadata_bytes: Bytes of the keys and values of user metadata together.
     """
 
     get_range: bool = _verb()
