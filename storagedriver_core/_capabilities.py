@@ -95,8 +95,8 @@ class Capabilities:
         max_path_bytes, max_component_bytes: Lengths of UTF-8.
 
     Uploads:
-        min_part_size: Least size in bytes of every part but the last. A driver with neither this nor
-            `max_parts` takes chunks as they come, and no ledger of parts is kept for it.
+        min_part_size: Least size in bytes of every part but the last. A driver with neither this
+            nor `max_parts` takes chunks as they come, and no ledger of parts is kept for it.
         max_part_size: Greatest size of a part in bytes; None for no limit.
         max_parts: Greatest number of parts; None for no limit.
         part_alignment: Every part but the last is a multiple of so many bytes.
