@@ -25,7 +25,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 from storagedriver_core._capabilities import Capabilities
-from storagedriver_core._errors import PathNotFoundError, StorageDriverError, UnsupportedMethodError
+from storagedriver_core._errors import (
+    PathNotFoundError,
+    StorageDriverError,
+    UnavailableError,
+    UnsupportedMethodError,
+)
 from storagedriver_core._paths import child_prefix
 from storagedriver_core._types import (
     Buffer,
@@ -157,7 +162,10 @@ class StorageDriver(ABC):
             chunks = []
             while chunk := await stream.next_chunk():
                 chunks.append(chunk)
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if len(data) != stream.info.size:
+                raise UnavailableError(f"{len(data)} of {stream.info.size} bytes came")
+            return data
 
     @abstractmethod
     async def put_content(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:

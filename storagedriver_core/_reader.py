@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -63,9 +63,14 @@ class FileReader:
         """Offset in the object of the next byte."""
         return self._position
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while chunk := await self._next():
-            yield chunk
+    # Not a generator: one that is left half-way would wait for garbage collection.
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self._next():
+            return chunk
+        raise StopAsyncIteration
 
     async def read(self, size: int = -1) -> bytes:
         """Give the next `size` bytes, fewer only at the end; all that is left for -1."""
