@@ -246,8 +246,10 @@ class FileWriter:
             digest: Digest that must come out, as `sha256:<hex>`.
 
         Raises:
-            ChecksumMismatchError: `size` or `digest` differ; nothing was published.
-            AlreadyExistsError: `if_absent`, and there is an object.
+            ChecksumMismatchError: `size` or `digest` differ; nothing was published. Where the
+                digest had to be read back, the upload is gone, too.
+            AlreadyExistsError: `if_absent`, and there is an object. The upload stays, unless it
+                had to be completed before it could be moved to the target.
             UploadNotFoundError: The upload is gone; with `outcome` `unknown` it may have been
                 committed by somebody who has the token.
             ConflictError: Another writer has taken the upload over.
@@ -356,7 +358,7 @@ class FileWriter:
         try:
             await self._driver.move(place, target, if_absent=if_absent)
         except AlreadyExistsError:
-            await self._driver.delete(place)  # nothing may show that was refused
+            await self._discard(place)
             raise
         return await self._driver.stat(target)
 
@@ -381,9 +383,14 @@ class FileWriter:
         actual = hasher.hexdigest()
         if actual != expected:
             if self._completed is None:
-                await self._driver.delete(path)
+                await self._discard(path)
             raise ChecksumMismatchError(f"{algorithm}:{actual} is stored, not {digest}")
         return {algorithm: actual}
+
+    async def _discard(self, path: str) -> None:
+        """Delete what was completed on the way and then refused."""
+        await self._driver.delete(path)
+        await self._delete_sidecars()
 
     async def _put_tail(self) -> str:
         """Store the bytes that are in no part; give the path."""
