@@ -8,8 +8,7 @@ import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from storagedriver_core import (
     Buffer,
@@ -19,6 +18,7 @@ from storagedriver_core import (
     StorageDriver,
     Upload,
 )
+from storagedriver_testsuite._child import Child
 from storagedriver_testsuite._kit import Kit
 
 T = TypeVar("T")
@@ -64,20 +64,14 @@ class StuckInPart(DriverMiddleware):
         raise AssertionError
 
 
-@dataclass(frozen=True, slots=True)
-class Doomed:
-    """A function that works on the store until it is killed.
+class Doomed(Protocol):
+    """A function that works on the store until it is killed."""
 
-    Where the store is shared between processes it has a process of its own, which gets SIGKILL.
-    Elsewhere it is a task, which is dropped at the place where it waits.
+    async def said(self) -> Any:
+        """Give the next value that the function said."""
 
-    Attributes:
-        said: Gives the next value that the function said.
-        kill: Ends it, at once and without any clean-up of its own.
-    """
-
-    said: Callable[[], Awaitable[Any]]
-    kill: Callable[[], Awaitable[None]]
+    async def kill(self) -> None:
+        """End it at once, without any clean-up of its own."""
 
 
 @asynccontextmanager
@@ -87,49 +81,73 @@ async def doomed(
     *arguments: Any,
     storage: Storage,
 ) -> AsyncGenerator[Doomed, None]:
-    """Run `function(storage, say, *arguments)`, with an unopened storage, until it is killed."""
+    """Run `function(storage, say, *arguments)`, with an unopened storage, until it is killed.
+
+    Where the store is shared between processes it has a process of its own, which gets SIGKILL.
+    Elsewhere it is a task, which is dropped at the place where it waits.
+    """
     if kit.capabilities.shared_between_processes:
         async with kit.child(run_doomed, function, arguments, storage=storage) as child:
-
-            async def kill() -> None:
-                child.kill()
-                await child.wait()
-
-            yield Doomed(child.said, kill)
+            yield _DoomedProcess(child)
         return
-    words: asyncio.Queue[Any] = asyncio.Queue()
     async with storage:
-        task = asyncio.create_task(run_doomed(storage, words.put_nowait, function, arguments))
-
-        async def drop() -> None:
-            task.cancel()
-            with warnings.catch_warnings():
-                # Nobody closes what a killed process had open, and nobody is warned either.
-                warnings.simplefilter("ignore", ResourceWarning)
-                await asyncio.wait({task})
-                gc.collect()
-
+        task = _DoomedTask(storage, function, arguments)
         try:
-            yield Doomed(lambda: _word_of(task, words), drop)
+            yield task
         finally:
-            await drop()
+            await task.kill()
 
 
 async def run_doomed(
     storage: Storage, say: Say, function: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]
 ) -> None:
-    """Run the function, in the process that will be killed."""
+    """Run the function where it will be killed."""
     SAY.set(say)
     await function(storage, say, *arguments)
 
 
-async def _word_of(task: asyncio.Task[None], words: asyncio.Queue[Any]) -> Any:
-    word = asyncio.ensure_future(words.get())
-    try:
-        await asyncio.wait({task, word}, return_when=asyncio.FIRST_COMPLETED)
-        if not word.done():
-            task.result()
-            raise AssertionError("the function has ended without another word")
-        return word.result()
-    finally:
-        word.cancel()
+class _DoomedProcess:
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    async def said(self) -> Any:
+        return await self._child.said()
+
+    async def kill(self) -> None:
+        self._child.kill()
+        await self._child.wait()
+
+
+class _DoomedTask:
+    def __init__(
+        self, storage: Storage, function: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]
+    ) -> None:
+        self._words: asyncio.Queue[Any] = asyncio.Queue()
+        self._others = asyncio.all_tasks()
+        run = run_doomed(storage, self._words.put_nowait, function, arguments)
+        self._tasks = {asyncio.create_task(run)}
+
+    async def said(self) -> Any:
+        word = asyncio.ensure_future(self._words.get())
+        try:
+            await asyncio.wait({*self._tasks, word}, return_when=asyncio.FIRST_COMPLETED)
+            assert word.done(), f"ended without another word: {self._tasks}"
+            return word.result()
+        finally:
+            word.cancel()
+
+    async def kill(self) -> None:
+        with warnings.catch_warnings():
+            # Nobody closes what a killed process had open, and nobody is warned either.
+            warnings.simplefilter("ignore", ResourceWarning)
+            await self._end()
+            gc.collect()
+
+    async def _end(self) -> None:
+        if not self._tasks:
+            return  # was killed before
+        ending = (asyncio.all_tasks() - self._others) | self._tasks
+        self._tasks.clear()  # when they are over, their tracebacks hold what was open
+        for task in ending:
+            task.cancel()
+        await asyncio.wait(ending)
