@@ -20,6 +20,8 @@ from storagedriver_testsuite.cases.moving import MoveCases
 from storagedriver_testsuite.cases.names import NameCases
 from storagedriver_testsuite.cases.neighbours import NeighbourCases
 from storagedriver_testsuite.cases.paging import PagingCases
+from storagedriver_testsuite.cases.parts import PartCases
+from storagedriver_testsuite.cases.publishing import PublishingCases
 from storagedriver_testsuite.cases.purging import PurgeCases
 from storagedriver_testsuite.cases.ranges import RangeCases
 from storagedriver_testsuite.cases.resources import ResourceCases
@@ -35,7 +37,9 @@ class DriverSuite(
     BodyCases,
     RangeCases,
     WriterCases,
+    PartCases,
     ResumeCases,
+    PublishingCases,
     ListingCases,
     PagingCases,
     StatCases,
