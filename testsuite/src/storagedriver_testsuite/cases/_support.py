@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from storagedriver_core import (
     Buffer,
+    Conditions,
     DriverMiddleware,
     FileInfo,
     Part,
@@ -84,6 +86,26 @@ class Disturbed(DriverMiddleware):
         """Let the case decide."""
         result: T = await self._disturb(operation, path, call)
         return result
+
+
+def conditions_of(info: FileInfo, other_etag: str) -> tuple[list[Conditions], list[Conditions]]:
+    """Give conditions that hold for an object, and conditions that do not."""
+    assert info.mod_time is not None
+    earlier = info.mod_time - timedelta(hours=1)
+    holding = [
+        Conditions(if_match=info.etag),
+        Conditions(if_none_match=other_etag),
+        Conditions(if_modified_since=earlier),
+        Conditions(if_unmodified_since=info.mod_time),
+        Conditions(if_match=info.etag, if_none_match=other_etag),
+    ]
+    failing = [
+        Conditions(if_match=other_etag),
+        Conditions(if_none_match=info.etag),
+        Conditions(if_modified_since=info.mod_time),
+        Conditions(if_unmodified_since=earlier),
+    ]
+    return holding, failing
 
 
 async def names(listing: AsyncIterable[FileInfo]) -> list[str]:
