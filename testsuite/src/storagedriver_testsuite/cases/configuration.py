@@ -53,7 +53,9 @@ class ConfigurationCases(CaseGroup):
             from_file, from_mapping = open_storage(file), open_storage(document)
             assert _values(load_config(file)) == _values(load_config(document))
         assert from_file.capabilities == from_mapping.capabilities
-        assert from_file.capabilities == kit.storage.capabilities.narrow({"put_if_absent": False})
+        # A configuration knows nothing of the middleware that the suite goes through.
+        bare = kit.harness.driver().capabilities
+        assert from_file.capabilities == bare.narrow({"put_if_absent": False})
         async with from_file, from_mapping:
             for storage in (from_file, from_mapping):
                 await storage.put_content("/a", b"content")
