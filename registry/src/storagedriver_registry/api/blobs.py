@@ -1,0 +1,49 @@
+"""Blobs. Source: distribution-spec, "Pulling blobs" and "Deleting Blobs"."""
+
+from __future__ import annotations
+
+from storagedriver_registry.api.conditions import etag, is_known, wanted_range
+from storagedriver_registry.api.request import Request
+from storagedriver_registry.api.response import FileResponse, Response, StreamResponse
+from storagedriver_registry.api.services import Services
+from storagedriver_registry.digest import Digest
+
+
+async def get(services: Services, request: Request) -> Response:
+    """Send a blob or one range of it; of HEAD only the headers."""
+    digest = request.required_digest
+    blobs = services.stores.blobs
+    size = await blobs.size(request.name, digest)
+    headers = _headers(digest)
+    if is_known(request, digest):
+        return Response(304, headers)
+    if request.method == "HEAD":
+        return Response(200, headers, length=size)
+    part = wanted_range(request, digest, size)
+    if part is None and request.can_send_files():
+        path = await blobs.local_path(digest)
+        if path is not None:
+            return FileResponse(headers, path, size)
+    offset, length = part or (0, size)
+    reader = await blobs.reader(digest, offset, length)
+    if part is None:
+        return StreamResponse(200, headers, reader, length)
+    headers["content-range"] = f"bytes {offset}-{offset + length - 1}/{size}"
+    return StreamResponse(206, headers, reader, length)
+
+
+async def delete(services: Services, request: Request) -> Response:
+    """Take a blob out of the repository."""
+    services.require_delete()
+    await services.stores.blobs.unlink(request.name, request.required_digest)
+    return Response(202)
+
+
+def _headers(digest: Digest) -> dict[str, str]:
+    return {
+        "content-type": "application/octet-stream",
+        "docker-content-digest": str(digest),
+        "etag": etag(digest),
+        "cache-control": "max-age=31536000",
+        "accept-ranges": "bytes",
+    }

@@ -1,0 +1,33 @@
+"""The catalog of repositories. Source: distribution's SPEC, "Catalog"."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from storagedriver_registry.api.errors import PAGINATION_NUMBER_INVALID, ApiError
+from storagedriver_registry.api.paging import last_seen, page_size
+from storagedriver_registry.api.request import Request
+from storagedriver_registry.api.response import Response, json_response
+from storagedriver_registry.api.services import Services
+from storagedriver_registry.api.urls import next_page
+
+_DEFAULT_ENTRIES = 100
+_MAX_ENTRIES = 1000
+
+
+async def get(services: Services, request: Request) -> Response:
+    """List repositories, `n` at most, after `last`."""
+    wanted = page_size(request)
+    if wanted is not None and wanted > _MAX_ENTRIES:
+        raise ApiError(PAGINATION_NUMBER_INVALID, {"n": wanted})
+    count = _DEFAULT_ENTRIES if wanted is None else wanted
+    page: list[str] = []
+    headers = {}
+    if count:
+        async with aclosing(services.stores.catalog.names(last_seen(request))) as names:
+            async for name in names:
+                if len(page) == count:
+                    headers["link"] = next_page(request, page[-1], count)
+                    break
+                page.append(name)
+    return json_response({"repositories": page}, headers)

@@ -1,0 +1,161 @@
+"""The error catalogue, and where every error of the layers below becomes an answer.
+
+Codes, messages and statuses are docker/distribution's, which are the specification's where that has
+them. Source: distribution-spec, "Error Codes"; distribution's SPEC, "Errors".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storagedriver_core import (
+    ClosedError,
+    InvalidPathError,
+    NoSpaceError,
+    StorageDriverError,
+    ThrottledError,
+)
+from storagedriver_registry.storage.errors import (
+    BlobUnknownError,
+    BodyInterruptedError,
+    DigestMismatchError,
+    ManifestUnknownError,
+    NameUnknownError,
+    RegistryError,
+    TagUnknownError,
+    UnknownError,
+    UploadBusyError,
+    UploadUnknownError,
+)
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """One entry of the catalogue.
+
+    Attributes:
+        value: The code on the wire.
+        status: The HTTP status that it is sent with, unless the case at hand wants another.
+        message: What it means, for humans.
+    """
+
+    value: str
+    status: int
+    message: str
+
+
+BLOB_UNKNOWN = ErrorCode("BLOB_UNKNOWN", 404, "blob unknown to registry")
+BLOB_UPLOAD_INVALID = ErrorCode("BLOB_UPLOAD_INVALID", 404, "blob upload invalid")
+BLOB_UPLOAD_UNKNOWN = ErrorCode("BLOB_UPLOAD_UNKNOWN", 404, "blob upload unknown to registry")
+DIGEST_INVALID = ErrorCode("DIGEST_INVALID", 400, "provided digest did not match uploaded content")
+MANIFEST_BLOB_UNKNOWN = ErrorCode("MANIFEST_BLOB_UNKNOWN", 400, "blob unknown to registry")
+MANIFEST_INVALID = ErrorCode("MANIFEST_INVALID", 400, "manifest invalid")
+MANIFEST_UNKNOWN = ErrorCode("MANIFEST_UNKNOWN", 404, "manifest unknown")
+NAME_INVALID = ErrorCode("NAME_INVALID", 400, "invalid repository name")
+NAME_UNKNOWN = ErrorCode("NAME_UNKNOWN", 404, "repository name not known to registry")
+PAGINATION_NUMBER_INVALID = ErrorCode(
+    "PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested"
+)
+RANGE_INVALID = ErrorCode("RANGE_INVALID", 416, "invalid content range")
+SIZE_INVALID = ErrorCode("SIZE_INVALID", 400, "provided length did not match content length")
+TAG_INVALID = ErrorCode("TAG_INVALID", 400, "manifest tag did not match URI")
+UNAVAILABLE = ErrorCode("UNAVAILABLE", 503, "service unavailable")
+UNKNOWN = ErrorCode("UNKNOWN", 500, "unknown error")
+UNSUPPORTED = ErrorCode("UNSUPPORTED", 405, "The operation is unsupported.")
+
+_OF_REGISTRY: Mapping[type[RegistryError], ErrorCode] = {
+    BlobUnknownError: BLOB_UNKNOWN,
+    ManifestUnknownError: MANIFEST_UNKNOWN,
+    NameUnknownError: NAME_UNKNOWN,
+    TagUnknownError: MANIFEST_UNKNOWN,
+    UploadUnknownError: BLOB_UPLOAD_UNKNOWN,
+    DigestMismatchError: DIGEST_INVALID,
+}
+
+
+class ApiError(Exception):
+    """An error that the client is told.
+
+    Attributes:
+        code: Its entry in the catalogue.
+        detail: What it is about, as JSON.
+        status: The HTTP status.
+        headers: Headers of the answer.
+        others: More errors of the same request.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        detail: Any = None,
+        *,
+        message: str = "",
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        others: tuple[ApiError, ...] = (),
+    ) -> None:
+        super().__init__(code.value)
+        self.code = code
+        self.detail = detail
+        self.message = message or code.message
+        self.status = status or code.status
+        self.headers = dict(headers or {})
+        self.others = others
+
+    def body(self) -> bytes:
+        """Give the error body, in the form of the specification."""
+        errors = [
+            {"code": error.code.value, "message": error.message, "detail": error.detail}
+            for error in (self, *self.others)
+        ]
+        return json.dumps({"errors": errors}).encode()
+
+
+def to_api_error(error: Exception) -> ApiError:
+    """Give what the client is told about an error; what it is not told is logged."""
+    match error:
+        case ApiError():
+            return error
+        case UnknownError():
+            return ApiError(_OF_REGISTRY[type(error)], error.subject)
+        case UploadBusyError():
+            # Not 416: the offset may be right. Who asks again after a while will see.
+            message = "another request is at work on the upload"
+            return ApiError(BLOB_UPLOAD_INVALID, message=message, status=409)
+        case BodyInterruptedError():
+            return ApiError(SIZE_INVALID)
+        case RegistryError():
+            return ApiError(_OF_REGISTRY[type(error)])
+        case StorageDriverError():
+            return _of_storage(error)
+    logger.error("a request failed", exc_info=error)
+    return ApiError(UNKNOWN)
+
+
+def _of_storage(error: StorageDriverError) -> ApiError:
+    if isinstance(error, InvalidPathError):
+        # What distribution allows a name may still be too long for the store.
+        return ApiError(NAME_INVALID)
+    if isinstance(error, ThrottledError):
+        seconds = _RETRY_SECONDS if error.retry_after is None else max(1, round(error.retry_after))
+        return _unavailable(error, seconds)
+    # A closed storage is one of a server that ends.
+    if error.temporary or isinstance(error, ClosedError):
+        return _unavailable(error, _RETRY_SECONDS)
+    logger.error("the storage failed: %s", error, exc_info=error)
+    if isinstance(error, NoSpaceError):
+        return ApiError(UNKNOWN, message="no space left", status=507)
+    return ApiError(UNKNOWN)
+
+
+def _unavailable(error: StorageDriverError, seconds: int) -> ApiError:
+    logger.warning("the storage is unavailable: %s", error)
+    return ApiError(UNAVAILABLE, headers={"retry-after": str(seconds)})

@@ -1,0 +1,127 @@
+"""An HTTP request, over what the ASGI server gives."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from functools import cached_property
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from storagedriver_registry.api.errors import SIZE_INVALID, ApiError
+from storagedriver_registry.digest import Digest
+from storagedriver_registry.storage.errors import BodyInterruptedError
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Request:
+    """One request.
+
+    Attributes:
+        method: In upper case.
+        path: Path below where the registry is mounted.
+        base: Path at which it is mounted, without a trailing `/`.
+        name, digest, tag, upload_id: What the path names, checked; empty or None where it does
+            not name it. A manifest is named by a digest or by a tag.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, path: str, base: str) -> None:
+        self.method: str = scope["method"]
+        self.path = path
+        self.base = base
+        self.name = ""
+        self.digest: Digest | None = None
+        self.tag = ""
+        self.upload_id = ""
+        self._scope = scope
+        self._receive = receive
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`, as this server was asked."""
+        scheme: str = self._scope.get("scheme", "http")
+        return scheme
+
+    def header(self, name: bytes) -> str | None:
+        """Give a header, by its name in lower case."""
+        for key, value in self._scope["headers"]:
+            if key == name:
+                text: str = value.decode("latin-1")
+                return text
+        return None
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; of one that is given twice, the last."""
+        text = self._scope["query_string"].decode("latin-1")
+        return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+
+    @cached_property
+    def content_length(self) -> int | None:
+        """Bytes that the client announces; None if it does not.
+
+        Raises:
+            ApiError: It is no number.
+        """
+        text = self.header(b"content-length")
+        if text is None:
+            return None
+        if not text.isascii() or not text.isdecimal():
+            raise ApiError(SIZE_INVALID)
+        return int(text)
+
+    @property
+    def required_digest(self) -> Digest:
+        """The digest that the path of this resource always has."""
+        assert self.digest is not None
+        return self.digest
+
+    def can_send_files(self) -> bool:
+        """Tell whether the server sends a file by its path."""
+        return "http.response.pathsend" in (self._scope.get("extensions") or ())
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the body as it comes.
+
+        Raises:
+            BodyInterruptedError: It ended early. A short body is never taken for a whole one.
+        """
+        received = 0
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BodyInterruptedError(f"the client went away after {received} bytes")
+            chunk = message.get("body", b"")
+            more = message.get("more_body", False)
+            received += len(chunk)
+            if chunk:
+                yield chunk
+        if self.content_length is not None and received != self.content_length:
+            raise BodyInterruptedError(f"{received} bytes came of {self.content_length}")
+
+    async def body(self, limit: int) -> bytes:
+        """Give the whole body.
+
+        Raises:
+            ApiError: It is larger than `limit` bytes.
+            BodyInterruptedError: It ended early.
+        """
+        too_large = ApiError(SIZE_INVALID, message=f"more than {limit} bytes", status=413)
+        if (self.content_length or 0) > limit:
+            raise too_large
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit:
+                raise too_large
+        return bytes(body)
+
+    async def disconnected(self) -> None:
+        """Return when the client has gone away. The body has been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

@@ -1,0 +1,108 @@
+"""Answers: those in memory, files, and streams."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from storagedriver_core import FileReader
+from storagedriver_registry.api.errors import ApiError
+from storagedriver_registry.api.request import Request, Send
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Response:
+    """An answer whose body is in memory.
+
+    Args:
+        status: HTTP status.
+        headers: By name in lower case.
+        body: The body.
+        length: Bytes to announce, where that is not the body's: answers to HEAD.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        length: int | None = None,
+    ) -> None:
+        self.status = status
+        self.headers: RawHeaders = [
+            (key.encode("latin-1"), value.encode("latin-1"))
+            for key, value in (headers or {}).items()
+        ]
+        # An answer without content has no length. Source: RFC 9110, section 8.6.
+        if status not in (204, 304):
+            announced = len(body) if length is None else length
+            self.headers.append((b"content-length", b"%d" % announced))
+        self._body = body
+
+    async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
+        """Send it, with the headers that every answer has."""
+        await self._start(send, headers)
+        body = b"" if request.method == "HEAD" else self._body
+        await send({"type": "http.response.body", "body": body})
+
+    async def _start(self, send: Send, headers: RawHeaders) -> None:
+        message = {"type": "http.response.start", "status": self.status}
+        await send({**message, "headers": [*self.headers, *headers]})
+
+
+class FileResponse(Response):
+    """An answer whose body is a local file, which the server sends without reading it here."""
+
+    def __init__(self, headers: Mapping[str, str], path: str, length: int) -> None:
+        super().__init__(200, headers, length=length)
+        self._path = path
+
+    async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
+        """Send it."""
+        await self._start(send, headers)
+        await send({"type": "http.response.pathsend", "path": self._path})
+
+
+class StreamResponse(Response):
+    """An answer whose body is read while it is sent; the reader is closed at the end."""
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], reader: FileReader, length: int
+    ) -> None:
+        super().__init__(status, headers, length=length)
+        self._reader = reader
+
+    async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
+        """Send it, as fast as the client takes it, until the end or until it goes away.
+
+        If the store fails midway, the error passes on: the server then cuts the connection, so
+        that nobody takes what came for the whole.
+        """
+        # Some servers swallow what is sent after the client has gone, so it has to be watched.
+        gone = asyncio.ensure_future(request.disconnected())
+        try:
+            async with self._reader:
+                await self._start(send, headers)
+                async for chunk in self._reader:
+                    if gone.done():
+                        return
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+
+
+def json_response(data: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """Give an answer of JSON."""
+    body = json.dumps(data).encode()
+    return Response(200, {"content-type": "application/json", **(headers or {})}, body)
+
+
+def error_response(error: ApiError) -> Response:
+    """Give the answer to a request that failed."""
+    headers = {"content-type": "application/json", **error.headers}
+    return Response(error.status, headers, error.body())

@@ -1,0 +1,29 @@
+"""What the handlers work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storagedriver_registry.api.errors import UNSUPPORTED, ApiError
+from storagedriver_registry.api.urls import UrlBuilder
+from storagedriver_registry.storage import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One registry, as its handlers see it.
+
+    Attributes:
+        stores: What is stored.
+        urls: Builds the URLs of answers.
+        delete_enabled: Whether anything may be deleted.
+    """
+
+    stores: Stores
+    urls: UrlBuilder
+    delete_enabled: bool
+
+    def require_delete(self) -> None:
+        """Raise unless deletion is enabled."""
+        if not self.delete_enabled:
+            raise ApiError(UNSUPPORTED)

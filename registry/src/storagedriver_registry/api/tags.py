@@ -1,0 +1,23 @@
+"""The tags of a repository. Source: distribution-spec, "Listing Tags"."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from storagedriver_registry.api.paging import last_seen, page_size
+from storagedriver_registry.api.request import Request
+from storagedriver_registry.api.response import Response, json_response
+from storagedriver_registry.api.services import Services
+from storagedriver_registry.api.urls import next_page
+
+
+async def get(services: Services, request: Request) -> Response:
+    """List tags in byte order, `n` at most, after `last`."""
+    count, last = page_size(request), last_seen(request)
+    tags = await services.stores.tags.list(request.name)
+    rest = tags[bisect_right(tags, last) :] if last else tags
+    page = rest if count is None else rest[:count]
+    headers = {}
+    if count is not None and 0 < count < len(rest):
+        headers["link"] = next_page(request, page[-1], count)
+    return json_response({"name": request.name, "tags": page}, headers)

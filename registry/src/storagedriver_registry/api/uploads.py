@@ -1,0 +1,123 @@
+"""Uploads of blobs. Source: distribution-spec, "Pushing blobs" and "Mounting a blob"."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlencode
+
+from storagedriver_registry.api import routes
+from storagedriver_registry.api.conditions import announced_range, exactly
+from storagedriver_registry.api.errors import DIGEST_INVALID, RANGE_INVALID, ApiError
+from storagedriver_registry.api.request import Request
+from storagedriver_registry.api.response import Response
+from storagedriver_registry.api.services import Services
+from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.reference import is_name
+from storagedriver_registry.storage.uploads import UploadSession
+
+_STATE = "_state"
+
+
+async def start(services: Services, request: Request) -> Response:
+    """Mount a blob of another repository, take a whole blob, or begin an upload session."""
+    if "mount" in request.query:
+        digest = _digest(request, "mount")
+        if await _can_mount(services, request, digest):
+            await services.stores.blobs.link(request.name, digest)
+            return _created(services, request, digest)
+    elif "digest" in request.query:
+        digest = _digest(request, "digest")
+        await services.stores.blobs.put(digest, request.chunks())
+        await services.stores.blobs.link(request.name, digest)
+        return _created(services, request, digest)
+    session = await services.stores.uploads.start(request.name)
+    return Response(202, _progress(services, request, session))
+
+
+async def status(services: Services, request: Request) -> Response:
+    """Say how much of an upload is durable."""
+    ticket = request.query.get(_STATE, "")
+    session = await services.stores.uploads.find(request.name, request.upload_id, ticket)
+    return Response(204, _progress(services, request, session))
+
+
+async def append(services: Services, request: Request) -> Response:
+    """Take a chunk, or a stream of any length."""
+    ticket = request.query.get(_STATE, "")
+    uploads = services.stores.uploads
+    async with uploads.hold(request.name, request.upload_id, ticket) as session:
+        await session.append(_chunks(services, request, session))
+        return Response(202, _progress(services, request, session))
+
+
+async def finish(services: Services, request: Request) -> Response:
+    """Take the last chunk, if there is one, and publish the blob."""
+    digest = _digest(request, "digest")
+    ticket = request.query.get(_STATE, "")
+    uploads = services.stores.uploads
+    async with uploads.hold(request.name, request.upload_id, ticket) as session:
+        await session.commit(digest, _chunks(services, request, session))
+        return _created(services, request, digest)
+
+
+async def cancel(services: Services, request: Request) -> Response:
+    """Drop an upload."""
+    ticket = request.query.get(_STATE, "")
+    uploads = services.stores.uploads
+    async with uploads.hold(request.name, request.upload_id, ticket) as session:
+        await session.cancel()
+        return Response(204, {"docker-upload-uuid": session.id})
+
+
+async def _can_mount(services: Services, request: Request, digest: Digest) -> bool:
+    """Tell whether the blob is there: in the repository named by `from`, or else in any."""
+    blobs = services.stores.blobs
+    source = request.query.get("from")
+    if source is not None and not (is_name(source) and await blobs.is_linked(source, digest)):
+        return False
+    return await blobs.is_stored(digest)
+
+
+def _digest(request: Request, parameter: str) -> Digest:
+    try:
+        return parse_digest(request.query[parameter])
+    except KeyError:
+        raise ApiError(DIGEST_INVALID, message=f"{parameter} missing") from None
+    except InvalidDigestError as error:
+        raise ApiError(DIGEST_INVALID, request.query[parameter], message=str(error)) from None
+
+
+def _chunks(services: Services, request: Request, session: UploadSession) -> AsyncIterator[bytes]:
+    """Give the body, if it goes on where the session stands.
+
+    Raises:
+        ApiError: It does not. The session lives on, and the answer says where it stands.
+    """
+    announced = announced_range(request)
+    if announced is None:
+        return request.chunks()
+    offset, length = announced
+    if offset != session.offset:
+        progress = _progress(services, request, session)
+        raise ApiError(RANGE_INVALID, {"offset": session.offset}, headers=progress)
+    return exactly(request.chunks(), length)
+
+
+def _progress(services: Services, request: Request, session: UploadSession) -> dict[str, str]:
+    """Give the headers that say where to go on, and how far the session is."""
+    query = urlencode({_STATE: session.ticket}) if session.ticket else ""
+    parameters = {"name": session.name, "upload_id": session.id}
+    return {
+        "location": services.urls.build(request, routes.UPLOAD, query, **parameters),
+        # The last byte's offset; distribution says "0-0" of an empty session as well.
+        "range": f"0-{max(session.offset - 1, 0)}",
+        "docker-upload-uuid": session.id,
+    }
+
+
+def _created(services: Services, request: Request, digest: Digest) -> Response:
+    headers = {
+        "location": services.urls.build(request, routes.BLOB, name=request.name, digest=digest),
+        "docker-content-digest": str(digest),
+    }
+    return Response(201, headers)

@@ -1,0 +1,46 @@
+"""The URLs that answers carry."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from storagedriver_registry.api.request import Request
+from storagedriver_registry.api.routes import Route
+from storagedriver_registry.configuration.models import HttpSettings
+
+
+class UrlBuilder:
+    """Builds URLs as distribution does: absolute, unless `relativeurls` is set.
+
+    Scheme and host are the configured `host`; else what a proxy says that the client asked; else
+    what this server was asked.
+    """
+
+    def __init__(self, settings: HttpSettings) -> None:
+        self._relative = settings.relativeurls
+        self._host = (settings.host or "").rstrip("/")
+
+    def build(self, request: Request, route: Route, query: str = "", **parameters: object) -> str:
+        """Give the URL of a resource."""
+        path = request.base + route.path(**parameters) + (f"?{query}" if query else "")
+        return path if self._relative else self._origin(request) + path
+
+    def _origin(self, request: Request) -> str:
+        if self._host:
+            return self._host
+        host = request.header(b"x-forwarded-host") or request.header(b"host")
+        if host is None:  # HTTP/1.0
+            return ""
+        scheme = request.header(b"x-forwarded-proto") or request.scheme
+        # With several proxies in a row, the first is the one that the client asked.
+        return f"{_first(scheme)}://{_first(host)}"
+
+
+def next_page(request: Request, last: str, count: int) -> str:
+    """Give the `Link` header that leads to the entries after `last`."""
+    query = urlencode({"last": last, "n": count})
+    return f'<{request.base}{request.path}?{query}>; rel="next"'
+
+
+def _first(value: str) -> str:
+    return value.partition(",")[0].strip()

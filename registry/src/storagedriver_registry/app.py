@@ -1,0 +1,129 @@
+"""The registry as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from storagedriver_core import ConfigurationError, Storage
+from storagedriver_registry.api.errors import to_api_error
+from storagedriver_registry.api.request import ASGIApp, Receive, Request, Scope, Send
+from storagedriver_registry.api.response import RawHeaders, error_response
+from storagedriver_registry.api.router import find_handler
+from storagedriver_registry.api.services import Services
+from storagedriver_registry.api.urls import UrlBuilder
+from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.storage import make_stores
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(
+    config: Configuration | str | Path | Mapping[str, Any], *, storage: Storage | None = None
+) -> ASGIApp:
+    """Make a registry that can be served, or mounted in another ASGI application.
+
+    Args:
+        config: A validated configuration, the path of a `config.yml`, or the same as a mapping.
+        storage: A storage to share. Whoever hands it in opens it before the first request, and
+            closes it. Without it the configured one is opened at start-up (or, where the server
+            says nothing of that, at the first request) and closed at shutdown.
+
+    Raises:
+        ConfigurationError: The configuration is wrong, or there is no storage.
+    """
+    if not isinstance(config, Configuration):
+        config = load_configuration(config)
+    if storage is not None:
+        return _RegistryApp(config, storage, owned=False)
+    if config.backend is None:
+        raise ConfigurationError("storage: the key of a driver is required")
+    return _RegistryApp(config, config.backend.build(), owned=True)
+
+
+class _RegistryApp:
+    """Answers requests; every error becomes an answer here."""
+
+    def __init__(self, config: Configuration, storage: Storage, *, owned: bool) -> None:
+        http = config.settings.http
+        self._prefix = http.prefix.rstrip("/")
+        self._headers: RawHeaders = [
+            (b"docker-distribution-api-version", b"registry/2.0"),
+            *(
+                (name.lower().encode("latin-1"), value.encode("latin-1"))
+                for name, values in http.headers.items()
+                for value in values
+            ),
+        ]
+        key = None if http.secret is None else http.secret.get_secret_value().encode()
+        self._services = Services(
+            stores=make_stores(storage, key),
+            urls=UrlBuilder(http),
+            delete_enabled=config.settings.storage.delete.enabled,
+        )
+        self._storage = storage
+        self._owned = owned
+        self._opened = not owned
+        self._opening = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            raise NotImplementedError(f"a registry does not speak {scope['type']}")
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        request = self._request(scope, receive)
+        try:
+            if not self._opened:
+                await self._open()
+            response = await find_handler(request)(self._services, request)
+        except Exception as error:
+            response = error_response(to_api_error(error))
+        await response.send(request, send, self._headers)
+        if logger.isEnabledFor(logging.INFO):
+            milliseconds = (time.monotonic() - started) * 1000
+            logger.info(
+                "method=%s path=%s status=%d ms=%.1f",
+                *(request.method, request.path, response.status, milliseconds),
+            )
+
+    def _request(self, scope: Scope, receive: Receive) -> Request:
+        path, root = scope["path"], scope.get("root_path", "")
+        # ASGI has it so that `path` begins with `root_path`; some servers leave it out.
+        if path.startswith(f"{root}/"):
+            path = path[len(root) :]
+        # What is not below the prefix is no resource.
+        path = path[len(self._prefix) :] if path.startswith(f"{self._prefix}/") else ""
+        return Request(scope, receive, path, root + self._prefix)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Open and close the storage as the server starts and stops."""
+        while True:
+            kind = (await receive())["type"]
+            try:
+                await (self._open() if kind == "lifespan.startup" else self._close())
+            except Exception as error:
+                await send({"type": f"{kind}.failed", "message": str(error)})
+                return
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if not self._opened:
+                await self._storage.open()
+                self._opened = True
+
+    async def _close(self) -> None:
+        if self._owned:
+            self._opened = False
+            await self._storage.aclose()

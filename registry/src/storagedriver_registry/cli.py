@@ -1,0 +1,74 @@
+"""The `registry` command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storagedriver_core import ConfigurationError
+from storagedriver_registry.configuration import (
+    Configuration,
+    default_configuration,
+    load_configuration,
+)
+
+app = typer.Typer(
+    help="An OCI and Docker registry on a storage driver.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+ConfigArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[CONFIG]",
+        help="A config.yml. Without one: files below ./registry-data, at 127.0.0.1:5000, with "
+        "deletion enabled.",
+    ),
+]
+
+
+@app.command()
+def serve(config: ConfigArgument = None) -> None:
+    """Serve a registry until it is interrupted."""
+    # Imported here: the other commands need no server.
+    from storagedriver_registry.serving import StartError
+    from storagedriver_registry.serving import serve as serve_until_stopped
+
+    configuration = _load(config)
+    try:
+        serve_until_stopped(configuration, lambda url: typer.echo(f"serving {url}", err=True))
+    except (ConfigurationError, StartError) as error:
+        raise _failure(str(error)) from None
+
+
+@config_app.command()
+def check(config: Annotated[Path, typer.Argument(help="A config.yml.")]) -> None:
+    """Say what is wrong with a configuration; open nothing."""
+    configuration = _load(config)
+    if configuration.backend is None:
+        raise _failure(f"{config}: storage: the key of a driver is required")
+    host, port = configuration.settings.http.address
+    driver = configuration.backend.driver_name
+    typer.echo(f"{config} is right: driver {driver}, at {host}:{port}")
+
+
+def _load(config: Path | None) -> Configuration:
+    try:
+        return default_configuration() if config is None else load_configuration(config)
+    except ConfigurationError as error:
+        raise _failure(str(error)) from None
+
+
+def _failure(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command."""
+    app()

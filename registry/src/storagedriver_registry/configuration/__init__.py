@@ -1,0 +1,12 @@
+"""The configuration, as docker/distribution spells it."""
+
+from __future__ import annotations
+
+from storagedriver_registry.configuration.loading import (
+    Configuration,
+    default_configuration,
+    load_configuration,
+)
+from storagedriver_registry.configuration.models import Settings
+
+__all__ = ["Configuration", "Settings", "default_configuration", "load_configuration"]

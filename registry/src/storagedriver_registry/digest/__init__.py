@@ -1,0 +1,12 @@
+"""Digests: content identifiers such as `sha256:<hex>`."""
+
+from __future__ import annotations
+
+from storagedriver_registry.digest.digests import (
+    Digest,
+    InvalidDigestError,
+    compute_digest,
+    parse_digest,
+)
+
+__all__ = ["Digest", "InvalidDigestError", "compute_digest", "parse_digest"]

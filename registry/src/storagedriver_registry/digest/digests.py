@@ -1,0 +1,51 @@
+"""Parsing, checking and computing digests.
+
+Source: image-spec, "Digests". Two algorithms are registered there, and no other is taken: what a
+registry cannot compute it cannot check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})")
+
+
+class InvalidDigestError(ValueError):
+    """The text is no digest of a supported algorithm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A checked digest; `parse_digest` and `compute_digest` make it.
+
+    Attributes:
+        algorithm: `sha256` or `sha512`.
+        hex: The value in lower-case hex.
+    """
+
+    algorithm: str
+    hex: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+def parse_digest(text: str) -> Digest:
+    """Read a digest.
+
+    Raises:
+        InvalidDigestError: It is malformed, or of another algorithm. Nothing is guessed: upper
+            case, a missing algorithm or a wrong length are malformed.
+    """
+    if _DIGEST.fullmatch(text) is None:
+        raise InvalidDigestError("a digest is sha256: or sha512: and lower-case hex")
+    algorithm, _, value = text.partition(":")
+    return Digest(algorithm, value)
+
+
+def compute_digest(data: bytes, algorithm: str = "sha256") -> Digest:
+    """Give the digest of `data`."""
+    return Digest(algorithm, hashlib.new(algorithm, data).hexdigest())

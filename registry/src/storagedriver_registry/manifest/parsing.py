@@ -1,0 +1,76 @@
+"""From pushed bytes to a typed manifest, with the least validation that keeps a registry sound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from storagedriver_registry.manifest.media_types import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    DOCKER_SCHEMA1,
+    OCI_ARTIFACT,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    declared_type,
+    is_specific,
+)
+from storagedriver_registry.manifest.models import (
+    ArtifactManifest,
+    ImageManifest,
+    Index,
+    Manifest,
+)
+
+_MODELS: Mapping[str, type[Manifest]] = {
+    OCI_MANIFEST: ImageManifest,
+    DOCKER_MANIFEST: ImageManifest,
+    OCI_INDEX: Index,
+    DOCKER_LIST: Index,
+    OCI_ARTIFACT: ArtifactManifest,
+}
+
+
+class InvalidManifestError(ValueError):
+    """The bytes are no manifest that can be taken; the text says why."""
+
+
+def parse_manifest(data: bytes, content_type: str) -> Manifest:
+    """Read a manifest that is pushed.
+
+    Args:
+        data: The bytes.
+        content_type: The `Content-Type` that they came with; empty if none.
+
+    Raises:
+        InvalidManifestError: It is malformed, ambiguous, or of another type than it came with.
+    """
+    document = _load(data)
+    media_type = declared_type(document)
+    came_as = content_type.partition(";")[0].strip().lower()
+    if media_type in DOCKER_SCHEMA1 or came_as in DOCKER_SCHEMA1:
+        raise InvalidManifestError("Docker schema 1 is not accepted; push schema 2 or OCI")
+    if is_specific(came_as) and came_as != media_type.lower():
+        raise InvalidManifestError(f"it came as {came_as}, but is {media_type}")
+    # One client could take such a document for an image and another for an index.
+    if "manifests" in document and ("layers" in document or "config" in document):
+        raise InvalidManifestError("it is both an image and an index")
+    try:
+        return _MODELS.get(media_type, Manifest).model_validate(document)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise InvalidManifestError(f"{place}: {fault['msg']}") from None
+
+
+def _load(data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise InvalidManifestError("it is not JSON") from None
+    if not isinstance(document, dict):
+        raise InvalidManifestError("it is not a JSON object")
+    return document

@@ -1,0 +1,105 @@
+"""Serving the application: granian within this process, on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from storagedriver_registry.api.request import ASGIApp, Receive, Scope, Send
+from storagedriver_registry.app import create_app
+from storagedriver_registry.configuration import Configuration
+
+_LEVELS = {
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+_BACKLOG = 1024
+
+
+class StartError(Exception):
+    """The server could not start; the text says why."""
+
+
+def serve(configuration: Configuration, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; requests that are being answered then are finished.
+
+    Args:
+        configuration: What to serve, and where.
+        announce: Called with the address once requests are answered.
+
+    Raises:
+        ConfigurationError: There is no storage.
+        StartError: The storage cannot be opened, or the address not be used.
+    """
+    _set_up_logging(configuration.settings.log.level)
+    host, port = configuration.settings.http.address
+    app = _Watched(create_app(configuration), lambda: announce(_url(host, port)))
+    uvloop.run(_serve(app, host, port))
+    if app.failure:
+        raise StartError(app.failure)
+
+
+async def _serve(app: _Watched, host: str, port: int) -> None:
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=_BACKLOG,
+        backpressure=_BACKLOG,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    try:
+        await server.serve()
+    except OSError as error:
+        app.failure = f"cannot listen at {host}:{port}: {error.strerror or error}"
+
+
+class _Watched:
+    """The application, with an eye on how its start-up ends."""
+
+    def __init__(self, app: ASGIApp, on_ready: Callable[[], None]) -> None:
+        self.failure = ""
+        self._app = app
+        self._on_ready = on_ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            return await self._app(scope, receive, send)
+
+        async def watched(message: Scope) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self.failure = message["message"]
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                self._on_ready()
+
+        await self._app(scope, receive, watched)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v2/"
+
+
+def _set_up_logging(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=_LEVELS[level],
+        format='time="%(asctime)s" level=%(levelname)s logger=%(name)s msg="%(message)s"',
+    )
+    # It warns at each start of being embedded, which is meant to be so.
+    logging.getLogger("_granian").setLevel(logging.ERROR)

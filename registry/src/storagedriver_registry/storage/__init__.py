@@ -1,0 +1,15 @@
+"""What the registry stores, and where. Imports no web framework and nothing of `api`."""
+
+# General layout. A module imports only from those above it:
+#
+#   errors     what can be wrong with a request
+#   paths      the tree of everything that is stored
+#   links      files that hold a digest
+#   blobs, manifests, tags, tickets, uploads, catalog
+#   stores     all of them on one storage
+
+from __future__ import annotations
+
+from storagedriver_registry.storage.stores import Stores, make_stores
+
+__all__ = ["Stores", "make_stores"]

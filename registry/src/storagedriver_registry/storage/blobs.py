@@ -1,0 +1,140 @@
+"""Blobs: stored once for all repositories, and linked by each that has them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from storagedriver_core import (
+    AlreadyExistsError,
+    Body,
+    ChecksumMismatchError,
+    FileReader,
+    FileWriter,
+    PathNotFoundError,
+    Storage,
+    UploadNotFoundError,
+)
+from storagedriver_registry.digest import Digest
+from storagedriver_registry.storage import paths
+from storagedriver_registry.storage.errors import BlobUnknownError, DigestMismatchError
+from storagedriver_registry.storage.links import delete_link, is_file, write_link
+
+
+class BlobStore:
+    """Stores bytes under their digest. Which repository may serve them is said by links."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._if_absent = storage.capabilities.put_if_absent
+        # A commit that has to check its digest by reading back ends with a move.
+        self._if_absent_late = self._if_absent and storage.capabilities.move_if_absent
+
+    # What a repository links -------------------------------------------------------------------
+
+    async def is_linked(self, name: str, digest: Digest) -> bool:
+        """Tell whether the repository has the blob."""
+        return await is_file(self._storage, paths.layer_link(name, digest))
+
+    async def size(self, name: str, digest: Digest) -> int:
+        """Give the bytes of a blob of the repository.
+
+        Raises:
+            BlobUnknownError: The repository does not have it.
+        """
+        if not await self.is_linked(name, digest):
+            raise BlobUnknownError(digest)
+        try:
+            return (await self._storage.stat(paths.blob(digest))).size
+        except PathNotFoundError:
+            raise BlobUnknownError(digest) from None
+
+    async def link(self, name: str, digest: Digest) -> None:
+        """Make a stored blob part of the repository."""
+        await write_link(self._storage, paths.layer_link(name, digest), digest)
+
+    async def unlink(self, name: str, digest: Digest) -> None:
+        """Take a blob out of the repository; its bytes stay for the others.
+
+        Raises:
+            BlobUnknownError: The repository does not have it.
+        """
+        if not await delete_link(self._storage, paths.layer_link(name, digest)):
+            raise BlobUnknownError(digest)
+
+    # What is stored ----------------------------------------------------------------------------
+
+    async def is_stored(self, digest: Digest) -> bool:
+        """Tell whether the bytes are there, whoever links them."""
+        return await is_file(self._storage, paths.blob(digest))
+
+    async def get(self, digest: Digest) -> bytes:
+        """Give the bytes of a small blob.
+
+        Raises:
+            BlobUnknownError: They are not stored.
+        """
+        try:
+            return await self._storage.get_content(paths.blob(digest))
+        except PathNotFoundError:
+            raise BlobUnknownError(digest) from None
+
+    async def reader(self, digest: Digest, offset: int, length: int) -> FileReader:
+        """Open a blob for streaming.
+
+        Raises:
+            BlobUnknownError: The bytes are not stored.
+        """
+        try:
+            return await self._storage.reader(paths.blob(digest), offset=offset, length=length)
+        except PathNotFoundError:
+            raise BlobUnknownError(digest) from None
+
+    async def local_path(self, digest: Digest) -> str | None:
+        """Give a path at which the server can open the blob; None where the store is not local.
+
+        Raises:
+            BlobUnknownError: The bytes are not stored.
+        """
+        if not self._storage.capabilities.local_path:
+            return None
+        try:
+            return await self._storage.local_path(paths.blob(digest))
+        except PathNotFoundError:
+            raise BlobUnknownError(digest) from None
+
+    async def put(self, digest: Digest, body: Body) -> None:
+        """Store a body whose digest is known beforehand. What is there already stays.
+
+        Raises:
+            DigestMismatchError: The body has another digest; nothing was stored.
+        """
+        try:
+            await self._storage.put_content(
+                paths.blob(digest), body, digest=str(digest), if_absent=self._if_absent
+            )
+        except AlreadyExistsError:
+            pass  # the same bytes, or they would have another digest
+        except ChecksumMismatchError as error:
+            raise DigestMismatchError(error.message) from error
+
+    async def publish(self, writer: FileWriter, digest: Digest) -> None:
+        """Commit a writer as the blob `digest`. What is there already stays.
+
+        Raises:
+            DigestMismatchError: Other bytes were written. The upload is cancelled.
+        """
+        try:
+            await writer.commit(
+                to=paths.blob(digest), digest=str(digest), if_absent=self._if_absent_late
+            )
+        except AlreadyExistsError:
+            await _drop(writer)
+        except ChecksumMismatchError as error:
+            await _drop(writer)
+            raise DigestMismatchError(error.message) from error
+
+
+async def _drop(writer: FileWriter) -> None:
+    # Where the digest was found by reading back, the upload is over already.
+    with suppress(UploadNotFoundError):
+        await writer.cancel()

@@ -1,0 +1,99 @@
+"""Every path below which the registry stores; no other module builds one.
+
+```text
+/docker/registry/v2/
+├── repositories/<name>/
+│   ├── _manifests/
+│   │   ├── revisions/<algorithm>/<hex>/link
+│   │   └── tags/<tag>/
+│   │       ├── current/link
+│   │       └── index/<algorithm>/<hex>/link
+│   ├── _layers/<algorithm>/<hex>/link
+│   └── _uploads/<id>/
+│       ├── token                               ours: where the session stands
+│       └── data                                where its bytes are completed, if not at the blob
+├── blobs/<algorithm>/<first two hex>/<hex>/data
+└── storagedriver/upload-key                    ours: signs sessions that hold nothing yet
+```
+
+It is docker/distribution's layout, so that both can serve one directory or bucket. A link file
+holds the digest that it points to as text. What is ours lies in files that distribution ignores:
+it takes an upload without its own `startedat` file for none.
+
+Names, tags, digests and ids are checked before they come here.
+"""
+
+from __future__ import annotations
+
+from storagedriver_registry.digest import Digest
+
+_ROOT = "/docker/registry/v2"
+
+REPOSITORIES = f"{_ROOT}/repositories"
+"""The directory of all repositories; those with more than one component are nested."""
+
+MANIFESTS = "_manifests"
+"""The directory that makes another one a repository. Names of repositories begin with no `_`."""
+
+UPLOAD_KEY = f"{_ROOT}/storagedriver/upload-key"
+"""The key that signs upload sessions where none is configured."""
+
+
+def blob(digest: Digest) -> str:
+    """The bytes of a blob or manifest."""
+    return f"{_ROOT}/blobs/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}/data"
+
+
+def repository(name: str) -> str:
+    """A repository; `""` gives the directory of all."""
+    return f"{REPOSITORIES}/{name}" if name else REPOSITORIES
+
+
+def manifests(name: str) -> str:
+    """The directory of a repository's revisions and tags."""
+    return f"{REPOSITORIES}/{name}/{MANIFESTS}"
+
+
+def layer_link(name: str, digest: Digest) -> str:
+    """The link that makes a blob part of a repository."""
+    return f"{REPOSITORIES}/{name}/_layers/{digest.algorithm}/{digest.hex}/link"
+
+
+def revision_link(name: str, digest: Digest) -> str:
+    """The link that makes a manifest part of a repository."""
+    return f"{manifests(name)}/revisions/{digest.algorithm}/{digest.hex}/link"
+
+
+def tags(name: str) -> str:
+    """The directory of a repository's tags."""
+    return f"{manifests(name)}/tags"
+
+
+def tag(name: str, tag: str) -> str:
+    """The directory of one tag."""
+    return f"{tags(name)}/{tag}"
+
+
+def tag_link(name: str, tag: str) -> str:
+    """The link to the manifest that a tag points to now."""
+    return f"{tags(name)}/{tag}/current/link"
+
+
+def tag_index_link(name: str, tag: str, digest: Digest) -> str:
+    """The link to a manifest that a tag points or once pointed to."""
+    return f"{tags(name)}/{tag}/index/{digest.algorithm}/{digest.hex}/link"
+
+
+def upload(name: str, upload_id: str) -> str:
+    """The directory of an upload session."""
+    return f"{REPOSITORIES}/{name}/_uploads/{upload_id}"
+
+
+def upload_token(name: str, upload_id: str) -> str:
+    """The token that resumes an upload session."""
+    return f"{upload(name, upload_id)}/token"
+
+
+def upload_data(name: str, upload_id: str) -> str:
+    """The path that a session's writer is opened for."""
+    return f"{upload(name, upload_id)}/data"

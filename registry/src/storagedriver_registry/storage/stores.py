@@ -1,0 +1,41 @@
+"""Everything that is kept in one store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storagedriver_core import Storage
+from storagedriver_registry.storage.blobs import BlobStore
+from storagedriver_registry.storage.catalog import Catalog
+from storagedriver_registry.storage.manifests import ManifestStore
+from storagedriver_registry.storage.tags import TagStore
+from storagedriver_registry.storage.tickets import Tickets
+from storagedriver_registry.storage.uploads import UploadStore
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The registry's view of one `Storage`."""
+
+    blobs: BlobStore
+    manifests: ManifestStore
+    tags: TagStore
+    uploads: UploadStore
+    catalog: Catalog
+
+
+def make_stores(storage: Storage, upload_key: bytes | None = None) -> Stores:
+    """Make the stores on a storage; no I/O.
+
+    Args:
+        storage: Opened before the first use of the stores.
+        upload_key: Signs upload sessions; None for a key that is kept in the storage.
+    """
+    blobs = BlobStore(storage)
+    return Stores(
+        blobs=blobs,
+        manifests=ManifestStore(storage, blobs),
+        tags=TagStore(storage),
+        uploads=UploadStore(storage, blobs, Tickets(storage, upload_key)),
+        catalog=Catalog(storage),
+    )

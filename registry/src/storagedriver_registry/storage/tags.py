@@ -1,0 +1,72 @@
+"""Tags: names for manifests, each with an index of what it has pointed to."""
+
+from __future__ import annotations
+
+from storagedriver_core import PathNotFoundError, Storage
+from storagedriver_registry.digest import Digest
+from storagedriver_registry.storage import paths
+from storagedriver_registry.storage.errors import NameUnknownError, TagUnknownError
+from storagedriver_registry.storage.links import delete_link, read_link, write_link
+
+
+class TagStore:
+    """The tags of each repository."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def resolve(self, name: str, tag: str) -> Digest:
+        """Give the digest that a tag points to.
+
+        Raises:
+            TagUnknownError: The repository has no such tag.
+        """
+        digest = await read_link(self._storage, paths.tag_link(name, tag))
+        if digest is None:
+            raise TagUnknownError(tag)
+        return digest
+
+    async def put(self, name: str, tag: str, digest: Digest) -> None:
+        """Point a tag to a manifest; durable when it returns."""
+        await write_link(self._storage, paths.tag_index_link(name, tag, digest), digest)
+        await write_link(self._storage, paths.tag_link(name, tag), digest)
+
+    async def delete(self, name: str, tag: str) -> None:
+        """Delete a tag; the manifest stays.
+
+        Raises:
+            TagUnknownError: The repository has no such tag.
+        """
+        if not await delete_link(self._storage, paths.tag(name, tag)):
+            raise TagUnknownError(tag)
+
+    async def delete_all(self, name: str, digest: Digest) -> None:
+        """Delete every tag that points to a manifest."""
+        try:
+            tags = await self.list(name)
+        except NameUnknownError:
+            return
+        for tag in tags:
+            path = paths.tag_link(name, tag)
+            if await read_link(self._storage, path) == digest:
+                await delete_link(self._storage, paths.tag(name, tag))
+
+    async def list(self, name: str) -> list[str]:
+        """Give all tags of a repository in byte order.
+
+        Raises:
+            NameUnknownError: There is no such repository.
+        """
+        try:
+            entries = self._storage.list(paths.tags(name))
+            return sorted(
+                [entry.path.rpartition("/")[2] async for entry in entries if entry.is_dir]
+            )
+        except PathNotFoundError:
+            pass
+        # One whose tags were all deleted is a repository still.
+        try:
+            await self._storage.stat(paths.manifests(name))
+        except PathNotFoundError:
+            raise NameUnknownError(name) from None
+        return []
