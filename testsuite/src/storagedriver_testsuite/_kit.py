@@ -183,9 +183,15 @@ class Kit:
             await asyncio.sleep(0)
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             assert not tasks, f"tasks left behind: {tasks}"
-            assert not self._loop_errors, f"errors nobody saw: {self._loop_errors}"
+            unseen = self.unseen_errors()
+            assert not unseen, f"errors nobody saw: {unseen}"
         finally:
             await self.harness.stop()
+
+    def unseen_errors(self) -> list[Mapping[str, Any]]:
+        """Give what the event loop reported because nobody asked for it; only once."""
+        errors, self._loop_errors = self._loop_errors, []
+        return errors
 
     async def _check_nothing_left(self) -> None:
         """Uploads must be gone by the case's own doing; objects go by a delete of everything."""
