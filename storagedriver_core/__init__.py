@@ -71,6 +71,7 @@ from storagedriver_core._reader import BytesStream, FileReader, byte_range
 from storagedriver_core._storage import Storage
 from storagedriver_core._storage_config import StorageConfig
 from storagedriver_core._sync import SyncStorage
+from storagedriver_core._sync_streams import SyncReader, SyncWriter
 from storagedriver_core._token import UploadToken
 from storagedriver_core._transfer import TransferReport, transfer
 from storagedriver_core._types import (
@@ -151,7 +152,9 @@ __all__ = [
     "StorageConfig",
     "StorageDriver",
     "StorageDriverError",
+    "SyncReader",
     "SyncStorage",
+    "SyncWriter",
     "ThrottledError",
     "TransferReport",
     "UnavailableError",
