@@ -150,7 +150,7 @@ async def _rest(source: Storage, info: FileInfo, offset: int) -> FileReader:
 async def _checkpoint(
     target: Storage, writer: FileWriter, info: FileInfo, on_state: Callable[[str], None]
 ) -> FileWriter:
-    if target.capabilities.keeps_ledger:
+    if target.capabilities.keeps_ledger and target.capabilities.durable_parts:
         # Parts become durable by themselves. Elsewhere only suspending makes anything durable.
         on_state(_state(info, writer.token().to_json()))
         return writer
