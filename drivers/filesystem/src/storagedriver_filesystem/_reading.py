@@ -7,6 +7,7 @@ import os
 
 from storagedriver_core import (
     ByteStream,
+    ClosedError,
     Conditions,
     ConflictError,
     FileInfo,
@@ -112,7 +113,10 @@ class FileStream(ByteStream):
     async def aclose(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            await self._threads.finish(file.close)
+            try:
+                await self._threads.finish(file.close)
+            except ClosedError:  # the driver was closed first
+                file.close()
 
     def dispose(self) -> None:
         """Close it, where nobody will await `aclose`. Blocks."""

@@ -89,7 +89,9 @@ class Threads:
                 with suppress(IndexError):  # another was faster
                     function(left.popleft())
 
-        helpers = [self.submit(work) for _ in items[1:max_threads]]
+        helpers: list[Future[None]] = []
+        with suppress(ClosedError):
+            helpers.extend(self.submit(work) for _ in items[1:max_threads])
         work()
         for helper in helpers:
             # One that has not begun has nothing to do any more.

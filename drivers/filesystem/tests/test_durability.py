@@ -1,0 +1,244 @@
+"""The order in which files and directories are synced, and what a full disk leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from storagedriver_core import (
+    CompleteOptions,
+    NoSpaceError,
+    PutOptions,
+    StorageDriverError,
+    UnavailableError,
+    UploadOptions,
+)
+
+if TYPE_CHECKING:
+    from drivers.filesystem.tests.conftest import CallLog, Opener
+
+
+def test_put_syncs_file_then_renames_then_syncs_every_changed_directory(
+    opened: Opener, start_log: Callable[[], CallLog]
+) -> None:
+    async def run() -> CallLog:
+        async with opened() as driver:
+            await driver.put_content("/warm", b"", PutOptions())
+            log = start_log()
+            await driver.put_content("/a/b/c", b"data", PutOptions())
+            return log
+
+    log = asyncio.run(run())
+    written, synced = log.index("pwritev", "staged"), log.index("fsync", "staged")
+    renamed = log.index("rename", "staged", "/a/b/c")
+    assert written < synced < renamed
+    # /a/b holds the new name; /a and / hold the directories that were made.
+    for directory in ("/a/b", "/a", "/"):
+        assert log.index("fsync", directory) > renamed
+    assert log.index("mkdir", "/a") < log.index("mkdir", "/a/b") < renamed
+
+
+def test_attributes_are_part_of_what_is_synced(
+    opened: Opener, start_log: Callable[[], CallLog]
+) -> None:
+    async def run() -> CallLog:
+        async with opened() as driver:
+            log = start_log()
+            await driver.put_content("/a", b"", PutOptions(content_type="text/plain"))
+            return log
+
+    log = asyncio.run(run())
+    assert log.index("setxattr", "staged") < log.index("fsync", "staged")
+
+
+def test_commit_syncs_in_the_same_order(opened: Opener, start_log: Callable[[], CallLog]) -> None:
+    async def run() -> CallLog:
+        async with opened() as driver:
+            upload = await driver.open_upload("/a/b", "one", UploadOptions())
+            await driver.put_part(upload, 1, 0, [b"1234", b"5678"])
+            log = start_log()
+            await driver.complete_upload(upload, (), CompleteOptions(path="/a/b", size=6))
+            return log
+
+    log = asyncio.run(run())
+    renamed = log.index("rename", "staged", "/a/b")
+    assert log.index("ftruncate", "staged") < log.index("fsync", "staged") < renamed
+    assert renamed < log.index("fsync", "/a") < log.index("fsync", "/")
+
+
+def test_sync_upload_syncs_the_file_and_once_its_name(
+    opened: Opener, start_log: Callable[[], CallLog]
+) -> None:
+    async def run() -> CallLog:
+        async with opened() as driver:
+            upload = await driver.open_upload("/a", "one", UploadOptions())
+            log = start_log()
+            await driver.put_part(upload, 1, 0, [b"1"])
+            await driver.sync_upload(upload)
+            await driver.sync_upload(upload)
+            return log
+
+    log = asyncio.run(run())
+    assert log.calls.count(("fsync", "staged")) == 2
+    log.index("fsync", "/.storagedriver/uploads")
+
+
+def test_move_syncs_both_directories_and_prunes_durably(
+    opened: Opener, start_log: Callable[[], CallLog]
+) -> None:
+    async def run() -> CallLog:
+        async with opened() as driver:
+            await driver.put_content("/old/deep/x", b"", PutOptions())
+            await driver.put_content("/old/stays", b"", PutOptions())
+            log = start_log()
+            await driver.move("/old/deep/x", "/new/x")
+            return log
+
+    log = asyncio.run(run())
+    renamed = log.index("rename", "/old/deep/x", "/new/x")
+    for directory in ("/new", "/"):
+        assert log.index("fsync", directory) > renamed
+    # The directory that is gone needs no sync; the one that held it does.
+    assert log.index("rmdir", "/old/deep") < log.index("fsync", "/old")
+
+
+@pytest.mark.parametrize("path", ["/a/b/c", "/a/b"])
+def test_delete_is_durable_before_it_returns(
+    path: str, opened: Opener, start_log: Callable[[], CallLog]
+) -> None:
+    async def run() -> CallLog:
+        async with opened() as driver:
+            await driver.put_content("/a/b/c", b"", PutOptions())
+            await driver.put_content("/a/x", b"", PutOptions())
+            log = start_log()
+            await driver.delete(path)
+            return log
+
+    log = asyncio.run(run())
+    assert log.index("unlink", "/a/b/c") < log.index("rmdir", "/a/b") < log.index("fsync", "/a")
+
+
+def test_commit_found_done_is_made_durable_once_more(
+    opened: Opener, start_log: Callable[[], CallLog]
+) -> None:
+    async def run() -> CallLog:
+        options = CompleteOptions(path="/a/b/c", size=0)
+        async with opened() as driver:
+            upload = await driver.open_upload("/a/b/c", "one", UploadOptions())
+            first = await driver.complete_upload(upload, (), options)
+        # Another process cannot know how far the first one came.
+        async with opened() as driver:
+            log = start_log()
+            assert await driver.complete_upload(upload, (), options) == first
+            return log
+
+    log = asyncio.run(run())
+    assert log.calls == [("fsync", "/a/b"), ("fsync", "/a"), ("fsync", "/")]
+
+
+@pytest.mark.parametrize("call", ["pwritev", "fsync"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_full_disk_publishes_nothing_and_leaves_nothing(
+    call: str, code: int, root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with opened() as driver:
+            await driver.put_content("/a", b"old", PutOptions())
+            monkeypatch.setattr(os, call, _failing(code))
+            for path in ("/a", "/new/b"):
+                with pytest.raises(NoSpaceError):
+                    await driver.put_content(path, b"new", PutOptions())
+
+    asyncio.run(run())
+    assert _files(root) == ["a"]
+    assert (root / "a").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("call", ["copy_file_range", "fsync"])
+def test_full_disk_leaves_nothing_of_a_copy(
+    call: str, root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with opened() as driver:
+            await driver.put_content("/a", b"old", PutOptions())
+            monkeypatch.setattr(os, call, _failing(errno.ENOSPC))
+            with pytest.raises(NoSpaceError):
+                await driver.copy("/a", "/new/b")
+
+    asyncio.run(run())
+    assert _files(root) == ["a"]
+
+
+def test_full_disk_at_the_commit_keeps_the_upload(
+    root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with opened() as driver:
+            upload = await driver.open_upload("/a", "one", UploadOptions())
+            await driver.put_part(upload, 1, 0, [b"data"])
+            options = CompleteOptions(path="/a", size=4)
+            with monkeypatch.context() as patch, pytest.raises(NoSpaceError):
+                patch.setattr(os, "fsync", _failing(errno.ENOSPC))
+                await driver.complete_upload(upload, (), options)
+            assert not (root / "a").exists()
+            await driver.complete_upload(upload, (), options)
+
+    asyncio.run(run())
+    assert _files(root) == ["a"]
+
+
+def test_directory_that_cannot_be_synced_leaves_the_outcome_unknown(
+    root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.fsync
+
+    def fail_on_root(fd: int) -> None:
+        if os.path.samefile(f"/proc/self/fd/{fd}", root):
+            raise OSError(errno.EIO, "broken")
+        original(fd)
+
+    async def run() -> None:
+        async with opened() as driver:
+            await driver.put_content("/warm", b"", PutOptions())
+            monkeypatch.setattr(os, "fsync", fail_on_root)
+            for step in (
+                driver.put_content("/a", b"", PutOptions()),
+                driver.move("/warm", "/b"),
+                driver.delete("/b"),
+            ):
+                with pytest.raises(UnavailableError) as raised:
+                    await step
+                assert raised.value.outcome == "unknown"
+
+    asyncio.run(run())
+
+
+def test_staging_on_another_filesystem_than_the_target_is_said(
+    root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with opened() as driver:
+            monkeypatch.setattr(os, "rename", _failing(errno.EXDEV))
+            with pytest.raises(StorageDriverError, match="mounted below the root"):
+                await driver.put_content("/mounted/a", b"", PutOptions())
+
+    asyncio.run(run())
+    assert _files(root) == []
+    assert not (root / "mounted").exists()
+
+
+def _failing(code: int) -> Any:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def _files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
