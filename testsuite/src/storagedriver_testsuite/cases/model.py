@@ -24,23 +24,20 @@ from hypothesis.stateful import (
 )
 
 from storagedriver_core import (
-    Capabilities,
     ConflictError,
     FileWriter,
     InvalidOffsetError,
     PathNotFoundError,
     Storage,
-    StorageDriverError,
     UploadToken,
-    child_prefix,
 )
 from storagedriver_testsuite._case import case
 from storagedriver_testsuite._kit import PART, Kit
 from storagedriver_testsuite._suite import CaseGroup
+from storagedriver_testsuite.cases._store_model import Errors, StoreModel
 from storagedriver_testsuite.cases._support import names
 
 T = TypeVar("T")
-Errors = tuple[type[StorageDriverError], ...]
 
 PHASES = [Phase.generate, Phase.shrink]
 SETTINGS = settings(
@@ -81,59 +78,6 @@ def expecting(errors: Errors) -> AbstractContextManager[object]:
     return pytest.raises(errors) if errors else nullcontext()
 
 
-class StorageModel:
-    """What a correct storage holds, and what it answers.
-
-    Attributes:
-        files: Bytes by path.
-    """
-
-    def __init__(self, declared: Capabilities) -> None:
-        self.files: dict[str, bytes] = {}
-        self._shares_names = declared.file_and_directory_share_name
-
-    def is_directory(self, path: str) -> bool:
-        """Tell whether anything lies below."""
-        return path == "/" or any(each.startswith(child_prefix(path)) for each in self.files)
-
-    def below(self, path: str) -> list[str]:
-        """Give the files of a tree in order."""
-        return sorted(each for each in self.files if each.startswith(child_prefix(path)))
-
-    def children(self, path: str) -> list[str]:
-        """Give the entries of a directory in order, directories with a slash."""
-        prefix = child_prefix(path)
-        parts = (each.removeprefix(prefix).partition("/") for each in self.below(path))
-        return sorted({prefix + name + slash for name, slash, _ in parts})
-
-    def errors_of_get(self, path: str) -> Errors:
-        """Give what reading must raise."""
-        return () if path in self.files else (PathNotFoundError,)
-
-    def errors_of_put(self, path: str) -> Errors:
-        """Give what storing at `path` must raise."""
-        if self._shares_names or not (self.is_directory(path) or self._lies_under_a_file(path)):
-            return ()
-        return (ConflictError,)
-
-    def errors_of_move(self, source: str, target: str) -> Errors:
-        """Give one of what a move or copy must raise."""
-        errors: Errors = self.errors_of_get(source)
-        if source != target and (
-            self.errors_of_put(target) or (self.is_directory(target) and target not in self.files)
-        ):
-            errors += (ConflictError,)
-        return errors
-
-    def delete(self, path: str) -> None:
-        """Forget a file and what lies below it."""
-        for each in [path, *self.below(path)]:
-            self.files.pop(each, None)
-
-    def _lies_under_a_file(self, path: str) -> bool:
-        return any(path.startswith(child_prefix(each)) for each in self.files)
-
-
 class StorageMachine(RuleBasedStateMachine):
     """Does the same to a storage and to the model, and compares.
 
@@ -146,7 +90,7 @@ class StorageMachine(RuleBasedStateMachine):
         self._storage = storage
         self._loop = loop
         self._declared = storage.capabilities
-        self._model = StorageModel(self._declared)
+        self._model = StoreModel(self._declared)
         self._suspended: list[Suspended] = []
         self._paths: list[str] = []
         self._numbers = itertools.count()
@@ -268,6 +212,8 @@ class StorageMachine(RuleBasedStateMachine):
         sizes: list[int],
         end: str,
     ) -> None:
+        if end == "suspend" and not self._declared.independent_uploads:
+            end = "leave"  # other changes of the path would disturb it
         chunks = [self._bytes(size) for size in sizes]
         if len(data) + sum(sizes) > MOST_BYTES:
             chunks = []
