@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -91,6 +92,12 @@ class Context:
                 raise ClosedError("the storage was opened by another process")
             if not self.capabilities.any_event_loop:
                 raise ClosedError("the storage was opened by another event loop")
+
+    def observe_lost(self, event: OperationEvent) -> None:
+        """Tell, on the loop, of a stream that the garbage collector found, on whatever thread."""
+        if self.observe is not None and self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self.observe, event)
 
     def operation(self, name: str, path: str) -> Operation:
         """Enclose one operation: it needs an open storage, stamps errors, and is observed."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections import deque
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from storagedriver_core._capabilities import Capabilities
+from storagedriver_core._context import Context
 from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import (
     ClosedError,
@@ -38,17 +38,15 @@ class FileReader:
 
     def __init__(
         self,
-        driver: StorageDriver,
-        capabilities: Capabilities,
+        context: Context,
         stream: ByteStream,
         options: ReadOptions,
-        observe: Callable[[OperationEvent], None] | None = None,
     ) -> None:
         self.info = stream.info
-        self._driver = driver
-        self._capabilities = capabilities
+        self._context = context
+        self._driver = context.driver
         self._stream: ByteStream | None = stream
-        self._observe = observe
+        self._is_over = False
         self._started = time.monotonic()
         self._position, self._end = byte_range(self.info.size, options)
         self._rest = b""
@@ -57,6 +55,12 @@ class FileReader:
     def __repr__(self) -> str:
         state = "closed" if self._stream is None else "open"
         return f"<FileReader {self.info.path!r} {state} at {self._position}>"
+
+    def __del__(self) -> None:
+        if not getattr(self, "_is_over", True):
+            lost = ResourceWarning(f"{self!r} was never closed")
+            warnings.warn(lost, source=self, stacklevel=1)
+            self._context.observe_lost(self._event(lost))
 
     @property
     def position(self) -> int:
@@ -101,10 +105,10 @@ class FileReader:
             raise InvalidOffsetError(
                 f"offset {offset} is not in 0..{self.info.size}", offset=offset
             )
-        if not self._capabilities.get_range:
+        if not self._context.capabilities.get_range:
             raise UnsupportedMethodError(capability="get_range")
         pinned = None
-        if self.info.etag is not None and self._capabilities.get_with_conditions:
+        if self.info.etag is not None and self._context.capabilities.get_with_conditions:
             pinned = Conditions(if_match=self.info.etag)
         await stream.aclose()
         self._stream = None
@@ -118,17 +122,16 @@ class FileReader:
 
     async def aclose(self) -> None:
         """Release the connection or descriptor. Idempotent."""
-        stream, self._stream = self._stream, None
-        if stream is None:
+        if self._is_over:
             return
+        self._is_over = True
+        stream, self._stream = self._stream, None
         try:
-            await stream.aclose()
+            if stream is not None:
+                await stream.aclose()
         finally:
-            if self._observe is not None:
-                seconds = time.monotonic() - self._started
-                path = self.info.path
-                event = OperationEvent(self._driver.name, "read", path, seconds, self._bytes)
-                self._observe(event)
+            if self._context.observe is not None:
+                self._context.observe(self._event(None))
 
     async def __aenter__(self) -> Self:
         return self
@@ -162,6 +165,12 @@ class FileReader:
             )
         self._position += len(chunk)
         return chunk
+
+    def _event(self, error: Exception | None) -> OperationEvent:
+        """Give what observers are told of the stream's whole life."""
+        seconds = time.monotonic() - self._started
+        path = self.info.path
+        return OperationEvent(self._driver.name, "read", path, seconds, self._bytes, error)
 
     def _open_stream(self) -> ByteStream:
         if self._stream is None:

@@ -59,7 +59,9 @@ class Storage:
         driver: The driver, unopened.
         narrow: Capabilities to narrow, by field.
         part_size: Bytes of a part of an upload, where the store's limits allow.
-        observers: Called after each operation, on the loop: cheap, and never on the byte path.
+        observers: Called after each operation, on the loop: cheap, and never on the byte path. Of
+            a stream that is never closed they are told when it is collected, with the
+            `ResourceWarning` as its error.
 
     Raises:
         ConfigurationError: `narrow` would widen.
@@ -199,9 +201,7 @@ class Storage:
                 stream = await self._parallel_stream(path, options, chunk_size, concurrency)
             else:
                 stream = await context.driver.open_reader(path, options)
-            return FileReader(
-                context.driver, context.capabilities, stream, options, context.observe
-            )
+            return FileReader(context, stream, options)
 
     async def _parallel_stream(
         self, path: str, options: ReadOptions, chunk_size: int, concurrency: int

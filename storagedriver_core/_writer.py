@@ -121,7 +121,9 @@ class FileWriter:
     def __del__(self) -> None:
         if getattr(self, "_state", None) is WriterState.OPEN:
             self._driver.release_upload(self._uploader.upload)
-            warnings.warn(f"{self!r} was never closed", ResourceWarning, source=self, stacklevel=1)
+            lost = ResourceWarning(f"{self!r} was never closed")
+            warnings.warn(lost, source=self, stacklevel=1)
+            self._context.observe_lost(self._event(lost))
 
     @property
     def path(self) -> str:
@@ -430,10 +432,13 @@ class FileWriter:
         self._state = state
         self._driver.release_upload(self._uploader.upload)
         if self._context.observe is not None:
-            seconds = time.monotonic() - self._started
-            size = self._uploader.offset - self._first_offset
-            event = OperationEvent(self._driver.name, "write", self.path, seconds, size)
-            self._context.observe(event)
+            self._context.observe(self._event(None))
+
+    def _event(self, error: Exception | None) -> OperationEvent:
+        """Give what observers are told of the writer's whole life."""
+        seconds = time.monotonic() - self._started
+        size = self._uploader.offset - self._first_offset
+        return OperationEvent(self._driver.name, "write", self.path, seconds, size, error)
 
     def _require_open(self, operation: str) -> None:
         if self._state is not WriterState.OPEN:
