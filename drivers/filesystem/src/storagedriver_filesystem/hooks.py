@@ -1,8 +1,8 @@
-"""Plugin module: registers the driver `filesystem`."""
+"""Plugin module: registers the driver `filesystem` and its conformance harness."""
 
 from __future__ import annotations
 
-from storagedriver_core import DriverSpec, hookimpl
+from storagedriver_core import DriverSpec, HarnessSpec, hookimpl
 from storagedriver_filesystem._config import FilesystemConfig
 
 
@@ -15,5 +15,18 @@ def storagedriver_register_drivers() -> list[DriverSpec]:
             summary="Stores each object as a file of its own below a local directory",
             factory="storagedriver_filesystem._driver:FilesystemDriver",
             parameters=FilesystemConfig,
+        )
+    ]
+
+
+@hookimpl
+def storagedriver_register_harnesses() -> list[HarnessSpec]:
+    """Register the harness; only the testsuite imports it."""
+    return [
+        HarnessSpec(
+            name="filesystem",
+            driver_name="filesystem",
+            factory="storagedriver_filesystem.harness:FilesystemHarness",
+            summary="A directory of its own for each test, looked into by plain system calls",
         )
     ]
