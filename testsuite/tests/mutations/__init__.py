@@ -13,6 +13,8 @@ from .listing import MUTATIONS as LISTING
 from .model import MUTATIONS as MODEL
 from .moving import MUTATIONS as MOVING
 from .names import MUTATIONS as NAMES
+from .parts import MUTATIONS as PARTS
+from .publishing import MUTATIONS as PUBLISHING
 from .purging import MUTATIONS as PURGING
 from .ranges import MUTATIONS as RANGES
 from .resources import MUTATIONS as RESOURCES
@@ -25,7 +27,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     *CONTENT,
     *RANGES,
     *WRITERS,
+    *PARTS,
     *RESUME,
+    *PUBLISHING,
     *LISTING,
     *STAT,
     *MOVING,

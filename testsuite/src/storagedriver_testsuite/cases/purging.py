@@ -166,6 +166,8 @@ class PurgeCases(CaseGroup):
             assert info.started_at <= info.updated_at
             assert info.started_at.tzinfo is not None
 
+        assert await storage.purge_uploads(older_than=HOUR) == []
+
         # The limit lies exactly where the older one was changed last.
         limit = found[older].updated_at
         purger = await kit.open_parts(StoppedClock(kit.wrapped_driver(), limit + HOUR))

@@ -353,9 +353,12 @@ class WriterCases(CaseGroup):
         part = storage.capabilities.min_part_size
         ours, theirs = kit.random_bytes(part * 2 + 10), kit.random_bytes(part * 2 + 20)
         async with await storage.writer("/a/x") as first, await storage.writer("/a/x") as second:
-            for mine, other in zip(pieces(ours, part), pieces(theirs, part), strict=True):
-                await first.write(mine)
-                await second.write(other)
+            steps = [(first, piece) for piece in pieces(ours, part)]
+            steps += [(second, piece) for piece in pieces(theirs, part)]
+            # Now one of them is ahead, now the other.
+            for step in (0, 3, 4, 1, 2, 5):
+                writer, piece = steps[step]
+                await writer.write(piece)
             await second.commit()
             assert await kit.peek("/a/x") == theirs
             if storage.capabilities.independent_uploads:
