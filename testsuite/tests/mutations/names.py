@@ -9,6 +9,9 @@ import re
 import unicodedata
 import urllib.parse
 
+from storagedriver_filesystem import _beneath
+from storagedriver_filesystem.harness import FilesystemHarness
+
 from storagedriver_core import DriverMiddleware, ListOptions, PathNotFoundError, _context
 
 from ._mutation import Mutation
@@ -85,6 +88,13 @@ class DirectoryHidesFile(DriverMiddleware):
             yield [info for info in page if info.is_dir or info.path not in directories]
 
 
+def follow_links(monkeypatch):
+    def open_anything(directory, path, flags, mode):
+        return os.open(path, flags & ~os.O_NOFOLLOW, mode, dir_fd=directory)
+
+    monkeypatch.setattr(_beneath, "_open", open_anything)
+
+
 class RawErrorOfLongNames(DriverMiddleware):
     async def put_content(self, path, data, options):
         if any(len(component.encode()) > 255 for component in path.split("/")):
@@ -156,6 +166,12 @@ MUTATIONS = (
         fault="dot-dot is accepted",
         sabotage=accepting(lambda path: ".." in path.split("/")),
         known_bugs=(12,),
+    ),
+    Mutation(
+        case_id="N19",
+        fault="symbolic links are followed",
+        harness=FilesystemHarness,
+        sabotage=follow_links,
     ),
     Mutation(
         case_id="N20",
