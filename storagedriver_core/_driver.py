@@ -211,38 +211,36 @@ class StorageDriver(ABC):
     async def _walk_by_lists(
         self, path: str, options: ListOptions
     ) -> AsyncGenerator[Sequence[FileInfo], None]:
-        after = options.start_after
-        async for page in self.list(path, ListOptions(page_size=options.page_size)):
-            files: list[FileInfo] = []
-            for entry in page:
-                if not entry.is_dir:
-                    if after is None or entry.path > after:
-                        files.append(entry)
-                    continue
-                # Everything below sorts before "path/" plus the highest character.
-                if (
-                    after is not None
-                    and child_prefix(entry.path) < after
-                    and not after.startswith(child_prefix(entry.path))
-                ):
-                    continue
+        # Each listing is closed with this one: an abandoned generator would wait to be collected.
+        async with aclosing(self.list(path, ListOptions(page_size=options.page_size))) as pages:
+            async for page in pages:
+                files: list[FileInfo] = []
+                for entry in page:
+                    if not entry.is_dir:
+                        if options.start_after is None or entry.path > options.start_after:
+                            files.append(entry)
+                        continue
+                    if _is_passed(entry.path, options.start_after):
+                        continue
+                    if files:
+                        yield files
+                        files = []
+                    try:
+                        async with aclosing(self._walk_by_lists(entry.path, options)) as below:
+                            async for files_below in below:
+                                yield files_below
+                    except PathNotFoundError:
+                        continue  # emptied by somebody since it was listed
                 if files:
                     yield files
-                    files = []
-                try:
-                    async for below in self._walk_by_lists(entry.path, options):
-                        yield below
-                except PathNotFoundError:
-                    continue  # emptied by somebody since it was listed
-            if files:
-                yield files
 
     @abstractmethod
     async def delete(self, path: str) -> None:
         """Delete the file or directory at `path`, a directory with everything below it.
 
-        `path` may be `/`, which itself stays. Where a file and a directory share the name, both
-        go. Uploads in progress are not touched. Directories that become empty disappear.
+        `path` may be `/`, which itself stays, and so does what lies under `/.storagedriver`.
+        Uploads in progress are not touched. Where a file and a directory share the name, both go.
+        Directories that become empty disappear.
 
         Raises:
             PathNotFoundError: Nothing is there; never for `/`.
@@ -409,3 +407,11 @@ class StorageDriver(ABC):
     def list_uploads(self) -> AsyncGenerator[Sequence[UploadInfo], None]:
         """Give every upload in progress, page by page, in any order. Needs `list_uploads`."""
         raise UnsupportedMethodError(capability="list_uploads")
+
+
+def _is_passed(directory: str, after: str | None) -> bool:
+    """Tell whether everything below `directory` sorts before `after`."""
+    if after is None:
+        return False
+    prefix = child_prefix(directory)
+    return prefix < after and not after.startswith(prefix)
