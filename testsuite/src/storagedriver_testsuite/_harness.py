@@ -106,8 +106,8 @@ class Harness(ABC):
     def parameters(self) -> Mapping[str, object]:
         """Give the parameters with which a configuration opens a driver on this store.
 
-        A driver whose store no other can open (`shared_between_processes` is not declared) opens
-        one of its own with them.
+        For drivers that a plugin registers, so that a configuration can name them. A driver whose
+        store no other can open (`shared_between_processes` is not declared) opens one of its own.
         """
         raise NotOfferedError
 

@@ -110,7 +110,7 @@ class ConfigurationCases(CaseGroup):
         model = load_plugins().driver(kit.storage.driver_name).parameters
         assert len(parameters.get("properties", {})) == len(model.model_fields)
 
-    @case("E10")
+    @case("E10", needs=("harness.parameters",))
     async def test_broken_plugins_are_reported_and_the_others_load(self, kit: Kit) -> None:
         name = kit.storage.driver_name
         newer = (API_VERSION[0] + 1, 0)
@@ -133,7 +133,7 @@ class ConfigurationCases(CaseGroup):
         assert {"good", name} <= set(registry.drivers) and "newer" not in registry.drivers
         assert registry.sources[registry.drivers[name]].distribution not in broken
 
-    @case("E11")
+    @case("E11", needs=("harness.parameters",))
     async def test_unknown_driver_is_refused_with_what_to_install(self, kit: Kit) -> None:
         name = kit.storage.driver_name
         with pytest.raises(ConfigurationError) as unknown:
