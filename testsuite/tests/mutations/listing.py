@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
+from storagedriver_filesystem.harness import FilesystemHarness
+
 from storagedriver_core import (
     DriverMiddleware,
     FileInfo,
@@ -274,6 +276,12 @@ MUTATIONS = (
     Mutation(case_id="L22", fault="pages are small", wrap=GivesSmallPages),
     Mutation(case_id="L23", fault="start_after is a hint", wrap=StartsAfterTheDirectory),
     Mutation(case_id="L24", fault="pages go by number", wrap=PagesByNumber),
+    Mutation(
+        case_id="L25",
+        fault="another process's changes are not seen",
+        wrap=CachesListings,
+        harness=FilesystemHarness,
+    ),
     Mutation(
         case_id="L26", fault="staging files can be seen", wrap=StagesInTheOpen, known_bugs=(11,)
     ),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from storagedriver_filesystem.harness import FilesystemHarness
+
 from storagedriver_core import (
     AlreadyExistsError,
     DriverMiddleware,
@@ -135,6 +137,13 @@ class DeletesTheTargetFirst(DriverMiddleware):
         await super().move(source, target, if_absent=if_absent)
 
 
+class ShowsEachPart(DriverMiddleware):
+    async def copy_part(self, upload, number, offset, source, source_offset, size):
+        part = await super().copy_part(upload, number, offset, source, source_offset, size)
+        await self.put_content(upload.path, bytes(size), PutOptions())
+        return part
+
+
 class LogsAFailedDelete(DriverMiddleware):
     """As distribution's GCS driver: what a move leaves behind is only logged."""
 
@@ -170,6 +179,12 @@ MUTATIONS = (
     Mutation(case_id="M14", fault="a directory is moved", wrap=MovesTrees),
     Mutation(case_id="M16", fault="the limit of a copy is ignored", sabotage=copy_in_one_request),
     Mutation(case_id="M17", fault="the target is deleted first", wrap=DeletesTheTargetFirst),
+    Mutation(
+        case_id="M18",
+        fault="a part of the target shows",
+        wrap=ShowsEachPart,
+        harness=FilesystemHarness,
+    ),
     Mutation(
         case_id="M19",
         fault="a failed delete of the source is only logged",
