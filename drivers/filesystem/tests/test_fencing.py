@@ -67,6 +67,10 @@ def test_new_holder_in_one_driver_takes_over_and_the_old_one_is_refused(
             driver.release_upload(old)  # is not its any more
             await driver.put_part(new, 2, 2, [b"ne"])
             await driver.complete_upload(new, (), WHOLE)
+            driver.release_upload(new)
+            # What the new one has published is not the old one's.
+            with pytest.raises(ConflictError):
+                await driver.complete_upload(old, (), WHOLE)
 
     asyncio.run(run())
     assert (root / "a").read_bytes() == b"dane"

@@ -226,7 +226,9 @@ class Uploads:
                     settle(self._tree, root, changed)
                     return full_info(options.path, fd)
             except UploadNotFoundError:
-                return self._published(root, upload, options.path)
+                # A writer that has committed still has its handle: this was another one.
+                self._published(root, upload, options.path)
+                raise ConflictError("another writer has committed the upload") from None
 
     def abort(self, upload: Upload) -> None:
         """Drop the upload: a writer's own or another's, but no active one for a purge."""
