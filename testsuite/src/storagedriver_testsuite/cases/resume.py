@@ -32,7 +32,7 @@ from storagedriver_testsuite._case import case
 from storagedriver_testsuite._kit import PART, Kit
 from storagedriver_testsuite._suite import CaseGroup
 from storagedriver_testsuite.cases._crashing import Say, StuckAfter, StuckInPart, doomed
-from storagedriver_testsuite.cases.writers import MIB, assert_unpublished, pieces, suspended
+from storagedriver_testsuite.cases.writers import assert_unpublished, pieces, suspended
 
 TOKEN_BYTES = 4096
 TOKEN_BYTES_A_PART = 32
@@ -298,24 +298,25 @@ class ResumeCases(CaseGroup):
 
     @case("W41", needs=("upload",))
     async def test_of_two_that_resume_one_token_at_most_one_commits(self, kit: Kit) -> None:
-        start = kit.random_bytes(1000)
-        # So much that some of it is stored, and some is not, before the commit.
-        rests = [kit.random_bytes(MIB * 5 // 4), kit.random_bytes(MIB * 5 // 4)]
-        possible = {start + rest for rest in rests}
         least = max(PART, kit.capabilities.min_part_size)
         in_parts = await kit.open(narrow={"min_part_size": least}, part_size=least)
+        start = kit.random_bytes(least)
         for storage in (kit.storage, in_parts):
-            for first_commits in (True, False):
-                token = (await suspended(storage, "/a/x", start)).to_json()
-                first = await storage.resume(token)
-                await first.write(rests[0])
-                second = await storage.resume(token)
-                await second.write(rests[1])
-                order = [first, second] if first_commits else [second, first]
-                errors = [await outcome(writer.commit()) for writer in order]
-                for writer in order:
-                    await writer.aclose()
-                await self._check_one_winner(kit, errors, possible)
+            # With a rest that is stored before the commit, and one that has something more to send.
+            for size in (16 * least, 20 * least + 1):
+                rests = [kit.random_bytes(size), kit.random_bytes(size)]
+                for first_commits in (True, False):
+                    token = (await suspended(storage, "/a/x", start)).to_json()
+                    first = await storage.resume(token)
+                    await first.write(rests[0])
+                    await let_parts_arrive()
+                    second = await storage.resume(token)
+                    await second.write(rests[1])
+                    order = [first, second] if first_commits else [second, first]
+                    errors = [await outcome(writer.commit()) for writer in order]
+                    for writer in order:
+                        await writer.aclose()
+                    await self._check_one_winner(kit, errors, {start + rest for rest in rests})
         if kit.capabilities.shared_between_processes:
             await self._race_with_another_process(kit, start, rests)
 
