@@ -30,7 +30,7 @@ class Route:
         pattern = re.sub(
             r"\{(\w+)\}", lambda found: f"(?P<{found[1]}>{_PARAMETERS[found[1]]})", self.template
         )
-        object.__setattr__(self, "pattern", re.compile(pattern))
+        object.__setattr__(self, "pattern", re.compile(pattern, re.DOTALL))
 
     def path(self, **parameters: object) -> str:
         """Give the path of one resource of this kind."""

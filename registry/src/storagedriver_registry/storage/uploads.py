@@ -12,11 +12,13 @@ comes after the last token is sent again: a resumed writer drops it.
 Rule 2: a commit makes the blob durable first, then its link, and ends the session last. Cut off in
 between, the session goes on from its token, and a second commit finds the blob published.
 Rule 3: one request at a time is at work on a session. Between processes the store's writers see to
-that; in this process a second request is told at once.
+that. In this process a second request waits a moment for the first, which may be the client's own:
+its connection was cut, and what it had sent is being made durable.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections import OrderedDict
@@ -49,6 +51,8 @@ logger = logging.getLogger(__name__)
 # A ticket cannot be taken back, so those whose session is over are remembered for a while.
 _REMEMBERED_ENDS = 10_000
 
+_PATIENCE_SECONDS = 5.0
+
 
 class UploadStore:
     """The upload sessions of this server and of every other one on the same store.
@@ -63,7 +67,7 @@ class UploadStore:
         self._storage = storage
         self._blobs = blobs
         self._tickets = tickets
-        self._held: set[str] = set()
+        self._held: dict[str, asyncio.Event] = {}
         self._over: OrderedDict[str, None] = OrderedDict()
 
     async def start(self, name: str) -> UploadSession:
@@ -99,11 +103,15 @@ class UploadStore:
         Takes and raises what `find` does.
 
         Raises:
-            UploadBusyError: Another request is at work on it.
+            UploadBusyError: Another request is at work on it, and does not end.
         """
-        if upload_id in self._held:
-            raise UploadBusyError
-        self._held.add(upload_id)
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while (released := self._held.get(upload_id)) is not None:
+                    await released.wait()
+        except TimeoutError:
+            raise UploadBusyError from None
+        self._held[upload_id] = asyncio.Event()
         try:
             session = await self.find(name, upload_id, ticket)
             try:
@@ -114,7 +122,7 @@ class UploadStore:
         except ConflictError as error:
             raise UploadBusyError from error
         finally:
-            self._held.discard(upload_id)
+            self._held.pop(upload_id).set()
 
     async def _load_token(self, name: str, upload_id: str) -> UploadToken | None:
         try:

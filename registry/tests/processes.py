@@ -1,0 +1,113 @@
+"""Server processes, ours and docker-registry, on free ports of the loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import httpx
+import yaml
+
+REGISTRY = str(Path(sys.executable).with_name("registry"))
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """One server on one directory; started, killed and started again on the same port."""
+
+    def __init__(self, command: Sequence[str], port: int, data: Path, log: Path) -> None:
+        self.data = data
+        self.host = f"127.0.0.1:{port}"
+        self.url = f"http://{self.host}"
+        self._command = command
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def start(self) -> None:
+        environment = os.environ | {"OTEL_TRACES_EXPORTER": "none"}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/v2/").status_code == 200:
+                    return
+            time.sleep(0.05)
+        self.kill()
+        raise AssertionError(f"the server did not start:\n{self.log}")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask it to end, and give its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(_STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def running(server: ServerProcess) -> Iterator[ServerProcess]:
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
+def our_server(folder: Path, settings: Mapping[str, object] | None = None) -> ServerProcess:
+    """Give our server on `folder/data`, not started; `settings` override top-level sections."""
+    port, data = free_port(), folder / "data"
+    config = folder / f"registry-{port}.yml"
+    sections = {
+        "version": "0.1",
+        "log": {"level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+        **(settings or {}),
+    }
+    config.write_text(yaml.safe_dump(sections))
+    command = [REGISTRY, "serve", str(config)]
+    return ServerProcess(command, port, data, folder / f"registry-{port}.log")
+
+
+def docker_registry(program: str, folder: Path) -> ServerProcess:
+    """Give Debian's docker-registry on `folder/data`, not started."""
+    port, data = free_port(), folder / "data"
+    config = folder / f"docker-registry-{port}.yml"
+    sections = {
+        "version": "0.1",
+        "log": {"level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
+        "http": {"addr": f"127.0.0.1:{port}", "secret": "for-tests"},
+    }
+    config.write_text(yaml.safe_dump(sections))
+    command = [program, "serve", str(config)]
+    return ServerProcess(command, port, data, folder / f"docker-registry-{port}.log")
