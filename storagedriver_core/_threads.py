@@ -77,13 +77,16 @@ class Threads:
         self._running.add(future)
         future.add_done_callback(self._running.discard)
         waiter = asyncio.wrap_future(future)
+        outcome = asyncio.shield(waiter)
         try:
-            return await asyncio.shield(waiter)
+            return await outcome
         except asyncio.CancelledError:
+            for unheard in (waiter, outcome):
+                unheard.add_done_callback(_hear)
             if not future.cancel():
-                if undo is not None:
-                    future.add_done_callback(lambda done: _undo(pool, done, undo))
-                await asyncio.wait({waiter}, timeout=_PATIENCE)
+                cleaned: Future[None] = Future()
+                future.add_done_callback(lambda done: _clean_up(pool, done, undo, cleaned))
+                await asyncio.wait({asyncio.wrap_future(cleaned)}, timeout=_PATIENCE)
             raise
 
     async def _finish_asides(self) -> None:
@@ -133,9 +136,28 @@ class Held(Generic[T]):
             return call(self._held)
 
 
-def _undo(pool: ThreadPoolExecutor, done: Future[T], undo: Callable[[T], object]) -> None:
-    if done.exception() is None:
+def _hear(done: asyncio.Future[Any]) -> None:
+    """Take note of an error that came too late for anybody to handle it."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _clean_up(
+    pool: ThreadPoolExecutor,
+    done: Future[T],
+    undo: Callable[[T], object] | None,
+    cleaned: Future[None],
+) -> None:
+    """Give the result of `done` to `undo`, in a thread, and then say so by `cleaned`."""
+
+    def clean() -> None:
         try:
-            pool.submit(undo, done.result())
-        except RuntimeError:  # shut down, so that this is one of its last threads
-            undo(done.result())
+            if undo is not None and done.exception() is None:
+                undo(done.result())
+        finally:
+            cleaned.set_result(None)
+
+    try:
+        pool.submit(clean)
+    except RuntimeError:  # shut down, so that this is one of its last threads
+        clean()
