@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from storagedriver_core import (
+    INTERNAL_COMPONENT,
     AlreadyExistsError,
     BlockingDriver,
     BlockingReader,
@@ -53,6 +54,8 @@ CREATE TABLE IF NOT EXISTS parts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS versions (id INTEGER PRIMARY KEY AUTOINCREMENT);
 """
+
+_UNIX_EPOCH_JULIAN = 2440587.5
 
 _INFO = "path, length(data), changed, etag"
 
@@ -126,6 +129,11 @@ class _SqliteStore(BlockingDriver):
     def check(self) -> None:
         self._rows("SELECT 1")
 
+    def now(self) -> datetime:
+        # By SQLite's clock, which also stamps what is stored.
+        [(days,)] = self._rows("SELECT julianday('now')")
+        return _time((days - _UNIX_EPOCH_JULIAN) * 86400)
+
     def stat(self, path: str, conditions: Conditions | None = None) -> FileInfo:
         found = self._rows(
             f"SELECT {_INFO}, content_type, metadata FROM objects WHERE path = ?", path
@@ -186,11 +194,11 @@ class _SqliteStore(BlockingDriver):
     def delete(self, path: str) -> None:
         prefix = child_prefix(path)
         with self._transaction():
+            # What belongs to uploads in progress stays, also when everything goes.
             gone = self._run(
-                "DELETE FROM objects WHERE path = ? OR (path > ? AND path < ?)",
-                path,
-                prefix,
-                prefix[:-1] + "0",
+                "DELETE FROM objects WHERE path = ? OR (path > ? AND path < ?"
+                f" AND (? <> '/' OR path NOT LIKE '/{INTERNAL_COMPONENT}/%'))",
+                *(path, prefix, prefix[:-1] + "0", path),
             )
             if not gone and path != "/":
                 raise PathNotFoundError
@@ -254,7 +262,6 @@ class _SqliteStore(BlockingDriver):
             self._require_holder(upload)
             if options.if_absent and self._etag(options.path) is not None:
                 raise AlreadyExistsError
-            self._refuse_directory(options.path)
             data = self._content(upload)[: options.size]
             kept = upload.options
             info = self._insert(
