@@ -154,6 +154,8 @@ class CancellingCases(CaseGroup):
         self, kit: Kit, storage: Storage, name: str, operation: Operation, *, late: bool
     ) -> None:
         await operation_on_fresh_store(kit, operation.run(storage))  # pools have grown now
+        # SQLite, for one, keeps the descriptor of a look from behind until its next unlock.
+        await kit.harness.raw_list()
         descriptors = count_descriptors()
         for point in itertools.count():
             work = cancelled_at(operation.run(storage), point, late=late)

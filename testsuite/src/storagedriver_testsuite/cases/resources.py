@@ -96,7 +96,8 @@ class ResourceCases(CaseGroup):
                     while chunk := await reader.read(100_000):
                         got += len(chunk)
             assert got == len(data)
-            assert memory.peak < READ_AHEAD
+            if kit.capabilities.bounded_memory:
+                assert memory.peak < READ_AHEAD
 
     @case("Q03", needs=("upload",))
     async def test_idle_sessions_hold_no_thread_and_suspended_ones_no_descriptor(
