@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from storagedriver_core._context import PARTS_IN_FLIGHT, Context
 from storagedriver_core._errors import (
@@ -94,10 +95,8 @@ async def copy_in_parts(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        try:
+        with suppress(UploadNotFoundError):
             await driver.abort_upload(upload)
-        except UploadNotFoundError:
-            pass
-        finally:
-            driver.release_upload(upload)
         raise
+    finally:
+        driver.release_upload(upload)

@@ -372,7 +372,7 @@ class StorageDriver(ABC):
     async def complete_upload(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
     ) -> FileInfo:
-        """Publish exactly `parts`, in their order, as one object; release the upload.
+        """Publish exactly `parts`, in their order, as one object. The caller releases the upload.
 
         Where no ledger is kept (`Capabilities.keeps_ledger`), `parts` is empty and the first
         `options.size` bytes are the object. Everywhere it is empty for an empty object, which a

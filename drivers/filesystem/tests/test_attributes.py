@@ -107,6 +107,7 @@ def test_without_attributes_a_repeated_commit_is_known_by_its_open_file_only(
             # As for a caller who was cancelled in the moment of the rename.
             info = driver._uploads.complete(upload, options, Stop())
             assert await driver.complete_upload(upload, (), options) == info
+            driver.release_upload(upload)
             with pytest.raises(UploadNotFoundError) as raised:
                 await driver.complete_upload(upload, (), options)
             assert raised.value.outcome == "unknown"

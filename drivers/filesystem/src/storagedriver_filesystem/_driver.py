@@ -240,12 +240,11 @@ class FilesystemDriver(StorageDriver):
     async def complete_upload(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
     ) -> FileInfo:
+        # Released by the caller, not here: until then the commit can be repeated.
         stop = Stop()
-        info = await self._threads.run(
+        return await self._threads.run(
             self._uploads.complete, upload, options, stop, writing=True, stop=stop
         )
-        self.release_upload(upload)
-        return info
 
     async def abort_upload(self, upload: Upload) -> None:
         await self._threads.run(self._uploads.abort, upload, writing=True)
