@@ -13,6 +13,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,10 @@ class Child:
         """Send SIGKILL. Does nothing if the process has ended."""
         process = self._running()
         if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
+            # Not `send_signal`, which looks whether the process has ended, and then takes the exit
+            # code from under the hands of asyncio's own watcher.
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
         """Wait for the end and give the exit code; negative for a signal."""
