@@ -185,7 +185,9 @@ class FileWriter:
                 durable_offset=self.durable_offset,
             ).stamp(self._driver.name, "write", self.path)
         if self._completed is not None:
-            raise self._closed("write", "the upload is already committed")
+            if memoryview(data).nbytes:
+                raise self._closed("write", "the upload is already committed")
+            return
         try:
             await self._uploader.accept(data)
         except StorageDriverError as error:
