@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from registry.tests.client import Repository, unique_name
+from registry.tests.images import Images
 from registry.tests.processes import ServerProcess, our_server, running
 
 
@@ -40,3 +41,10 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
             return stack.enter_context(running(our_server(tmp_path, settings)))
 
         yield start
+
+
+@pytest.fixture
+def images(program: Callable[[str], str], tmp_path: Path) -> Images:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    return Images(program, folder)

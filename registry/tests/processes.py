@@ -39,6 +39,10 @@ class ServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def is_docker_registry(self) -> bool:
+        return self._command[0] != REGISTRY
+
+    @property
     def log(self) -> str:
         return self._log.read_text()
 
