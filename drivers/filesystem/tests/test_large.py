@@ -9,7 +9,12 @@ import pytest
 from storagedriver_filesystem.harness import FilesystemHarness
 from storagedriver_testsuite import DriverSuite, Kit
 
-CASES = {"W02": "a stream of 5 GiB", "W24": "10 GiB in large and tiny chunks"}
+CASES = {
+    "K01": "16 readers of 128 MiB",
+    "Q01": "2 GiB in and out, then read again 100 times slower, within 64 MiB",
+    "W02": "a stream of 5 GiB",
+    "W24": "10 GiB in large and tiny chunks",
+}
 
 
 @pytest.mark.large

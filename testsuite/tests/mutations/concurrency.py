@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from storagedriver_filesystem.harness import FilesystemHarness
 from storagedriver_inmemory.harness import InMemoryHarness
 
 from storagedriver_core import DriverMiddleware, _context, _loop_thread
@@ -70,12 +71,6 @@ class LosesTheTurnsOfCancelledCalls(DriverMiddleware):
         return result
 
 
-def filesystem(directory):
-    from storagedriver_filesystem.harness import FilesystemHarness
-
-    return FilesystemHarness(directory, {})
-
-
 class ImpatientHarness(InMemoryHarness):
     max_seconds = 1.0
 
@@ -113,7 +108,7 @@ MUTATIONS = (
         case_id="K05",
         fault="puts are done in two steps",
         wrap=PutsInTwoSteps,
-        harness=filesystem,
+        harness=FilesystemHarness,
     ),
     Mutation(case_id="K06", fault="nobody waits", sabotage=let_everybody_through),
     Mutation(case_id="K07", fault="open readers do not count", sabotage=count_calls_only),

@@ -6,6 +6,7 @@ import asyncio
 import os
 from contextlib import suppress
 
+from storagedriver_filesystem.harness import FilesystemHarness
 from storagedriver_inmemory.harness import InMemoryHarness
 
 from storagedriver_core import (
@@ -76,12 +77,6 @@ class ImpatientHarness(InMemoryHarness):
     max_seconds = 1.0
 
 
-def filesystem(directory):
-    from storagedriver_filesystem.harness import FilesystemHarness
-
-    return FilesystemHarness(directory, {})
-
-
 def retry_for_ever(monkeypatch):
     monkeypatch.setattr(_attempts.Attempts, "_is_over", lambda attempts, delay: False)
 
@@ -133,12 +128,12 @@ MUTATIONS = (
         case_id="F10",
         fault="the old object goes before the new one comes",
         wrap=DeletesBeforeItCommits,
-        harness=filesystem,
+        harness=FilesystemHarness,
     ),
     Mutation(
         case_id="F11",
         fault="nothing is synced",
         wrap=NeverSyncs,
-        harness=filesystem,
+        harness=FilesystemHarness,
     ),
 )

@@ -7,6 +7,8 @@ import os
 import threading
 from pathlib import Path
 
+from storagedriver_filesystem.harness import FilesystemHarness
+
 from storagedriver_core import BytesStream, ByteStream, DriverMiddleware, ReadOptions
 
 from ._mutation import Mutation
@@ -76,21 +78,20 @@ class ForgetsItsTasks(DriverMiddleware):
         return await super().get_content(path)
 
 
-def filesystem(directory):
-    from storagedriver_filesystem.harness import FilesystemHarness
-
-    return FilesystemHarness(directory, {})
-
-
 MUTATIONS = (
     Mutation(
         case_id="Q01",
         fault="readers hold the whole object",
         wrap=WholeObjectInMemory,
-        harness=filesystem,
+        harness=FilesystemHarness,
         known_bugs=(17,),
     ),
-    Mutation(case_id="Q02", fault="everything is read ahead", wrap=ReadsAhead),
+    Mutation(
+        case_id="Q02",
+        fault="everything is read ahead",
+        wrap=ReadsAhead,
+        harness=FilesystemHarness,
+    ),
     Mutation(case_id="Q03", fault="each writer has a thread", wrap=OneThreadForEachWriter),
     Mutation(case_id="Q04", fault="the loop waits for the disk", wrap=LooksAtTheDiskInTheLoop),
     Mutation(case_id="Q05", fault="descriptors stay open", wrap=KeepsDescriptors),
