@@ -37,7 +37,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Start servers on `tmp_path/data`, which a test may kill."""
     with ExitStack() as stack:
 
-        def start(settings: Mapping[str, object] | None = None) -> ServerProcess:
+        def start(settings: Mapping[str, Mapping[str, object]] | None = None) -> ServerProcess:
             return stack.enter_context(running(our_server(tmp_path, settings)))
 
         yield start

@@ -86,18 +86,20 @@ def running(server: ServerProcess) -> Iterator[ServerProcess]:
             server.kill()
 
 
-def our_server(folder: Path, settings: Mapping[str, object] | None = None) -> ServerProcess:
-    """Give our server on `folder/data`, not started; `settings` override top-level sections."""
+def our_server(
+    folder: Path, settings: Mapping[str, Mapping[str, object]] | None = None
+) -> ServerProcess:
+    """Give our server on `folder/data`, not started; `settings` go into the sections."""
     port, data = free_port(), folder / "data"
-    config = folder / f"registry-{port}.yml"
-    sections = {
-        "version": "0.1",
+    sections: dict[str, Mapping[str, object]] = {
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
         "http": {"addr": f"127.0.0.1:{port}"},
-        **(settings or {}),
     }
-    config.write_text(yaml.safe_dump(sections))
+    for name, section in (settings or {}).items():
+        sections[name] = {**sections[name], **section}
+    config = folder / f"registry-{port}.yml"
+    config.write_text(yaml.safe_dump({"version": "0.1", **sections}))
     command = [REGISTRY, "serve", str(config)]
     return ServerProcess(command, port, data, folder / f"registry-{port}.log")
 

@@ -68,10 +68,9 @@ def test_unknown_manifest_of_an_unknown_repository_cannot_be_deleted(
 
 
 def test_nothing_is_deleted_unless_it_is_enabled(
-    start_server: Callable[..., ServerProcess], tmp_path: object
+    start_server: Callable[..., ServerProcess],
 ) -> None:
-    storage = {"filesystem": {"rootdirectory": f"{tmp_path}/data"}}
-    server = start_server({"storage": storage})
+    server = start_server({"storage": {"delete": {"enabled": False}}})
     with httpx.Client(base_url=server.url) as http:
         repository = Repository(http, "kept")
         manifest, blob = repository.push_image("v1"), repository.push_blob(b"kept")
