@@ -334,7 +334,8 @@ class Storage:
         Args:
             path: The file.
             data: Bytes, a binary file, or a plain or asynchronous iterator of bytes. What is
-                larger than a part goes up in parts.
+                larger than a part goes up in parts. An asynchronous generator is closed at the end,
+                also after an error.
             size: Bytes that `data` must have.
             digest: Digest that `data` must have, as `sha256:<hex>`.
             content_type: Media type to keep.
