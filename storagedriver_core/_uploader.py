@@ -76,6 +76,7 @@ class PartUploader:
         self._shipped = self.offset - len(tail)
         self._next_number = len(self.parts) + 1
         self._waiting: dict[int, Part] = {}
+        self._last: Part | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._error: Exception | None = None
 
@@ -128,14 +129,20 @@ class PartUploader:
         """Send everything, and give the parts of the whole object.
 
         The last part of a ledger, which may be short, is sent outside of it: if the commit fails,
-        the writer can still go on, and its bytes then become part of a longer one.
+        the writer can still go on, and its bytes then become part of a longer one. If the commit is
+        repeated it is not sent again: the upload may be completed, its reply lost.
         """
         await self.drain()
         if not self._buffered:
             return self.parts
-        last = await self._driver.put_part(
-            self.upload, self._next_number, self._shipped, tuple(self._buffer)
-        )
+        last = self._last
+        if last is None or (last.number, last.offset + last.size) != (
+            self._next_number,
+            self.offset,
+        ):
+            last = self._last = await self._driver.put_part(
+                self.upload, self._next_number, self._shipped, tuple(self._buffer)
+            )
         return (*self.parts, last)
 
     async def stop(self) -> None:
