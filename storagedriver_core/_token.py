@@ -184,7 +184,7 @@ def _short(etag: str) -> str:
 
 def _long(name: str) -> str:
     if name[:1] in (".", "'"):
-        bare = base64.urlsafe_b64decode(name[1:] + "==").hex()
+        bare = base64.b64decode(name[1:] + "==", b"-_", validate=True).hex()
         return f'"{bare}"' if name[0] == "'" else bare
     for code, character in (("%2C", ","), ("%2E", "."), ("%27", "'"), ("%25", "%")):
         name = name.replace(code, character)

@@ -1,0 +1,151 @@
+"""Resuming and purging, where the shared suite cannot look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import pytest
+from storagedriver_inmemory import InMemoryDriver, Store
+
+from storagedriver_core import (
+    ConfigurationError,
+    DriverMiddleware,
+    Storage,
+    StorageDriver,
+    UnavailableError,
+    Upload,
+    UploadNotFoundError,
+    UploadState,
+)
+from storagedriver_core.tests.faults import Faults
+
+PARTS = {"min_part_size": 16, "max_parts": 100}
+DATA = bytes(range(100))
+NOW, HOUR = timedelta(0), timedelta(hours=1)
+
+
+def on(
+    work: Callable[[Storage, Store], Awaitable[None]],
+    wrap: Callable[[StorageDriver], StorageDriver] = lambda driver: driver,
+) -> None:
+    async def run() -> None:
+        store = Store()
+        driver = wrap(InMemoryDriver(store=store))
+        async with Storage(driver, narrow=PARTS, part_size=16) as storage:
+            await work(storage, store)
+
+    asyncio.run(run())
+
+
+async def suspended(storage: Storage, path: str = "/a") -> str:
+    writer = await storage.writer(path)
+    await writer.write(DATA[:20])
+    return (await writer.suspend()).to_json()
+
+
+def tails(store: Store) -> list[str]:
+    return [path for path in store.paths() if path.startswith("/.storagedriver/tails/")]
+
+
+class ResumedBeforeTheAbort(DriverMiddleware):
+    """Another writer resumes the upload between the listing and the abort."""
+
+    async def abort_upload(self, upload: Upload) -> None:
+        await self.upload_state(Upload(upload.path, upload.upload_id, holder="other"), 16)
+        await super().abort_upload(upload)
+
+
+def test_purge_keeps_the_tail_of_an_upload_that_is_resumed_under_its_hands() -> None:
+    async def work(storage: Storage, store: Store) -> None:
+        token = await suspended(storage)
+        assert await storage.purge_uploads(older_than=NOW) == []
+        assert len(tails(store)) == 1
+        writer = await storage.resume(token)
+        await writer.write(DATA[20:])
+        await writer.commit()
+        assert await storage.get_content("/a") == DATA
+
+    on(work, ResumedBeforeTheAbort)
+
+
+def test_purge_deletes_tails_without_an_upload_when_they_are_old() -> None:
+    async def work(storage: Storage, store: Store) -> None:
+        kept = await suspended(storage)
+        await suspended(storage, "/lost")
+        [lost] = [key for key, upload in store.uploads() if upload.path == "/lost"]
+        store.abort_upload(lost, "anyone")
+        assert len(tails(store)) == 2
+        await storage.purge_uploads(older_than=HOUR)
+        await storage.purge_uploads(older_than=NOW, dry_run=True)
+        assert len(tails(store)) == 2
+        writer = await storage.resume(kept)
+        await storage.purge_uploads(older_than=NOW)
+        assert len(tails(store)) == 1
+        await writer.cancel()
+        assert tails(store) == []
+
+    on(work)
+
+
+def test_young_tail_keeps_an_upload_whose_parts_are_old() -> None:
+    async def work(storage: Storage, store: Store) -> None:
+        await suspended(storage)
+        for _, upload in store.uploads():
+            upload.updated_at -= 2 * HOUR
+        assert await storage.purge_uploads(older_than=HOUR) == []
+        assert len(await storage.purge_uploads(older_than=NOW)) == 1
+
+    on(work)
+
+
+def test_store_that_has_lost_durable_bytes_is_noticed() -> None:
+    class Loses(DriverMiddleware):
+        async def upload_state(self, upload: Upload, size: int) -> UploadState:
+            return UploadState((await super().upload_state(upload, size)).size - 1)
+
+    async def work(storage: Storage, store: Store) -> None:
+        with pytest.raises(UploadNotFoundError):
+            await storage.resume(await suspended(storage))
+        # And let go of.
+        assert [upload.holder for _, upload in store.uploads()] == [""]
+
+    on(work, Loses)
+
+
+@pytest.mark.parametrize("damage", ["delete", "cut"])
+def test_tail_that_is_gone_is_noticed(damage: str) -> None:
+    async def work(storage: Storage, store: Store) -> None:
+        token = await suspended(storage)
+        [tail] = tails(store)
+        store.delete(tail)
+        if damage == "cut":
+            store.put(tail, b"xyz")
+        with pytest.raises(UploadNotFoundError):
+            await storage.resume(token)
+
+    on(work)
+
+
+def test_token_reads_no_tail_but_its_own() -> None:
+    async def work(storage: Storage, store: Store) -> None:
+        await storage.put_content("/secret", b"1234")
+        token = await suspended(storage)
+        [tail] = tails(store)
+        with pytest.raises(ConfigurationError):
+            await storage.resume(token.replace(tail, "/secret"))
+
+    on(work)
+
+
+def test_errors_of_a_listing_of_uploads_are_stamped() -> None:
+    async def run() -> None:
+        driver = Faults(InMemoryDriver())
+        async with Storage(driver) as storage:
+            driver.fail("list_uploads")
+            with pytest.raises(UnavailableError) as failed:
+                _: Sequence[object] = [info async for info in storage.list_uploads()]
+        assert failed.value.operation == "list_uploads"
+
+    asyncio.run(run())
