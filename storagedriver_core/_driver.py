@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._errors import (
+    ConflictError,
     PathNotFoundError,
     StorageDriverError,
     UnavailableError,
@@ -267,15 +268,22 @@ class StorageDriver(ABC):
         """Move the file `source` to `target`, replacing a file there. The paths differ.
 
         Here by a copy through the client and a delete, which is what `move="client_copy"` says.
+        Drivers with `file_and_directory_share_name` have to override it: a delete of the source
+        would take the directory of that name along.
 
         Raises:
             PathNotFoundError: There is no file at `source`. The target is untouched.
             ConflictError: `target` is a directory, or lies under a file.
             AlreadyExistsError: `if_absent`, and there is an object at `target`.
         """
+        if self.capabilities.file_and_directory_share_name:
+            raise NotImplementedError(f"{type(self).__name__} shares names and has to move itself")
         info = await self.stat(source)
         if info.is_dir:
             raise PathNotFoundError("a directory is not a file", path=source)
+        with suppress(PathNotFoundError):
+            if (await self.stat(target)).is_dir:
+                raise ConflictError("the target is a directory", path=target)
         options = PutOptions(
             content_type=info.content_type, metadata=info.metadata or {}, if_absent=if_absent
         )
