@@ -264,6 +264,7 @@ class RangeCases(CaseGroup):
             if storage.capabilities.get_range:
                 with pytest.raises(UnavailableError):
                     await storage.read_ranges("/a", [(0, 100_000)])
+            if storage.capabilities.get_range and storage.capabilities.get_with_conditions:
                 with pytest.raises(UnavailableError):
                     await _read_in_chunks(storage)
 
