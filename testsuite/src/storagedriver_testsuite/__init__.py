@@ -10,6 +10,8 @@
 #   _suite                  the base of the suite
 #   cases/                  the cases, a module a group
 #   _report, pytest_plugin  running and reporting
+#   benchmarks              what is measured, on any driver
+#   _prefixed, _named       suites for drivers known by name, through middleware
 #   hooks, command          the `storagedriver conformance` and `storagedriver bench` commands
 
 from __future__ import annotations
@@ -21,17 +23,21 @@ if TYPE_CHECKING:
     from storagedriver_testsuite._case import Case, case
     from storagedriver_testsuite._harness import Harness, NotOfferedError
     from storagedriver_testsuite._kit import MAX_PARTS, PART, Kit
+    from storagedriver_testsuite._named import suite_for
+    from storagedriver_testsuite.benchmarks import DriverBenchmarks
     from storagedriver_testsuite.cases import DriverSuite
 
 __all__ = [
     "MAX_PARTS",
     "PART",
     "Case",
+    "DriverBenchmarks",
     "DriverSuite",
     "Harness",
     "Kit",
     "NotOfferedError",
     "case",
+    "suite_for",
 ]
 
 _MODULES = {
@@ -42,6 +48,8 @@ _MODULES = {
     "MAX_PARTS": "_kit",
     "PART": "_kit",
     "Kit": "_kit",
+    "suite_for": "_named",
+    "DriverBenchmarks": "benchmarks",
     "DriverSuite": "cases",
 }
 

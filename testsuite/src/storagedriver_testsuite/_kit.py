@@ -7,8 +7,8 @@ import gc
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -172,19 +172,25 @@ class Kit:
     async def _run(self, body: Callable[[], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self._loop_errors.append(context))
+        async with asyncio.timeout(self.harness.max_seconds * (10 if self.large else 1)):
+            async with self.opened():
+                await body()
+        gc.collect()
+        await asyncio.sleep(0)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not tasks, f"tasks left behind: {tasks}"
+        unseen = self.unseen_errors()
+        assert not unseen, f"errors nobody saw: {unseen}"
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Make the store and open the storage; in the end nothing may be left in it."""
         await self.harness.start()
         try:
-            async with asyncio.timeout(self.harness.max_seconds * (10 if self.large else 1)):
-                async with self._stack:
-                    self.storage = await self.open()
-                    await body()
-                    await self._check_nothing_left()
-            gc.collect()
-            await asyncio.sleep(0)
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            assert not tasks, f"tasks left behind: {tasks}"
-            unseen = self.unseen_errors()
-            assert not unseen, f"errors nobody saw: {unseen}"
+            async with self._stack:
+                self.storage = await self.open()
+                yield
+                await self._check_nothing_left()
         finally:
             await self.harness.stop()
 

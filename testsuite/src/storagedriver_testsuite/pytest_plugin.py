@@ -57,6 +57,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[REPORTS] = {}
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let `-k W33` select a case by its id."""
+    if (case := _case(item)) is not None:
+        item.extra_keyword_matches.add(case.id)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Warnings are errors in every case, wherever the suite is used."""
     for item in items:

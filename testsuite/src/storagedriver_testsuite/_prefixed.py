@@ -1,0 +1,99 @@
+"""A harness whose drivers keep everything below a prefix of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from storagedriver_core import StorageDriver
+from storagedriver_testsuite._harness import Harness
+
+
+class PrefixedHarness(Harness):
+    """Looks behind drivers whose paths are others than those of the store.
+
+    Args:
+        harness: The harness of the whole store.
+        prefix: What the drivers put before each path, as `/a/b`.
+        wrap: Puts the middleware that does so around a driver.
+    """
+
+    def __init__(
+        self, harness: Harness, prefix: str, wrap: Callable[[StorageDriver], StorageDriver]
+    ) -> None:
+        self.max_seconds = harness.max_seconds
+        self._harness = harness
+        self._prefix = prefix
+        self._wrap = wrap
+
+    async def start(self) -> None:
+        """Make the whole store."""
+        await self._harness.start()
+
+    async def stop(self) -> None:
+        """Remove the whole store."""
+        await self._harness.stop()
+
+    def driver(self) -> StorageDriver:
+        """Give a driver that puts the prefix before each path."""
+        return self._wrap(self._harness.driver())
+
+    async def raw_list(self) -> Sequence[str]:
+        """Name everything, without the prefix where it has it."""
+        return [name.removeprefix(self._prefix) for name in await self._harness.raw_list()]
+
+    async def raw_uploads(self) -> Sequence[str]:
+        """Name every upload in progress."""
+        return await self._harness.raw_uploads()
+
+    async def raw_get(self, path: str) -> bytes:
+        """Give an object's bytes."""
+        return await self._harness.raw_get(self._prefix + path)
+
+    async def raw_put(self, path: str, data: bytes) -> None:
+        """Store an object."""
+        await self._harness.raw_put(self._prefix + path, data)
+
+    def missing_driver(self) -> StorageDriver:
+        """Give a driver on a store that does not exist."""
+        return self._wrap(self._harness.missing_driver())
+
+    def other_root_driver(self) -> StorageDriver:
+        """Give a driver on a second root, with the same prefix."""
+        return self._wrap(self._harness.other_root_driver())
+
+    def full_store(self) -> AbstractContextManager[None]:
+        """Make the whole store refuse to grow."""
+        return self._harness.full_store()
+
+    def read_only_store(self) -> AbstractContextManager[None]:
+        """Make the whole store refuse every change."""
+        return self._harness.read_only_store()
+
+    def removed_store(self) -> AbstractContextManager[None]:
+        """Take the whole store away."""
+        return self._harness.removed_store()
+
+    async def plant_link(self, path: str, target: str) -> None:
+        """Put a symbolic link below the prefix."""
+        await self._harness.plant_link(self._prefix + path, target)
+
+    async def plant_directory(self, path: str) -> None:
+        """Make an empty directory below the prefix."""
+        await self._harness.plant_directory(self._prefix + path)
+
+    def list_requests(self) -> int:
+        """Count the requests to list."""
+        return self._harness.list_requests()
+
+    def undeletable(self, path: str) -> AbstractContextManager[None]:
+        """Make the store refuse to delete an object."""
+        return self._harness.undeletable(self._prefix + path)
+
+    def bad_parameters(self) -> Sequence[tuple[dict[str, object], str]]:
+        """Give parameters of the driver that must be refused."""
+        return self._harness.bad_parameters()
+
+    def offers(self, method: str) -> bool:
+        """Tell what the whole store's harness offers; parameters alone do not set the prefix."""
+        return method != "parameters" and self._harness.offers(method)

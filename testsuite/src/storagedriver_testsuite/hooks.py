@@ -1,0 +1,22 @@
+"""Plugin module: adds the commands that test and measure drivers."""
+
+from __future__ import annotations
+
+from storagedriver_core import CommandSpec, hookimpl
+
+
+@hookimpl
+def storagedriver_register_commands() -> list[CommandSpec]:
+    """Register `conformance` and `bench`."""
+    return [
+        CommandSpec(
+            name="conformance",
+            summary="Test a driver against the contract",
+            factory="storagedriver_testsuite.command:conformance",
+        ),
+        CommandSpec(
+            name="bench",
+            summary="Measure a driver",
+            factory="storagedriver_testsuite.command:bench",
+        ),
+    ]

@@ -1,0 +1,161 @@
+"""The commands that test and measure a driver without any code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN = """
+from pydantic import BaseModel
+from storagedriver_core import DriverSpec, HarnessSpec, hookimpl
+from storagedriver_inmemory import InMemoryDriver
+from storagedriver_inmemory.harness import InMemoryHarness
+
+
+class Parameters(BaseModel, extra="forbid"):
+    pass
+
+
+class ForgetfulDriver(InMemoryDriver):
+    name = "forgetful"
+
+    async def get_content(self, path):
+        return b""
+
+
+class Harness(InMemoryHarness):
+    def driver(self):
+        return ForgetfulDriver(store=self._store)
+
+
+def spec(name):
+    return DriverSpec(
+        name=name, summary="A test's", factory="forgetful:ForgetfulDriver", parameters=Parameters
+    )
+
+
+@hookimpl
+def storagedriver_register_drivers():
+    return [spec("forgetful"), spec("without-harness")]
+
+
+@hookimpl
+def storagedriver_register_harnesses():
+    return [
+        HarnessSpec(
+            name="forgetful",
+            driver_name="forgetful",
+            factory="forgetful:Harness",
+            summary="A test's",
+        )
+    ]
+"""
+
+CONFIG = """
+storage:
+  driver: filesystem
+  parameters: {{ root_directory: {root} }}
+  capabilities: {{ put_if_absent: false }}
+  middleware: [ {{ prefix: {{ prefix: /below }} }}, {{ retry: {{ attempts: 2 }} }} ]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Give a directory of installed packages with one more plugin."""
+    site = tmp_path / "site"
+    metadata = site / "forgetful-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: forgetful\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[storagedriver]\nforgetful = forgetful\n")
+    (site / "forgetful.py").write_text(PLUGIN)
+    return site
+
+
+def storagedriver(
+    directory: Path, *arguments: object, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "storagedriver_core.cli", *map(str, arguments)],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(path or ""), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_conformance_prints_and_writes_what_came_of_each_case(tmp_path: Path) -> None:
+    done = storagedriver(tmp_path, "conformance", "inmemory", "-k", "N01 or Q01", "--through=retry")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "inmemory through retry: driver inmemory" in done.stdout
+    assert "Q01 not_declared: bounded_memory is not declared" in done.stdout
+    (suite,) = json.loads((tmp_path / "conformance.json").read_text())["suites"]
+    assert {key: case["outcome"] for key, case in suite["cases"].items()} == {
+        "N01": "passed",
+        "Q01": "not_declared",
+    }
+
+
+def test_conformance_runs_the_driver_as_configured(tmp_path: Path) -> None:
+    config = tmp_path / "fs.yml"
+    config.write_text(CONFIG.format(root=tmp_path / "root"))
+    options = ["-c", "fs.yml", "-k", "C01 or C16", "--report", "report.json"]
+    done = storagedriver(tmp_path, "conformance", "filesystem", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (suite,) = json.loads((tmp_path / "report.json").read_text())["suites"]
+    outcomes = {key: case["outcome"] for key, case in suite["cases"].items()}
+    assert outcomes == {"C01": "passed", "C16": "not_declared"}
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_conformance_fails_where_a_case_does(tmp_path: Path, site: Path) -> None:
+    done = storagedriver(tmp_path, "conformance", "forgetful", "-k", "C01", path=site)
+    assert done.returncode == 1
+    assert "C01 failed" in done.stdout
+    assert "assert b'' ==" in done.stdout, "assertions of the cases are spelt out"
+
+
+def test_conformance_fails_where_nothing_ran(tmp_path: Path) -> None:
+    for expression in ("no_such_case", "Q01"):
+        done = storagedriver(tmp_path, "conformance", "inmemory", "-k", expression)
+        assert done.returncode == 1, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["conformance", "s3"], "to install it: pip install storagedriver-s3"),
+        (["bench", "without-harness"], "no package registers a conformance harness for it"),
+        (["conformance", "inmemory", "--through", "retri"], "did you mean 'retry'"),
+        (["bench", "inmemory", "-c", "missing.yml"], "missing.yml"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_runs(
+    arguments: list[str], message: str, tmp_path: Path, site: Path
+) -> None:
+    done = storagedriver(tmp_path, *arguments, path=site)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert message in done.stderr
+
+
+def test_bench_tells_times_and_keeps_them(tmp_path: Path) -> None:
+    options = ["-k", "stat or 1_kib", "--report", "bench.json"]
+    done = storagedriver(tmp_path, "bench", "inmemory", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "test_stat" in done.stdout and "Median" in done.stdout
+    figures = json.loads((tmp_path / "bench.json").read_text())["benchmarks"]
+    assert {each["name"] for each in figures} == {
+        "test_get_of_1_kib",
+        "test_put_of_1_kib",
+        "test_stat",
+    }
+
+
+def test_bench_fails_where_what_came_is_wrong(tmp_path: Path, site: Path) -> None:
+    done = storagedriver(tmp_path, "bench", "forgetful", "-k", "get_of_1_kib", path=site)
+    assert done.returncode == 1, done.stdout
