@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from storagedriver_core import ConfigurationError, Storage
+from storagedriver_core import ConfigurationError, Storage, StorageDriverError
 from storagedriver_registry.api.errors import to_api_error
 from storagedriver_registry.api.request import ASGIApp, Receive, Request, Scope, Send
 from storagedriver_registry.api.response import RawHeaders, error_response
@@ -87,7 +87,12 @@ class _RegistryApp:
             response = await find_handler(request)(self._services, request)
         except Exception as error:
             response = error_response(to_api_error(error))
-        await response.send(request, send, self._headers)
+        try:
+            await response.send(request, send, self._headers)
+        except StorageDriverError as error:
+            # The status is out: all that is left is to cut the connection, which the server does.
+            logger.error("an answer was cut off: %s", error)
+            raise
         if logger.isEnabledFor(logging.INFO):
             milliseconds = (time.monotonic() - started) * 1000
             logger.info(

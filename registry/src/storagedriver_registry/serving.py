@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Callable
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
+from granian.errors import FatalError
 from granian.server.embed import Server
 
 from storagedriver_registry.api.request import ASGIApp, Receive, Scope, Send
@@ -43,15 +45,17 @@ def serve(configuration: Configuration, announce: Callable[[str], None]) -> None
     _set_up_logging(configuration.settings.log.level)
     host, port = configuration.settings.http.address
     app = _Watched(create_app(configuration), lambda: announce(_url(host, port)))
-    uvloop.run(_serve(app, host, port))
-    if app.failure:
-        raise StartError(app.failure)
+    address = _free_address(host, port)
+    try:
+        uvloop.run(_serve(app, address, port))
+    except FatalError as error:
+        raise StartError(app.failure or str(error)) from error
 
 
-async def _serve(app: _Watched, host: str, port: int) -> None:
+async def _serve(app: _Watched, address: str, port: int) -> None:
     server = Server(
         app,
-        address=host,
+        address=address,
         port=port,
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,
@@ -63,10 +67,20 @@ async def _serve(app: _Watched, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
+    await server.serve()
+
+
+def _free_address(host: str, port: int) -> str:
+    """Give the IP address of a host at which nobody listens.
+
+    The server itself would share the port with whoever does, another registry for instance.
+    """
     try:
-        await server.serve()
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address[:2], family=family).close()
     except OSError as error:
-        app.failure = f"cannot listen at {host}:{port}: {error.strerror or error}"
+        raise StartError(f"cannot listen at {host}:{port}: {error.strerror}") from error
+    return str(address[0])
 
 
 class _Watched:

@@ -9,8 +9,8 @@
 
 Rule 1: an append that was answered is durable, and so is the token that finds it again. Whatever
 comes after the last token is sent again: a resumed writer drops it.
-Rule 2: a commit makes the blob durable first, then its link, and ends the session last. Cut off in
-between, the session goes on from its token, and a second commit finds the blob published.
+Rule 2: a commit makes the blob durable first, then its link, and ends the session last. Cut off
+after the first step, the session is unknown, and the client's new one finds the blob stored.
 Rule 3: one request at a time is at work on a session. Between processes the store's writers see to
 that. In this process a second request waits a moment for the first, which may be the client's own:
 its connection was cut, and what it had sent is being made durable.
@@ -203,7 +203,7 @@ class UploadSession:
                 await self._blobs.put(digest, chunks)
             else:
                 async with await self._open_writer() as writer:
-                    # Ahead of its token is one that a commit, cut off since, has published.
+                    # Ahead of its token: a commit was cut off before the move to the blob.
                     is_whole = writer.offset > self.offset
                     async for chunk in chunks:
                         if not is_whole:

@@ -1,0 +1,142 @@
+"""Reading `config.yml`: what is taken, and what is said of what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from storagedriver_registry import load_configuration
+from storagedriver_registry.configuration import default_configuration
+
+from storagedriver_core import ConfigurationError
+
+WHOLE = """\
+version: 0.1
+log:
+  level: debug
+storage:
+  filesystem:
+    rootdirectory: /var/lib/registry
+    maxthreads: 10
+  delete:
+    enabled: true
+  middleware: [ { retry: { attempts: 2 } } ]
+  capabilities: { put_if_absent: false }
+  part_size: 1048576
+http:
+  addr: "[::1]:5001"
+  prefix: /registry/
+  host: https://registry.example
+  relativeurls: true
+  secret: confidential
+  headers:
+    X-Content-Type-Options: [nosniff]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.yml"
+    path.write_text(text)
+    return path
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    found = load_configuration(write(tmp_path, WHOLE))
+    settings, backend = found.settings, found.backend
+    assert settings.version == "0.1"
+    assert settings.log.level == "debug"
+    assert settings.storage.delete.enabled
+    assert settings.http.address == ("::1", 5001)
+    assert settings.http.prefix == "/registry/"
+    assert settings.http.host == "https://registry.example"
+    assert settings.http.relativeurls
+    assert settings.http.headers == {"X-Content-Type-Options": ["nosniff"]}
+    assert "confidential" not in repr(found)
+    assert backend is not None
+    assert backend.to_mapping()["storage"] == {
+        "driver": "filesystem",
+        "parameters": {"root_directory": "/var/lib/registry", "max_threads": 10},
+        "middleware": [{"retry": {"attempts": 2}}],
+        "capabilities": {"put_if_absent": False},
+        "part_size": 1048576,
+    }
+
+
+def test_what_is_left_out_is_as_distribution_has_it() -> None:
+    found = load_configuration({"storage": "inmemory"})
+    assert found.backend is not None
+    assert found.backend.driver_name == "inmemory"
+    assert not found.settings.storage.delete.enabled
+    assert found.settings.log.level == "info"
+    assert found.settings.http.address == ("0.0.0.0", 5000)
+
+
+def test_without_a_file_everything_can_be_tried() -> None:
+    found = default_configuration()
+    assert found.settings.storage.delete.enabled
+    assert found.settings.http.address == ("127.0.0.1", 5000)
+    assert found.settings.log.level == "error"
+    assert found.backend is not None
+    assert found.backend.to_mapping()["storage"] == {
+        "driver": "filesystem",
+        "parameters": {"root_directory": "registry-data"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("htp: {}", "config.yml:1: htp: unknown key 'htp' (did you mean 'http'?)"),
+        ("log:\n  levle: info", "config.yml:2: log.levle: unknown key 'levle' (did you mean"),
+        ("version: 0.2", "config.yml:1: version: "),
+        ("log: { level: loud }", "config.yml:1: log.level: "),
+        ("http: { addr: nowhere }", "config.yml:1: http.addr: "),
+        ("http: { prefix: registry }", "config.yml:1: http.prefix: "),
+        ("storage:\n  filesytem: {}", "config.yml:2: storage.driver: unknown driver 'filesytem'"),
+        (
+            "storage:\n  inmemory: {}\n  delte: {}",
+            "config.yml:3: storage.delte: unknown key 'delte' (did you mean 'delete'?)",
+        ),
+        (
+            "storage:\n  inmemory: {}\n  filesystem: {}",
+            "config.yml:1: storage: one driver, not several: inmemory, filesystem",
+        ),
+        (
+            "storage:\n  filesystem:\n    rootdirectory: /x\n    maxthread: 3",
+            "config.yml:4: storage.parameters.maxthread: unknown key 'maxthread' (did you mean",
+        ),
+        ("storage:\n  filesystem: {}", "storage.parameters.root_directory: required"),
+        (
+            "storage:\n  inmemory: {}\n  middleware: [ { retyr: {} } ]",
+            "config.yml:3: storage.middleware.0.retyr: unknown key 'retyr' (did you mean 'retry'?)",
+        ),
+        ("[]", "the document is not a mapping"),
+        ("log: [", "config.yml:1: "),
+    ],
+)
+def test_mistake_is_named_with_file_and_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(write(tmp_path, text))
+    assert message in str(caught.value)
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration({"htp": {}, "log": {"level": "loud"}, "http": {"addr": 1}})
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_secret_is_not_repeated_in_a_message() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration({"http": {"secret": ["confidential"]}})
+    assert "confidential" not in str(caught.value)
+
+
+def test_dollar_is_a_dollar(tmp_path: Path) -> None:
+    """Variables stand for nothing in distribution's files."""
+    text = "storage: { filesystem: { rootdirectory: '/data/${HOME}' } }"
+    found = load_configuration(write(tmp_path, text))
+    assert found.backend is not None
+    assert found.backend.to_mapping()["storage"]["parameters"] == {
+        "root_directory": "/data/${HOME}"
+    }
