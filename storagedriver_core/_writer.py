@@ -332,7 +332,9 @@ class FileWriter:
             self._context.require("move_if_absent")
         info = self._completed
         if info is None:
-            info = await self._complete(place, if_absent and place == target)
+            # On the way to a target elsewhere, what is at the writer's own path must not be lost.
+            passing = place == self.path != target and self._context.capabilities.put_if_absent
+            info = await self._complete(place, passing or (if_absent and place == target))
         checked = {}
         if unknown is not None:
             checked = await self._check_stored(place, unknown)
@@ -356,7 +358,11 @@ class FileWriter:
     async def _complete(self, path: str, if_absent: bool) -> FileInfo:
         parts = await self._uploader.finish()
         options = CompleteOptions(path=path, size=self._uploader.offset, if_absent=if_absent)
-        return await self._driver.complete_upload(self._uploader.upload, parts, options)
+        try:
+            return await self._driver.complete_upload(self._uploader.upload, parts, options)
+        except AlreadyExistsError as error:
+            error.stamp(self._driver.name, "commit", path)
+            raise
 
     async def _move(self, place: str, target: str, if_absent: bool) -> FileInfo:
         try:

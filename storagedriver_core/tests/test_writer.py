@@ -325,7 +325,6 @@ class TestWithoutLateTarget:
                     await writer.commit(digest=md5)
                 assert refused.value.capability == "late_target"
                 assert await storage.get_content("/a") == b"old"
-                await writer.commit(to="/b", digest=md5)
             assert await storage.get_content("/b") == DATA
 
         on(work, late_target=False)
@@ -420,3 +419,18 @@ def test_cancel_that_failed_can_be_repeated_but_nothing_else_goes_on() -> None:
         assert writer.state is WriterState.CANCELLED
 
     on(work, driver)
+
+
+def test_commit_elsewhere_spares_the_object_at_the_writers_own_path() -> None:
+    async def main() -> None:
+        driver = InMemoryDriver()
+        async with Storage(driver, narrow={"late_target": False}) as storage:
+            await storage.put_content("/a", b"there before")
+            async with await storage.writer("/a") as writer:
+                await writer.write(b"new")
+                with pytest.raises(AlreadyExistsError):
+                    await writer.commit(to="/b")
+            assert await storage.get_content("/a") == b"there before"
+            assert [info.path async for info in storage.walk("/")] == ["/a"]
+
+    asyncio.run(main())
