@@ -252,8 +252,9 @@ class FileWriter:
         Raises:
             ChecksumMismatchError: `size` or `digest` differ; nothing was published. Where the
                 digest had to be read back, the upload is gone, too.
-            AlreadyExistsError: `if_absent`, and there is an object. The upload stays, unless it
-                had to be completed before it could be moved to the target.
+            AlreadyExistsError: `if_absent`, and there is an object; or, without `late_target`, one
+                is at the writer's own path, which the new one has to pass. The upload stays,
+                unless it had to be completed before it could be moved to the target.
             UploadNotFoundError: The upload is gone; with `outcome` `unknown` it may have been
                 committed by somebody who has the token.
             ConflictError: Another writer has taken the upload over.

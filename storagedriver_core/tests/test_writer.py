@@ -325,7 +325,6 @@ class TestWithoutLateTarget:
                     await writer.commit(digest=md5)
                 assert refused.value.capability == "late_target"
                 assert await storage.get_content("/a") == b"old"
-            assert await storage.get_content("/b") == DATA
 
         on(work, late_target=False)
 
