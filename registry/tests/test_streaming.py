@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from storagedriver_registry import create_app
 from storagedriver_registry.api.request import Message
 from storagedriver_registry.storage import uploads
 from storagedriver_registry.storage.errors import UploadBusyError
@@ -13,9 +15,10 @@ from storagedriver_registry.storage.stores import make_stores
 
 from registry.tests.application import Application, run
 from registry.tests.client import sha256
-from storagedriver_core import ConflictError, UnavailableError
+from storagedriver_core import ConflictError, UnavailableError, open_storage
 
 DATA = bytes(range(256)) * 40_000
+ROOT = "/docker/registry/v2"
 
 
 def scope(method: str, path: str, **headers: str) -> dict[str, Any]:
@@ -73,6 +76,38 @@ def test_storage_that_fails_in_the_middle_cuts_the_connection(
 
     run(pull)
     assert "an answer was cut off" in caplog.text
+
+
+def test_file_is_sent_by_the_server_where_both_can(tmp_path: Path) -> None:
+    async def pull(connection: Connection, **headers: str) -> None:
+        await app(
+            {
+                **scope("GET", f"/v2/a/blobs/{digest}", **headers),
+                "extensions": {"http.response.pathsend": {}},
+            },
+            connection.receive,
+            connection.send,
+        )
+
+    async def main() -> None:
+        async with storage:
+            await storage.put_content(f"{ROOT}/blobs/sha256/{digest[7:9]}/{digest[7:]}/data", DATA)
+            await storage.put_content(
+                f"{ROOT}/repositories/a/_layers/sha256/{digest[7:]}/link", b""
+            )
+            whole, part = Connection(limit=1000), Connection(limit=1000)
+            await pull(whole)
+            await pull(part, range="bytes=0-9")
+        assert whole.sent[1]["type"] == "http.response.pathsend"
+        assert Path(whole.sent[1]["path"]).read_bytes() == DATA
+        assert part.sent[1]["body"] == DATA[:10]
+
+    digest = sha256(DATA)
+    storage = open_storage(
+        {"storage": {"driver": "filesystem", "parameters": {"root_directory": str(tmp_path)}}}
+    )
+    app = create_app({}, storage=storage)
+    asyncio.run(main())
 
 
 def test_session_that_is_held_for_long_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
