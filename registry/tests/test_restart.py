@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import signal
 import time
 from collections.abc import Callable
 
@@ -71,21 +71,31 @@ def test_upload_that_only_was_begun_survives(
 
 
 def test_stop_lets_a_request_end(own: ServerProcess) -> None:
-    with httpx.Client(base_url=own.url) as http:
-        location = Repository(http, "stopped").begin()
-    with SlowRequest("PATCH", location, content_length=8) as slow:
-        slow.send(b"half")
-        status: list[int] = []
-        stopping = threading.Thread(target=lambda: status.append(own.stop()))
-        stopping.start()
-        while accepts(own):
-            time.sleep(0.01)
-        slow.send(b"more")
-        assert slow.status() == 202
-    stopping.join()
-    assert status == [0]
+    # A client that keeps its connection does not keep the server.
+    with httpx.Client(base_url=own.url) as idle:
+        location = Repository(idle, "stopped").begin()
+        with SlowRequest("PATCH", location, content_length=8) as slow:
+            slow.send(b"half")
+            own.process.terminate()
+            while accepts(own):
+                time.sleep(0.01)
+            slow.send(b"more")
+            assert slow.status() == 202
+        assert own.process.wait(30) == 0
     own.start()
     assert httpx.get(location).headers["range"] == "0-7"
+
+
+def test_second_stop_waits_for_nobody(own: ServerProcess) -> None:
+    with httpx.Client(base_url=own.url) as http:
+        location = Repository(http, "stopped").begin()
+    with SlowRequest("PATCH", location, content_length=8):
+        own.process.terminate()
+        while accepts(own):
+            time.sleep(0.01)
+        assert own.process.poll() is None
+        own.process.terminate()
+        assert own.process.wait(30) == -signal.SIGTERM
 
 
 def accepts(server: ServerProcess) -> bool:

@@ -25,6 +25,7 @@ _LEVELS = {
     "debug": logging.DEBUG,
 }
 _BACKLOG = 1024
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StartError(Exception):
@@ -33,6 +34,8 @@ class StartError(Exception):
 
 def serve(configuration: Configuration, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; requests that are being answered then are finished.
+
+    A second signal ends the process at once, which harms nothing but those requests.
 
     Args:
         configuration: What to serve, and where.
@@ -65,8 +68,18 @@ async def _serve(app: _Watched, address: str, port: int) -> None:
         log_enabled=False,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+
+    stop_server: Callable[[], None] = server.stop
+
+    def stop() -> None:
+        stop_server()
+        # Who asks again does not want to wait for the requests that are still being answered.
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
     await server.serve()
 
 
