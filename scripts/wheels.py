@@ -17,12 +17,15 @@ from workspace import CONSTRAINTS, ROOT, install, load_project, members, run
 
 DIST = ROOT / "dist"
 
+# The suite's harness of a driver needs the suite, which is an extra of the driver's package.
+EXTRA, EXTRA_MODULE = "conformance", ".harness"
+
 # Runs inside the clean environment: every module, and everything that other packages find by name.
 TRY = """
 import importlib, importlib.metadata, pkgutil, sys
-package, distribution = sys.argv[1:]
+package, distribution, *left_out = sys.argv[1:]
 for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
-    if not module.name.endswith(".__main__"):
+    if not module.name.endswith((".__main__", *left_out)):
         importlib.import_module(module.name)
 for entry_point in importlib.metadata.distribution(distribution).entry_points:
     entry_point.load()
@@ -73,7 +76,10 @@ def works(name: str, wheels: dict[str, Path]) -> bool:
         try:
             constraints = ("--constraint", CONSTRAINTS, "--constraint", siblings)
             install(python, "--quiet", wheels[name], *constraints)
-            run(python, "-I", "-c", TRY, package, name, cwd=folder)
+            run(python, "-I", "-c", TRY, package, name, EXTRA_MODULE, cwd=folder)
+            if f"{package}/harness.py" in contents:
+                install(python, "--quiet", f"{wheels[name]}[{EXTRA}]", *constraints)
+                run(python, "-I", "-c", TRY, package, name, cwd=folder)
         except subprocess.CalledProcessError:
             return False
     print(f"{name}: works alone", flush=True)
