@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 from collections.abc import Generator
 from pathlib import Path
@@ -75,6 +76,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let the collections after each case pass over what was there before; they take most time."""
+    if any(_suite(item) for item in session.items):
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run an `async def` case, or skip it with its reason."""
@@ -128,6 +136,7 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report; fail if a suite that was there passed nothing."""
+    gc.unfreeze()
     reports = list(session.config.stash[REPORTS].values())
     path = session.config.getoption("--conformance-report")
     if path and reports:
