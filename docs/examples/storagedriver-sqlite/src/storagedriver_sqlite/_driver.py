@@ -43,7 +43,7 @@ from storagedriver_sqlite._config import SqliteConfig
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
     path TEXT PRIMARY KEY, data BLOB, etag TEXT, changed REAL,
-    content_type TEXT, metadata TEXT, upload_id TEXT
+    content_type TEXT, metadata TEXT, upload_id TEXT, holder TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads (
     id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT, holder TEXT,
@@ -258,15 +258,13 @@ class _SqliteStore(BlockingDriver):
     ) -> FileInfo:
         with self._transaction():
             if not self._rows("SELECT 1 FROM uploads WHERE id = ?", upload.upload_id):
-                return self._published(upload, options.path)
+                return self._published(upload, options.path, upload.holder)
             self._require_holder(upload)
             if options.if_absent and self._etag(options.path) is not None:
                 raise AlreadyExistsError
             data = self._content(upload)[: options.size]
             kept = upload.options
-            info = self._insert(
-                options.path, data, kept.content_type, kept.metadata, upload.upload_id
-            )
+            info = self._insert(options.path, data, kept.content_type, kept.metadata, upload)
             self._drop(upload)
             return info
 
@@ -292,14 +290,14 @@ class _SqliteStore(BlockingDriver):
         data: bytes,
         content_type: str | None,
         metadata: Any,
-        upload_id: str = "",
+        upload: Upload | None = None,
     ) -> FileInfo:
         [(etag,)] = self._rows("INSERT INTO versions DEFAULT VALUES RETURNING id")
         self._run("DELETE FROM versions WHERE id < ?", etag)
         self._run(
-            "REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *(path, data, str(etag), self.now().timestamp(), content_type),
-            *(json.dumps(dict(metadata)), upload_id),
+            *(json.dumps(dict(metadata)), upload and upload.upload_id, upload and upload.holder),
         )
         return self.stat(path)
 
@@ -314,10 +312,13 @@ class _SqliteStore(BlockingDriver):
         if not self._run("DELETE FROM uploads WHERE id = ?", upload.upload_id):
             raise UploadNotFoundError
 
-    def _published(self, upload: Upload, path: str) -> FileInfo:
-        made_by = self._rows("SELECT upload_id FROM objects WHERE path = ?", path)
-        if made_by != [(upload.upload_id,)]:
+    def _published(self, upload: Upload, path: str, holder: str | None = None) -> FileInfo:
+        """Give the object that the upload became, by any writer or by the one that is named."""
+        made_by = self._rows("SELECT upload_id, holder FROM objects WHERE path = ?", path)
+        if not made_by or made_by[0][0] != upload.upload_id:
             raise UploadNotFoundError(outcome="unknown")
+        if holder is not None and made_by[0][1] != holder:
+            raise ConflictError("another writer has committed the upload")
         return self.stat(path)
 
     def _require_holder(self, upload: Upload) -> None:
