@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,10 @@ from storagedriver_registry.manifest.models import (
     Index,
     Manifest,
 )
+
+# Source: RFC 6838, section 4.2.
+_RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+_MEDIA_TYPE = re.compile(f"{_RESTRICTED_NAME}/{_RESTRICTED_NAME}")
 
 _MODELS: Mapping[str, type[Manifest]] = {
     OCI_MANIFEST: ImageManifest,
@@ -50,6 +55,10 @@ def parse_manifest(data: bytes, content_type: str) -> Manifest:
     """
     document = _load(data)
     media_type = declared_type(document)
+    # It is sent back as a header.
+    declared = document.get("mediaType", "")
+    if declared not in ("", None, media_type) or _MEDIA_TYPE.fullmatch(media_type) is None:
+        raise InvalidManifestError("mediaType: it is no media type")
     came_as = content_type.partition(";")[0].strip().lower()
     if media_type in DOCKER_SCHEMA1 or came_as in DOCKER_SCHEMA1:
         raise InvalidManifestError("Docker schema 1 is not accepted; push schema 2 or OCI")
