@@ -62,10 +62,14 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=self.environment,
+            # A shell starts what runs in its background with SIGINT ignored, and so would be these.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         with process:
-            yield process
-            process.kill()
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(self, *arguments: str) -> str:
         with self.started(*arguments) as process:
