@@ -6,8 +6,8 @@
 #   _types, _capabilities, _paths       what calls are given and return; the path rules
 #   _driver                             the contract that authors fulfil
 #   _context, _hashing, _hash_queue,
-#   _token, _parts, _shield,
-#   _uploader, _writer                  resumable writers over the upload calls
+#   _token, _sidecars, _parts, _shield,
+#   _uploader, _commit, _writer         resumable writers over the upload calls
 #   _reader, _body                      readers, and what can be put
 #   _threads, _blocking_driver,
 #   _blocking                           the contract for authors with a blocking SDK

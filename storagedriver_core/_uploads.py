@@ -19,13 +19,11 @@ from storagedriver_core._errors import (
 from storagedriver_core._hash_queue import HashQueue
 from storagedriver_core._hashing import Hasher, new_hasher
 from storagedriver_core._parts import plan_parts
-from storagedriver_core._paths import INTERNAL_COMPONENT
+from storagedriver_core._sidecars import TAILS, read_tail, tail_directory
 from storagedriver_core._token import UploadToken
 from storagedriver_core._types import FileInfo, ListOptions, UploadInfo, UploadOptions
 from storagedriver_core._uploader import Durable, PartUploader
-from storagedriver_core._writer import FileWriter, tail_directory
-
-_TAILS = f"/{INTERNAL_COMPONENT}/tails"
+from storagedriver_core._writer import FileWriter
 
 
 async def open_writer(
@@ -69,7 +67,7 @@ async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
             raise UploadNotFoundError(f"the store holds {state.size} bytes, not {stored}")
         tail = b""
         if token.tail and completed is None:
-            tail = await _read_tail(context, token, token.offset - in_parts)
+            tail = await read_tail(context, token, token.offset - in_parts)
         is_whole = completed is None or completed.size == token.offset
         hashers = _restored_hashers(token) if is_whole else {}
         queue = HashQueue(hashers, token.offset, context.workers)
@@ -137,19 +135,6 @@ def _restored_hashers(token: UploadToken) -> dict[str, Hasher]:
     return hashers
 
 
-async def _read_tail(context: Context, token: UploadToken, size: int) -> bytes:
-    # A forged token must not read what lies elsewhere.
-    if not token.tail.startswith(f"{tail_directory(token.upload.upload_id)}/"):
-        raise ConfigurationError("not an upload token")
-    try:
-        tail = await context.driver.get_content(token.tail)
-    except PathNotFoundError:
-        raise UploadNotFoundError("the upload's tail is gone") from None
-    if len(tail) != size:
-        raise UploadNotFoundError("the upload's tail is not the token's")
-    return tail
-
-
 async def _purge(context: Context, info: UploadInfo, sidecars: str) -> bool:
     try:
         await context.driver.abort_upload(info.upload)
@@ -160,7 +145,7 @@ async def _purge(context: Context, info: UploadInfo, sidecars: str) -> bool:
 
 
 async def _purge_orphaned_tails(context: Context, kept: set[str], limit: datetime) -> None:
-    for entry in await _entries_of(context, _TAILS):
+    for entry in await _entries_of(context, TAILS):
         if entry.path not in kept:
             times = await _times_below(context, entry.path)
             if times and max(times) <= limit:

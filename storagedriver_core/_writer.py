@@ -18,40 +18,28 @@ Rule 3: once a token was handed out, the upload stays until `cancel`, `commit` o
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import enum
-import hashlib
 import logging
 import time
 import warnings
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from storagedriver_core._commit import Commit
 from storagedriver_core._context import Context
 from storagedriver_core._errors import (
-    AlreadyExistsError,
     ChecksumMismatchError,
     ClosedError,
     InvalidOffsetError,
-    PathNotFoundError,
     StorageDriverError,
     UploadNotFoundError,
 )
 from storagedriver_core._hash_queue import HashQueue
-from storagedriver_core._hashing import new_hasher
-from storagedriver_core._paths import INTERNAL_COMPONENT
 from storagedriver_core._shield import finish
+from storagedriver_core._sidecars import delete_sidecars, put_tail
 from storagedriver_core._token import UploadToken
-from storagedriver_core._types import (
-    Buffer,
-    CompleteOptions,
-    FileInfo,
-    OperationEvent,
-    PutOptions,
-    ReadOptions,
-)
+from storagedriver_core._types import Buffer, FileInfo, OperationEvent
 from storagedriver_core._uploader import PartUploader
 
 if TYPE_CHECKING:
@@ -68,23 +56,6 @@ class WriterState(enum.Enum):
     COMMITTED = "committed"
     CANCELLED = "cancelled"
     CLOSED = "closed"
-
-
-def tail_directory(upload_id: str) -> str:
-    """Give the internal directory of an upload's sidecars.
-
-    ```text
-    /.storagedriver/tails/<hash of the upload id>/
-        <offset>-<holder>   bytes of no part, up to the offset; of every suspension until the end,
-                            since nobody knows which token its owner has kept
-        whole               all of it, while a commit reads it back
-    ```
-
-    The holder keeps two writers apart that resumed one token: the one that was dispossessed must
-    not replace the tail of the other.
-    """
-    name = hashlib.sha256(upload_id.encode()).hexdigest()[:32]
-    return f"/{INTERNAL_COMPONENT}/tails/{name}"
 
 
 class FileWriter:
@@ -223,7 +194,11 @@ class FileWriter:
         try:
             if self._completed is None:
                 await self._uploader.drain()
-                await self._uploader.sync(await self._put_tail())
+                uploader = self._uploader
+                tail = await put_tail(
+                    self._context, uploader.upload, uploader.offset, uploader.tail
+                )
+                await uploader.sync(tail)
         except StorageDriverError as error:
             error.stamp(self._driver.name, "suspend", self.path)
             raise
@@ -268,12 +243,23 @@ class FileWriter:
         try:
             if if_absent:
                 self._context.require("put_if_absent")
-            checked = await self._commit(target, if_absent, size, digest)
+            if size is not None and size != self.offset:
+                raise ChecksumMismatchError(f"{self.offset} bytes were written, not {size}")
+            commit = Commit(
+                self._context,
+                self._uploader,
+                self._hashes,
+                self._completed,
+                self._has_sidecars,
+                target,
+                if_absent,
+                digest,
+            )
+            info, digests = await commit.publish()
         except StorageDriverError as error:
             error.stamp(self._driver.name, "commit", target)
             raise
-        info, known = checked
-        self._digests = {**self._hashes.hexdigests(), **known}
+        self._digests = digests
         self._end(WriterState.COMMITTED)
         return info
 
@@ -290,7 +276,8 @@ class FileWriter:
         except StorageDriverError as error:
             error.stamp(self._driver.name, "cancel", self.path)
             raise
-        await self._delete_sidecars()
+        if self._has_sidecars:
+            await delete_sidecars(self._context, self._uploader.upload)
         self._end(WriterState.CANCELLED)
 
     async def aclose(self) -> None:
@@ -318,112 +305,10 @@ class FileWriter:
     ) -> None:
         await self.aclose()
 
-    # Steps of commit, suspend and aclose -------------------------------------------------------
-
-    async def _commit(
-        self, target: str, if_absent: bool, size: int | None, digest: str | None
-    ) -> tuple[FileInfo, dict[str, str]]:
-        """Publish; give the object and the digests that were found by reading it back."""
-        if size is not None and size != self.offset:
-            raise ChecksumMismatchError(f"{self.offset} bytes were written, not {size}")
-        await self._hashes.reach(self._uploader.offset)
-        unknown = None if digest is None or self._digest_is_known(digest) else digest
-        place = self._place(target, unknown)
-        if if_absent and place != target:
-            self._context.require("move_if_absent")
-        info = self._completed
-        if info is None:
-            # On the way to a target elsewhere, what is at the writer's own path must not be lost.
-            passing = place == self.path != target and self._context.capabilities.put_if_absent
-            info = await self._complete(place, passing or (if_absent and place == target))
-        checked = {}
-        if unknown is not None:
-            checked = await self._check_stored(place, unknown)
-        if place != target:
-            info = await self._move(place, target, if_absent)
-        await self._delete_sidecars()
-        return info, checked
-
-    def _place(self, target: str, unknown_digest: str | None) -> str:
-        """Choose where the object is completed: at the target, or where it has to be before."""
-        if self._completed is not None:
-            return self._completed.path
-        if self._context.capabilities.late_target:
-            if unknown_digest is None:
-                return target
-            return f"{tail_directory(self._uploader.upload.upload_id)}/whole"
-        if unknown_digest is not None and target == self.path:
-            self._context.require("late_target")
-        return self.path
-
-    async def _complete(self, path: str, if_absent: bool) -> FileInfo:
-        parts = await self._uploader.finish()
-        options = CompleteOptions(path=path, size=self._uploader.offset, if_absent=if_absent)
-        try:
-            return await self._driver.complete_upload(self._uploader.upload, parts, options)
-        except AlreadyExistsError as error:
-            error.stamp(self._driver.name, "commit", path)
-            raise
-
-    async def _move(self, place: str, target: str, if_absent: bool) -> FileInfo:
-        try:
-            await self._driver.move(place, target, if_absent=if_absent)
-        except AlreadyExistsError:
-            await self._discard(place)
-            raise
-        return await self._driver.stat(target)
-
-    def _digest_is_known(self, digest: str) -> bool:
-        """Check the digest that was computed on the way; False where there is none."""
-        algorithm, _, expected = digest.partition(":")
-        actual = self._hashes.hexdigests().get(algorithm)
-        if actual is None:
-            new_hasher(algorithm)  # what nobody can compute is refused before anything is sent
-            return False
-        if actual != expected:
-            raise ChecksumMismatchError(f"{algorithm}:{actual} was written, not {digest}")
-        return True
-
-    async def _check_stored(self, path: str, digest: str) -> dict[str, str]:
-        """Read the object once and compare; what differs is deleted, unless it was there before."""
-        algorithm, _, expected = digest.partition(":")
-        hasher = new_hasher(algorithm)
-        async with await self._driver.open_reader(path, ReadOptions()) as stream:
-            while chunk := await stream.next_chunk():
-                await asyncio.to_thread(hasher.update, chunk)
-        actual = hasher.hexdigest()
-        if actual != expected:
-            if self._completed is None:
-                await self._discard(path)
-            raise ChecksumMismatchError(f"{algorithm}:{actual} is stored, not {digest}")
-        return {algorithm: actual}
-
-    async def _discard(self, path: str) -> None:
-        """Delete what was completed on the way and then refused."""
-        await self._driver.delete(path)
-        await self._delete_sidecars()
-
-    async def _put_tail(self) -> str:
-        """Store the bytes that are in no part; give the path."""
-        uploader = self._uploader
-        tail = uploader.tail
-        if not tail:
-            return ""
-        directory = tail_directory(uploader.upload.upload_id)
-        path = f"{directory}/{uploader.offset}-{uploader.upload.holder}"
-        await self._driver.put_content(path, tail, PutOptions())
-        return path
-
-    async def _delete_sidecars(self) -> None:
+    @property
+    def _has_sidecars(self) -> bool:
         # Without a ledger there is no tail, and only a token can have left one.
-        if not (self._token_is_out and self._context.capabilities.keeps_ledger):
-            return
-        try:
-            with suppress(PathNotFoundError):
-                await self._driver.delete(tail_directory(self._uploader.upload.upload_id))
-        except StorageDriverError as error:
-            # The upload itself is over, as was asked.
-            logger.warning("sidecars of %s are left to the purge: %s", self.path, error)
+        return self._token_is_out and self._context.capabilities.keeps_ledger
 
     async def _let_go(self) -> None:
         await self._uploader.stop()

@@ -12,6 +12,7 @@ from storagedriver_core import (
     PathNotFoundError,
     PutOptions,
     WriterState,
+    _commit,
 )
 
 from ._mutation import Mutation
@@ -65,7 +66,7 @@ def commit_on_collection(monkeypatch):
 
 
 def believe_every_digest(monkeypatch):
-    monkeypatch.setattr(FileWriter, "_digest_is_known", lambda self, digest: True)
+    monkeypatch.setattr(_commit.Commit, "_is_unknown", lambda self, digests: False)
 
 
 MUTATIONS = (
