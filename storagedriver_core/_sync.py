@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -12,6 +13,7 @@ from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._copying import Progress
 from storagedriver_core._loop_thread import LoopThread
 from storagedriver_core._parts import DEFAULT_PART_SIZE
+from storagedriver_core._reader import FileReader
 from storagedriver_core._storage import Storage
 from storagedriver_core._sync_streams import SyncReader, SyncWriter
 from storagedriver_core._token import UploadToken
@@ -22,6 +24,7 @@ from storagedriver_core._types import (
     SignedMethod,
     UploadInfo,
 )
+from storagedriver_core._writer import FileWriter
 
 if TYPE_CHECKING:
     from typing import Self
@@ -48,6 +51,7 @@ class SyncStorage:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._loop = LoopThread()
+        self._streams: weakref.WeakSet[FileReader | FileWriter] = weakref.WeakSet()
 
     def __repr__(self) -> str:
         return f"<SyncStorage of {self._storage!r}>"
@@ -78,8 +82,17 @@ class SyncStorage:
             raise
 
     def close(self) -> None:
-        """Close the storage and end the thread. Operations of other threads end. Idempotent."""
-        self._loop.stop(self._storage.aclose)
+        """Close open streams and the storage, and end the thread. Idempotent.
+
+        Operations of other threads end.
+        """
+        self._loop.stop(self._close)
+
+    async def _close(self) -> None:
+        # After this nobody could: there is no loop any more on which a stream could be closed.
+        for stream in tuple(self._streams):
+            await stream.aclose()
+        await self._storage.aclose()
 
     def __enter__(self) -> Self:
         self.open()
@@ -125,6 +138,7 @@ class SyncStorage:
             chunk_size=chunk_size,
             concurrency=concurrency,
         )
+        self._streams.add(reader)
         return SyncReader(self._loop, reader)
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
@@ -210,11 +224,14 @@ class SyncStorage:
             content_type=content_type,
             metadata=metadata,
         )
+        self._streams.add(writer)
         return SyncWriter(self._loop, writer)
 
     def resume(self, token: UploadToken | str) -> SyncWriter:
         """Go on with an upload from a token (or its JSON), in any process."""
-        return SyncWriter(self._loop, self._loop.run(self._storage.resume, token))
+        writer = self._loop.run(self._storage.resume, token)
+        self._streams.add(writer)
+        return SyncWriter(self._loop, writer)
 
     # Moving and deleting -----------------------------------------------------------------------
 
