@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from storagedriver_testsuite._kit import MAX_PARTS, PART, Kit
     from storagedriver_testsuite._named import suite_for
     from storagedriver_testsuite.benchmarks import DriverBenchmarks
-    from storagedriver_testsuite.cases import DriverSuite
+    from storagedriver_testsuite.cases._all import DriverSuite
 
 __all__ = [
     "MAX_PARTS",
@@ -50,7 +50,7 @@ _MODULES = {
     "Kit": "_kit",
     "suite_for": "_named",
     "DriverBenchmarks": "benchmarks",
-    "DriverSuite": "cases",
+    "DriverSuite": "cases._all",
 }
 
 
