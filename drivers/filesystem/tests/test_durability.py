@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import os
 from collections.abc import Callable
@@ -175,22 +176,35 @@ def test_full_disk_leaves_nothing_of_a_copy(
     assert _files(root) == ["a"]
 
 
-def test_full_disk_at_the_commit_keeps_the_upload(
-    root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_sync_that_failed_is_not_repeated_over_what_may_be_lost(
+    code: int, root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
         async with opened() as driver:
             upload = await driver.open_upload("/a", "one", UploadOptions())
-            await driver.put_part(upload, 1, 0, [b"data"])
-            options = CompleteOptions(path="/a", size=4)
-            with monkeypatch.context() as patch, pytest.raises(NoSpaceError):
-                patch.setattr(os, "fsync", _failing(errno.ENOSPC))
+            await driver.put_part(upload, 1, 0, [b"safe"])
+            await driver.sync_upload(upload)
+            await driver.put_part(upload, 2, 4, [b"lost"])
+            options = CompleteOptions(path="/a", size=8)
+            with monkeypatch.context() as patch, pytest.raises((NoSpaceError, UnavailableError)):
+                patch.setattr(os, "fsync", _failing(code))
                 await driver.complete_upload(upload, (), options)
+            # The next sync would succeed: the kernel tells of a failure once.
+            for step in (driver.sync_upload(upload), driver.complete_upload(upload, (), options)):
+                with pytest.raises(StorageDriverError, match="may be lost") as raised:
+                    await step
+                assert not raised.value.temporary
             assert not (root / "a").exists()
-            await driver.complete_upload(upload, (), options)
+            # The upload stays, up to the sync before.
+            again = dataclasses.replace(upload, holder="two")
+            assert (await driver.upload_state(again, 4)).size == 4
+            await driver.put_part(again, 2, 4, [b"sent"])
+            await driver.complete_upload(again, (), options)
 
     asyncio.run(run())
     assert _files(root) == ["a"]
+    assert (root / "a").read_bytes() == b"safesent"
 
 
 def test_directory_that_cannot_be_synced_leaves_the_outcome_unknown(

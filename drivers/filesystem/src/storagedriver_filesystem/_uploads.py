@@ -28,6 +28,7 @@ from storagedriver_core import (
     ConflictError,
     FileInfo,
     Part,
+    StorageDriverError,
     Upload,
     UploadNotFoundError,
     UploadOptions,
@@ -64,12 +65,14 @@ class Handle:
         holder: The writer that it belongs to.
         is_over: Published or aborted: nothing may write to the file any more.
         is_entered: The file's name is durable, too.
+        is_suspect: A sync has failed, so what was written since the one before may be lost.
     """
 
     file: SharedDescriptor
     holder: str
     is_over: bool = False
     is_entered: bool = False
+    is_suspect: bool = False
 
 
 class Uploads:
@@ -152,7 +155,7 @@ class Uploads:
         handle = self._handle(upload)
         with handle.file.use() as fd:
             self._require_holder(handle, upload)
-            os.fsync(fd)
+            _sync(handle, fd)
             if not handle.is_entered:
                 with self._tree.open_root() as root, self._directory(root) as directory:
                     os.fsync(directory)
@@ -183,6 +186,8 @@ class Uploads:
                     if not has_name(directory, upload.upload_id, fd):
                         raise UploadNotFoundError
                     _cut(fd, size)
+                    # What is left is older than the sync that failed.
+                    handle.is_suspect = False
                     return
             except ClosedError:
                 continue  # the holder before has let go in this moment
@@ -214,7 +219,7 @@ class Uploads:
                     _cut(fd, options.size)
                     os.utime(fd)
                     set_unique_time(fd)
-                    os.fsync(fd)
+                    _sync(handle, fd)
                     stop.check()
                     target = Target(options.path, options.if_absent)
                     try:
@@ -310,6 +315,21 @@ class Uploads:
                 self._tree.sync_upwards(root, split(path)[0])
                 return full_info(path, fd)
         raise UploadNotFoundError(outcome="unknown")
+
+
+def _sync(handle: Handle, fd: int) -> None:
+    """Make the file durable, unless that has failed before.
+
+    The kernel tells of a failure once, and takes the pages for written from then on: a second sync
+    would succeed over bytes that are not there.
+    """
+    if handle.is_suspect:
+        raise StorageDriverError("what was written since the last token may be lost")
+    try:
+        os.fsync(fd)
+    except OSError:
+        handle.is_suspect = True
+        raise
 
 
 def _cut(fd: int, size: int) -> None:
