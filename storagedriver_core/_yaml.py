@@ -56,6 +56,8 @@ def parse_yaml(text: str, name: str, *, lines: bool = True) -> Document:
         problem = f"{reader.place(mark.line if mark else 0)}: {what}"
     except yaml.YAMLError:
         problem = f"{name}: not YAML: it holds a control character"
+    except RecursionError:
+        problem = f"{name}: nested too deeply"
     if problem:
         # Outside of `except`: the parser's error quotes the text, which may hold secrets.
         raise ConfigurationError(problem)
@@ -84,7 +86,7 @@ class _Reader:
             )
         self._seen.add(id(node))
         if isinstance(node, ScalarNode):
-            return self._scalars.construct_object(node)
+            return self._scalar(node)
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise self._error(node, f"the tag {node.tag} is not supported")
         if isinstance(node, MappingNode):
@@ -95,6 +97,14 @@ class _Reader:
             self._origins[*key, index] = self.place(item.start_mark.line)
             items.append(self.value(item, (*key, index)))
         return items
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        try:
+            return self._scalars.construct_object(node)
+        except (ValueError, LookupError, AttributeError, OverflowError):
+            # What looks like a date or a number, or is tagged as one, need not be one.
+            kind = node.tag.rpartition(":")[2]
+        raise self._error(node, f"not a {kind}; text stands in quotes")
 
     def _mapping(self, node: MappingNode, key: Key) -> dict[str, Any]:
         members: dict[str, Any] = {}

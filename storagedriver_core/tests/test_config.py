@@ -103,6 +103,10 @@ def test_fault_of_a_section_names_file_line_and_key(section: str, tmp_path: Path
         ("storge: {}", "1: there is no section 'storage'; is 'storge' meant to be it?"),
         ("a: 1\n--- \nb: 2", "expected a single document"),
         ("storage: \x01", "control character"),
+        ("storage: 2026-13-45", "1: not a timestamp; text stands in quotes"),
+        ("storage: !!bool x", "1: not a bool"),
+        ("storage: " + "1" * 5000, "1: not a int"),
+        ("[" * 10000, "nested too deeply"),
     ],
 )
 def test_document_without_the_section_is_refused(text: str, message: str, tmp_path: Path) -> None:
