@@ -23,14 +23,17 @@ from storagedriver_core.cli._common import (
 app = typer.Typer(help="Uploads that were begun and never committed.", no_args_is_help=True)
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+# So long before now there are dates still.
+_GREATEST_AGE = timedelta(days=100 * 365)
 
 
 def parse_age(text: str) -> timedelta:
     """Read an age such as `90s`, `30m`, `24h` or `7d`."""
-    match = re.fullmatch(r"(\d+)([smhd])", text)
-    if match is None:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    age = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta.max
+    if age > _GREATEST_AGE:
         raise typer.BadParameter(f"{text!r} is no age such as 30m, 24h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return age
 
 
 @app.command("list")

@@ -165,7 +165,9 @@ def test_uploads_are_listed_and_purged(command: Command) -> None:
     assert command.ok("uploads", "list") == b""
 
 
-@pytest.mark.parametrize("age", ["", "24", "h", "1w", "-1h", "1.5h"])
+@pytest.mark.parametrize(
+    "age", ["", "24", "h", "1w", "-1h", "1.5h", "999999d", "9" * 9 + "d", "9" * 20 + "d"]
+)
 def test_age_of_a_purge_is_never_guessed(age: str, command: Command) -> None:
     done = command("uploads", "purge", "--older-than", age)
     assert done.code == 2
