@@ -11,7 +11,7 @@ import typer
 
 from storagedriver_core._storage import Storage
 from storagedriver_core.cli._common import DEFAULT_CONFIG, ConfigOption, with_storage
-from storagedriver_core.cli._files import read_chunks, replacing, source_file
+from storagedriver_core.cli._files import given, read_chunks, replacing, source_file
 from storagedriver_core.cli._progress import progress
 
 
@@ -24,10 +24,11 @@ def cat(
     """Write a file, or a range of it, to standard output."""
 
     async def work(storage: Storage) -> None:
+        output = given(sys.stdout, "standard output").buffer
         async with await storage.reader(path, offset=offset, length=length) as reader:
             async for chunk in reader:
-                sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+                output.write(chunk)
+        output.flush()
 
     with_storage(config, work)
 

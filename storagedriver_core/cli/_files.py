@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 _CHUNK_BYTES = 1024 * 1024
+
+
+def given(stream: TextIO | None, name: str) -> TextIO:
+    """Give a standard stream; one that was closed by who started the command is an error."""
+    if stream is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), name)
+    return stream
 
 
 @contextmanager
 def source_file(name: str) -> Iterator[tuple[int, int | None]]:
     """Open a file, or standard input for `-`. Gives its descriptor, and its size if known."""
     if name == "-":
-        yield sys.stdin.fileno(), None
+        yield given(sys.stdin, "standard input").fileno(), None
         return
     with Path(name).open("rb") as file:
         yield file.fileno(), os.fstat(file.fileno()).st_size if Path(name).is_file() else None

@@ -200,6 +200,26 @@ def test_closed_pipe_ends_the_command_quietly(verb: list[str], shell: Shell) -> 
         assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize(
+    ("verb", "closing", "name"),
+    [
+        (["put", "-", "/a"], "<&-", "standard input"),
+        (["cat", "/a"], ">&-", "standard output"),
+    ],
+)
+def test_closed_standard_stream_is_an_error_of_one_line(
+    verb: list[str], closing: str, name: str, shell: Shell
+) -> None:
+    command = [sys.executable, "-c", MAIN, *verb, "-c", str(shell.target)]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closing}', "sh", *command],
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, f"error: {name}: Bad file descriptor\n")
+
+
 def test_progress_shows_on_a_terminal_only(shell: Shell) -> None:
     shell.drip()
     terminal, side = os.openpty()
