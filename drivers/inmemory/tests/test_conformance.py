@@ -1,12 +1,17 @@
-"""The shared suite on the inmemory driver."""
+"""The shared suite on the inmemory driver, bare and through each middleware."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from storagedriver_inmemory.harness import InMemoryHarness
-from storagedriver_testsuite import DriverSuite, Harness
+from storagedriver_testsuite import DriverBenchmarks, DriverSuite, Harness, Kit, suite_for
+
+README = Path(__file__).parents[1] / "README.md"
+
+NOT_DECLARED = {"F10", "F11", "K05", "L25", "M18", "N19", "Q01"}
 
 
 class TestInMemory(DriverSuite):
@@ -15,3 +20,19 @@ class TestInMemory(DriverSuite):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Harness:
         return InMemoryHarness(tmp_path)
+
+
+TestThroughPrefix = suite_for(DriverSuite, "inmemory", through=["prefix"])
+TestThroughRetry = suite_for(DriverSuite, "inmemory", through=["retry"])
+TestThroughLimit = suite_for(DriverSuite, "inmemory", through=["limit"])
+TestThroughTimeout = suite_for(DriverSuite, "inmemory", through=["timeout"])
+TestThroughDefaultStack = suite_for(
+    DriverSuite, "inmemory", through=["prefix", "retry", "limit", "timeout"]
+)
+TestBenchmarks = suite_for(DriverBenchmarks, "inmemory")
+
+
+def test_readme_names_what_is_not_declared(tmp_path: Path) -> None:
+    reasons = TestInMemory().not_declared(Kit(InMemoryHarness(tmp_path)))
+    named = re.findall(r"^\| ([A-Z]\d\d) \|", README.read_text(), re.MULTILINE)
+    assert set(named) == set(reasons) == NOT_DECLARED

@@ -79,6 +79,12 @@ class SuiteBase(CaseGroup):
             large=large,
         )
 
+    def not_declared(self, kit: Kit) -> dict[str, str]:
+        """Give the ids of the cases that do not run on this driver, each with the reason."""
+        known = {id: case_of(getattr(self, name)) for id, name in self.cases().items()}
+        reasons = {id: self.why_not(case, kit) for id, case in known.items() if case}
+        return {id: reason for id, reason in sorted(reasons.items()) if reason}
+
     def why_not(self, case: Case, kit: Kit) -> str:
         """Tell why a case does not run on this driver; empty if it does."""
         declared = kit.capabilities
