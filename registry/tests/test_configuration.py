@@ -91,6 +91,12 @@ def test_without_a_file_everything_can_be_tried() -> None:
         ("version: 0.2", "config.yml:1: version: "),
         ("log: { level: loud }", "config.yml:1: log.level: "),
         ("http: { addr: nowhere }", "config.yml:1: http.addr: "),
+        (
+            "http: { addr: ':65536' }",
+            "config.yml:1: http.addr: a port is at most 65535",
+        ),
+        ("http: { headers: { 'X Y': [a] } }", "config.yml:1: http.headers.X Y"),
+        ('http: { headers: { X: ["a\\r\\nY: b"] } }', "config.yml:1: http.headers.X.0: "),
         ("http: { prefix: registry }", "config.yml:1: http.prefix: "),
         ("storage:\n  filesytem: {}", "config.yml:2: storage.driver: unknown driver 'filesytem'"),
         (

@@ -7,9 +7,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+)
 
 LogLevel = Literal["error", "warn", "info", "debug"]
+
+# Source: RFC 9110, "Fields". The server answers 500 where one is not so.
+_HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
+_HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 
 
 class _Model(BaseModel):
@@ -64,7 +76,14 @@ class HttpSettings(_Model):
     host: str | None = Field(default=None, pattern=r"^https?://[^/]+/?$")
     relativeurls: bool = False
     secret: SecretStr | None = None
-    headers: dict[str, list[str]] = {}
+    headers: dict[_HeaderName, list[_HeaderValue]] = {}
+
+    @field_validator("addr")
+    @classmethod
+    def _is_a_port(cls, addr: str) -> str:
+        if int(addr.rpartition(":")[2]) > 65535:
+            raise ValueError("a port is at most 65535")
+        return addr
 
     @property
     def address(self) -> tuple[str, int]:
