@@ -116,11 +116,10 @@ class FilesystemHarness(Harness):
             os.rename(away, self._root)
 
     async def plant_link(self, path: str, target: str) -> None:
-        await self.plant_directory(os.path.dirname(path))
         await asyncio.to_thread(os.symlink, target, self._root + path)
 
     async def plant_directory(self, path: str) -> None:
-        await asyncio.to_thread(os.makedirs, self._root + path, exist_ok=True)
+        await asyncio.to_thread(os.makedirs, self._root + path)
 
     def list_requests(self) -> int:
         return self._tree.looked_into
