@@ -42,7 +42,8 @@ class KeptState:
     def load(self) -> str | None:
         """Give the state; None if there is none."""
         try:
-            return self._file.read_text(encoding="utf-8")
+            # Whoever gets what is no state begins anew.
+            return self._file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return None
 

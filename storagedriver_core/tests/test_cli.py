@@ -17,7 +17,7 @@ from storagedriver_core._plugins import PluginRegistry, load_plugins
 from storagedriver_core.cli._app import main as run_main
 from storagedriver_core.cli._app import make_app
 from storagedriver_core.cli._common import size_of
-from storagedriver_core.cli._state import Address
+from storagedriver_core.cli._state import Address, KeptState
 from storagedriver_core.hookspecs import CORE_COMMANDS
 from storagedriver_core.tests.conftest import Site
 
@@ -260,6 +260,20 @@ def without_commands() -> PluginRegistry:
 )
 def test_address_is_a_configuration_and_a_path(text: str, config: str, path: str) -> None:
     assert Address.parse(text, Path("default.yml")) == Address(Path(config), path)
+
+
+def test_copy_begins_anew_where_its_state_was_spoilt(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(command.folder))
+    kept = KeptState(Address(command.config, "/a"), Address(command.config, "/b"))
+    kept.save("state")
+    (file,) = (command.folder / "storagedriver" / "copies").iterdir()
+    file.write_bytes(b"\xff\xfe")
+    command.ok("put", command.file("local", b"data"), "/a")
+    command.ok("cp", "/a", "/b")
+    assert command.ok("cat", "/b") == b"data"
+    assert not file.exists()
 
 
 def test_names_of_the_core_are_all_reserved() -> None:
