@@ -56,6 +56,11 @@ def test_root_that_leaves_no_room_for_paths_is_refused() -> None:
         FilesystemDriver(FilesystemConfig(root_directory=Path("/" + "x" * 3600)))
 
 
+def test_root_that_no_system_call_takes_is_refused() -> None:
+    with pytest.raises(ValidationError, match="a path holds no NUL"):
+        FilesystemConfig(root_directory=Path("/a\0b"))
+
+
 def test_root_is_made_only_if_it_may_be(tmp_path: Path) -> None:
     async def run(*, create: bool) -> None:
         config = FilesystemConfig(root_directory=tmp_path / "a/b", create=create)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _octal(value: object) -> object:
     """Read text such as `0640` or `0o640` as the octal number that it is in every other tool."""
     return int(value, 8) if isinstance(value, str) else value
+
+
+def _without_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path holds no NUL")
+    return path
 
 
 Mode = Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o7777)]
@@ -29,7 +35,9 @@ class FilesystemConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    root_directory: Path = Field(validation_alias=AliasChoices("root_directory", "rootdirectory"))
+    root_directory: Annotated[Path, AfterValidator(_without_nul)] = Field(
+        validation_alias=AliasChoices("root_directory", "rootdirectory")
+    )
     create: bool = True
     max_threads: int = Field(
         default=100, ge=1, validation_alias=AliasChoices("max_threads", "maxthreads")
