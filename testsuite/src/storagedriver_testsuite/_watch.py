@@ -51,7 +51,7 @@ class BlockingCalls:
 
 
 def _may_block(function: Any) -> bool:
-    blocks = _BLOCKING.get(function.__module__ or "")
+    blocks = _BLOCKING.get(getattr(function, "__module__", None) or "")
     if blocks is not None:
         return blocks(function.__name__)
     owner = getattr(function, "__self__", None)
