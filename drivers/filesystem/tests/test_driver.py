@@ -307,3 +307,8 @@ def _target(fd: str) -> str:
         return os.readlink(f"/proc/self/fd/{fd}")
     except FileNotFoundError:
         return ""
+
+
+def test_empty_root_directory_is_not_the_current_one() -> None:
+    with pytest.raises(ValueError, match="it is empty"):
+        FilesystemConfig.model_validate({"root_directory": ""})

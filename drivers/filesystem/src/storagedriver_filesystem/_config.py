@@ -13,6 +13,13 @@ def _octal(value: object) -> object:
     return int(value, 8) if isinstance(value, str) else value
 
 
+def _named(value: object) -> object:
+    """Refuse what an unset variable leaves: the current directory would be written and emptied."""
+    if value == "":
+        raise ValueError("it is empty; write '.' for the current directory")
+    return value
+
+
 def _without_nul(path: Path) -> Path:
     if "\0" in str(path):
         raise ValueError("a path holds no NUL")
@@ -35,7 +42,7 @@ class FilesystemConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    root_directory: Annotated[Path, AfterValidator(_without_nul)] = Field(
+    root_directory: Annotated[Path, BeforeValidator(_named), AfterValidator(_without_nul)] = Field(
         validation_alias=AliasChoices("root_directory", "rootdirectory")
     )
     create: bool = True
