@@ -21,6 +21,7 @@ from storagedriver_testsuite.cases.names import NameCases
 from storagedriver_testsuite.cases.neighbours import NeighbourCases
 from storagedriver_testsuite.cases.paging import PagingCases
 from storagedriver_testsuite.cases.parts import PartCases
+from storagedriver_testsuite.cases.processes import ProcessCases
 from storagedriver_testsuite.cases.publishing import PublishingCases
 from storagedriver_testsuite.cases.purging import PurgeCases
 from storagedriver_testsuite.cases.ranges import RangeCases
@@ -39,6 +40,7 @@ class DriverSuite(
     WriterCases,
     PartCases,
     ResumeCases,
+    ProcessCases,
     PublishingCases,
     ListingCases,
     PagingCases,

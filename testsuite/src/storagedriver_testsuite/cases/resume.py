@@ -1,4 +1,4 @@
-"""Tokens, and going on after whatever happened: W32 to W35, W40 to W43, W49, W51."""
+"""Tokens, and going on with them: W32, W33, W40, W42, W43, W49, W51."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -16,27 +16,23 @@ from storagedriver_core import (
     ByteStream,
     ChecksumMismatchError,
     ConfigurationError,
-    ConflictError,
     DriverMiddleware,
     InvalidOffsetError,
-    PathNotFoundError,
     ReadOptions,
     Storage,
-    StorageDriverError,
     UploadNotFoundError,
     UploadToken,
     is_internal,
     new_hasher,
 )
 from storagedriver_testsuite._case import case
-from storagedriver_testsuite._kit import PART, Kit
+from storagedriver_testsuite._kit import Kit
 from storagedriver_testsuite._suite import CaseGroup
-from storagedriver_testsuite.cases._crashing import Say, StuckAfter, StuckInPart, doomed
-from storagedriver_testsuite.cases.writers import assert_unpublished, pieces, suspended
+from storagedriver_testsuite.cases._crashing import Say
+from storagedriver_testsuite.cases.writers import assert_unpublished, suspended
 
 TOKEN_BYTES = 4096
 TOKEN_BYTES_A_PART = 32
-PART_TO_DIE_IN = 40_000
 
 
 class NoReads(DriverMiddleware):
@@ -87,59 +83,10 @@ async def resume_and_commit(storage: Storage, say: Say, token: str, rest: bytes)
     say((await writer.commit()).size)
 
 
-async def write_until_killed(
-    storage: Storage, say: Say, path: str, safe: bytes, lost: bytes
-) -> None:
-    """Say the token of `safe`, and die in the part that `lost` makes."""
-    writer = await storage.writer(path)
-    await writer.write(safe)
-    token = await writer.suspend()
-    say(token.to_json())
-    writer = await storage.resume(token)
-    await writer.write(lost)
-    await writer.suspend()
-
-
-async def commit_until_killed(
-    storage: Storage, say: Say, paths: list[str], first: bytes, rest: bytes
-) -> None:
-    """Say the tokens of `first`, then commit uploads of `first` and `rest`, and die at the end."""
-    tokens = [await suspended(storage, path, first) for path in paths]
-    say([token.to_json() for token in tokens])
-    writers = [await storage.resume(token) for token in tokens]
-    for writer in writers:
-        await writer.write(rest)
-    await asyncio.gather(*(writer.commit() for writer in writers))
-
-
-async def resume_and_race(storage: Storage, say: Say, token: str, rest: bytes) -> None:
-    """In a child process: resume and write; commit when the case says so."""
-    writer = await storage.resume(token)
-    await writer.write(rest)
-    say("written")
-    while True:
-        try:
-            await storage.stat("/commit-now")
-            break
-        except PathNotFoundError:
-            await asyncio.sleep(0.005)
-    say(await outcome(writer.commit()))
-    await writer.aclose()
-
-
 async def let_parts_arrive() -> None:
     """Let what is under way get on, where that takes no time."""
     for _ in range(20):
         await asyncio.sleep(0)
-
-
-async def outcome(call: Awaitable[object]) -> str:
-    """Give the name of the error that a call raises, or an empty string."""
-    try:
-        await call
-    except StorageDriverError as error:
-        return type(error).__name__
-    return ""
 
 
 def secrets_of(token: UploadToken) -> list[str]:
@@ -153,7 +100,7 @@ def secrets_of(token: UploadToken) -> list[str]:
 
 
 class ResumeCases(CaseGroup):
-    """Tokens, and going on after whatever happened."""
+    """Tokens, and going on with them."""
 
     @case("W32", needs=("upload",))
     async def test_token_is_small_confidential_and_of_use_to_any_process(self, kit: Kit) -> None:
@@ -221,68 +168,6 @@ class ResumeCases(CaseGroup):
         await (await storage.resume(token)).commit(digest=sha256(data))
         assert await kit.peek("/a/x") == data
 
-    @case("W34", needs=("upload",))
-    async def test_upload_goes_on_after_a_kill_in_the_middle_of_a_part(self, kit: Kit) -> None:
-        data = kit.random_bytes(600_000)
-        for narrowed in (False, True):
-            driver = kit.wrapped_driver(StuckInPart(kit.harness.driver(), PART_TO_DIE_IN))
-            doomed_storage = kit.unopened(driver)
-            storage = kit.storage
-            safe = 300_000
-            if narrowed:
-                # The part that it dies in: the tail of the token and the bytes after it.
-                part = max(PART_TO_DIE_IN, kit.capabilities.min_part_size)
-                if part > PART_TO_DIE_IN:
-                    continue
-                storage = await kit.open(narrow={"min_part_size": part}, part_size=part)
-                doomed_storage = kit.unopened(
-                    driver, narrow={"min_part_size": part}, part_size=part
-                )
-                safe = part // 2
-            lost = b"lost" * (PART_TO_DIE_IN // 4)
-            async with doomed(
-                kit, write_until_killed, "/a/x", data[:safe], lost, storage=doomed_storage
-            ) as process:
-                token = await process.said()
-                assert await process.said() == "stuck"
-                await process.kill()
-                await assert_unpublished(storage, "/a/x")
-                writer = await storage.resume(token)
-                assert writer.offset == writer.durable_offset == safe
-                for piece in pieces(data[safe:], 70_000):
-                    await writer.write(piece)
-                await writer.commit(size=len(data), digest=sha256(data))
-            assert await kit.peek("/a/x") == data
-            await storage.delete("/a/x")
-
-    @case("W35", needs=("upload",))
-    async def test_commit_is_found_again_after_a_kill_before_its_reply(self, kit: Kit) -> None:
-        paths = ["/a/kept", "/a/replaced", "/a/moved"]
-        first, rest = kit.random_bytes(1000), kit.random_bytes(2000)
-        driver = kit.wrapped_driver(StuckAfter(kit.harness.driver(), "complete_upload"))
-        async with doomed(
-            kit, commit_until_killed, paths, first, rest, storage=kit.unopened(driver)
-        ) as process:
-            kept, *gone = await process.said()
-            for _ in paths:
-                assert await process.said() == "stuck"
-            await process.kill()
-            writer = await kit.storage.resume(kept)
-            assert writer.offset == len(first + rest)
-            info = await writer.commit(size=len(first + rest), digest=sha256(first + rest))
-            assert (info.path, info.size) == ("/a/kept", len(first + rest))
-            assert await kit.peek("/a/kept") == first + rest
-
-            await kit.storage.put_content("/a/replaced", b"newer")
-            await kit.storage.move("/a/moved", "/a/elsewhere")
-            for token in gone:
-                with pytest.raises(UploadNotFoundError) as refused:
-                    await (await kit.storage.resume(token)).commit()
-                assert refused.value.outcome == "unknown"
-            assert await kit.peek("/a/replaced") == b"newer"
-            assert await kit.peek("/a/elsewhere") == first + rest
-            await assert_unpublished(kit.storage, "/a/moved")
-
     @case("W40", needs=("upload",))
     async def test_token_of_a_cancelled_or_purged_upload_is_not_found(self, kit: Kit) -> None:
         for storage in (kit.storage, await kit.open_parts()):
@@ -295,54 +180,6 @@ class ResumeCases(CaseGroup):
             for token in tokens:
                 with pytest.raises(UploadNotFoundError):
                     await storage.resume(token)
-
-    @case("W41", needs=("upload",))
-    async def test_of_two_that_resume_one_token_at_most_one_commits(self, kit: Kit) -> None:
-        least = max(PART, kit.capabilities.min_part_size)
-        in_parts = await kit.open(narrow={"min_part_size": least}, part_size=least)
-        start = kit.random_bytes(least)
-        for storage in (kit.storage, in_parts):
-            # With a rest that is stored before the commit, and one that has something more to send.
-            for size in (16 * least, 20 * least + 1):
-                rests = [kit.random_bytes(size), kit.random_bytes(size)]
-                for first_commits in (True, False):
-                    token = (await suspended(storage, "/a/x", start)).to_json()
-                    first = await storage.resume(token)
-                    await first.write(rests[0])
-                    await let_parts_arrive()
-                    second = await storage.resume(token)
-                    await second.write(rests[1])
-                    order = [first, second] if first_commits else [second, first]
-                    errors = [await outcome(writer.commit()) for writer in order]
-                    for writer in order:
-                        await writer.aclose()
-                    await self._check_one_winner(kit, errors, {start + rest for rest in rests})
-        if kit.capabilities.shared_between_processes:
-            await self._race_with_another_process(kit, start, rests)
-
-    async def _race_with_another_process(self, kit: Kit, start: bytes, rests: list[bytes]) -> None:
-        token = (await suspended(kit.storage, "/a/x", start)).to_json()
-        async with kit.child(resume_and_race, token, rests[0]) as process:
-            assert await process.said() == "written"
-            ours = ""
-            try:
-                writer = await kit.storage.resume(token)
-                await writer.write(rests[1])
-            except ConflictError as error:
-                ours = type(error).__name__
-            await kit.storage.put_content("/commit-now", b"")
-            theirs = await process.said()
-            ours = ours or await outcome(writer.commit())
-            assert await process.wait() == 0
-        await self._check_one_winner(kit, [theirs, ours], {start + rest for rest in rests})
-
-    @staticmethod
-    async def _check_one_winner(kit: Kit, errors: list[str], possible: set[bytes]) -> None:
-        assert errors.count("") == 1, errors
-        # A store that only knows that the upload is gone cannot tell who has committed it.
-        assert set(errors) <= {"", "ConflictError", "UploadNotFoundError"}
-        assert await kit.peek("/a/x") in possible
-        await kit.storage.delete("/a/x")
 
     @case("W42", needs=("upload",))
     async def test_write_at_another_offset_names_the_durable_one(self, kit: Kit) -> None:
