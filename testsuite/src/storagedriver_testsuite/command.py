@@ -9,6 +9,7 @@ from typing import Annotated, TypeAlias
 
 import pytest
 import typer
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from storagedriver_testsuite._named import suite_for
 from storagedriver_testsuite._suite import SuiteBase
@@ -101,5 +102,8 @@ def _run(
         ini.write_text("[pytest]\nfilterwarnings = ignore::pytest.PytestAssertRewriteWarning\n")
         selection = ["-k", keyword] if keyword else []
         settings = ["-q", "-c", str(ini), "--rootdir", directory, "-p", "no:cacheprovider"]
+        # Nothing but the report is left where the caller stands.
+        settings.append(f"--benchmark-storage=file://{directory}/benchmarks")
+        set_hypothesis_home_dir(directory)
         code = pytest.main([*settings, "--import-mode=importlib", *options, *selection, str(file)])
     raise typer.Exit(0 if code == pytest.ExitCode.OK else 1)
