@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,64 @@ def test_sync_upload_syncs_the_file_and_once_its_name(
     log = asyncio.run(run())
     assert log.calls.count(("fsync", "staged")) == 2
     log.index("fsync", "/.storagedriver/uploads")
+
+
+@pytest.mark.parametrize("first", ["put", "upload"])
+def test_directories_that_another_call_has_made_and_not_yet_synced_are_synced(
+    first: str, opened: Opener, start_log: Callable[[], CallLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, go_on = threading.Event(), threading.Event()
+    rename = os.rename
+
+    def stop_before(source: str, target: str, **keys: Any) -> None:
+        if target == "slow":
+            made.set()
+            assert go_on.wait(5)
+        rename(source, target, **keys)
+
+    async def run() -> None:
+        async with opened() as driver:
+            await driver.put_content("/warm", b"", PutOptions())
+            monkeypatch.setattr(os, "rename", stop_before)
+            slow = asyncio.create_task(driver.put_content("/a/b/slow", b"", PutOptions()))
+            assert await asyncio.to_thread(made.wait, 5)
+            log = start_log()
+            if first == "put":
+                # Larger than what waits for the batch that is under way.
+                await driver.put_content("/a/b/fast", bytes(100_000), PutOptions())
+            else:
+                upload = await driver.open_upload("/x", "one", UploadOptions())
+                options = CompleteOptions(path="/a/b/fast", size=0)
+                await driver.complete_upload(upload, (), options)
+            for directory in ("/a/b", "/a", "/"):
+                log.index("fsync", directory)
+            # What is synced is forgotten.
+            await driver.put_content("/a/b/third", bytes(100_000), PutOptions())
+            assert log.calls.count(("fsync", "/a")) == log.calls.count(("fsync", "/")) == 1
+            go_on.set()
+            await slow
+
+    asyncio.run(run())
+
+
+def test_directory_that_cannot_be_made_leaves_none_of_those_above_it(
+    root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = os.mkdir
+
+    def fail_on_second(name: str, *args: Any, **keys: Any) -> None:
+        if name == "b":
+            raise OSError(errno.ENOSPC, "full")
+        mkdir(name, *args, **keys)
+
+    async def run() -> None:
+        async with opened() as driver:
+            monkeypatch.setattr(os, "mkdir", fail_on_second)
+            with pytest.raises(NoSpaceError):
+                await driver.put_content("/a/b/c", b"", PutOptions())
+
+    asyncio.run(run())
+    assert not (root / "a").exists()
 
 
 def test_move_syncs_both_directories_and_prunes_durably(

@@ -257,6 +257,7 @@ class FilesystemDriver(StorageDriver):
 
     def _after_fork(self) -> None:
         self._threads.after_fork()
+        self._tree.after_fork()
         self._puts.after_fork()
         self._uploads.after_fork()
 

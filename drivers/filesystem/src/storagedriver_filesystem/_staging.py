@@ -109,8 +109,6 @@ class Staging:
 
     def make(self, root: int) -> Descriptor:
         """Open the directory, and make it if there is none."""
-        with suppress(FileNotFoundError):
-            return self.open(root)
         directory, made = self._tree.make_directory(root, UPLOADS)
         self._tree.sync(root, made)
         return directory

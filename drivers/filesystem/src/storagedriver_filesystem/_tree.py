@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import stat
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -37,6 +39,15 @@ class Tree:
     def __init__(self, root: str, directory_mode: int) -> None:
         self.root = root
         self._mode = directory_mode
+        # Directories in which one was made that may not last: until they are synced, whoever
+        # writes below needs them synced, too. Each with a number that is new when one is made.
+        self._unsettled: dict[str, int] = {}
+        self._notes = itertools.count()
+        self._lock = threading.Lock()
+
+    def after_fork(self) -> None:
+        """Begin anew, in a child process, with a lock that no thread of its parent holds."""
+        self._lock = threading.Lock()
 
     def make_root(self) -> None:
         """Make the root directory, and make that durable."""
@@ -84,15 +95,16 @@ class Tree:
         """Open a directory, making it and those above it where they are missing.
 
         Returns:
-            The directory, and those in which another was made: `sync` them.
+            The directory, and those on the way in which another was made that may not last yet,
+            by this call or by another thread's: `sync` them.
         """
-        made: list[str] = []
         for _ in range(_TRIES):
             with suppress(FileNotFoundError):  # pruned since
-                return self._make_directory(root, directory, made), made
+                opened = self._make_directory(root, directory)
+                return opened, self._unsettled_above(directory)
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    def _make_directory(self, root: int, directory: str, made: list[str]) -> Descriptor:
+    def _make_directory(self, root: int, directory: str) -> Descriptor:
         missing: list[str] = []
         while True:
             try:
@@ -103,15 +115,35 @@ class Tree:
                     raise
                 directory, _, name = directory.rpartition("/")
                 missing.append(name)
+        top = directory
         while missing:
             with current as above:
                 name = missing.pop()
-                with suppress(FileExistsError):
-                    os.mkdir(name, self._mode, dir_fd=above)
-                    made.append(directory)
-                current = Descriptor(open_beneath(above, name, DIRECTORY))
+                try:
+                    self._make_one(above, directory, name)
+                    current = Descriptor(open_beneath(above, name, DIRECTORY))
+                except FileNotFoundError:
+                    raise  # pruned since, by somebody else
+                except BaseException:
+                    if directory != top:
+                        self.prune(root, directory)
+                    raise
                 directory = f"{directory}/{name}" if directory else name
         return current
+
+    def _make_one(self, above: int, directory: str, name: str) -> None:
+        # One step, so that no sync that began before forgets what it cannot have synced. Noted
+        # first, since others find the directory at once; and also where it is there by now.
+        with self._lock, suppress(FileExistsError):
+            self._unsettled[directory] = next(self._notes)
+            os.mkdir(name, self._mode, dir_fd=above)
+
+    def _unsettled_above(self, directory: str) -> list[str]:
+        """Give the directories on the way to this one that have to be synced, from the top."""
+        if not self._unsettled or not directory:
+            return []
+        way = [directory[:end] for end, char in enumerate(directory) if char == "/"]
+        return [above for above in ("", *way) if above in self._unsettled]
 
     def prune(self, root: int, directory: str) -> str:
         """Remove the directory and those above it, as long as they are empty.
@@ -134,12 +166,17 @@ class Tree:
     def sync(self, root: int, directories: Iterable[str]) -> None:
         """Make durable which names the directories hold."""
         for directory in directories:
+            with self._lock:
+                note = self._unsettled.get(directory)
             # One that is gone was emptied by somebody else, who syncs the one above it.
             with (
                 suppress(FileNotFoundError),
                 Descriptor(open_beneath(root, directory, DIRECTORY)) as fd,
             ):
                 os.fsync(fd)
+            with self._lock:
+                if note is not None and self._unsettled.get(directory) == note:
+                    del self._unsettled[directory]
 
     def sync_upwards(self, root: int, directory: str) -> None:
         """Make durable a directory's names and the way to it."""
