@@ -112,7 +112,9 @@ class Commit:
         try:
             await self.context.driver.move(place, self.target, if_absent=self.if_absent)
         except AlreadyExistsError:
-            await self._discard(place)
+            # What an earlier commit has published is not this one's to delete.
+            if self.completed is None:
+                await self._discard(place)
             raise
         return await self.context.driver.stat(self.target)
 

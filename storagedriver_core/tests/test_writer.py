@@ -354,6 +354,20 @@ def test_upload_found_committed_is_moved_where_the_commit_asks() -> None:
     on(work)
 
 
+def test_refused_commit_elsewhere_keeps_what_was_committed_before() -> None:
+    async def work(storage: Storage) -> None:
+        token = await suspended(storage, 20)
+        await finish(storage, token)
+        await storage.put_content("/b", b"other")
+        async with await storage.resume(token) as writer:
+            with pytest.raises(AlreadyExistsError):
+                await writer.commit(to="/b", if_absent=True)
+        assert await storage.get_content("/a") == DATA
+        assert await storage.get_content("/b") == b"other"
+
+    on(work)
+
+
 # Life ------------------------------------------------------------------------------------------
 
 
