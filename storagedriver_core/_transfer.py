@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from storagedriver_core._errors import (
@@ -167,7 +168,10 @@ async def _resumed(target: Storage, state: str, info: FileInfo) -> FileWriter | 
         return None  # purged meanwhile, or of another release: from the start, then
     if version == _version(info):
         return writer
-    await writer.cancel()  # the source has changed since
+    # The source has changed since.
+    async with writer:
+        with suppress(UploadNotFoundError):  # it was committed
+            await writer.cancel()
     return None
 
 

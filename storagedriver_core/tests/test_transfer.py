@@ -162,6 +162,20 @@ def test_state_of_another_version_of_the_source_is_dropped_with_its_upload(tmp_p
     between(tmp_path, work)
 
 
+def test_state_of_a_committed_upload_is_of_no_use_to_another_version(tmp_path: Path) -> None:
+    async def work(files: Storage, memory: Storage) -> None:
+        await files.put_content("/a", DATA)
+        states: list[str] = []
+        # Dies after the commit, before its caller forgets the state.
+        await transfer(files, "/a", memory, "/b", on_state=states.append, checkpoint_bytes=1)
+        changed = DATA[::-1]
+        await files.put_content("/a", changed)
+        assert (await transfer(files, "/a", memory, "/b", state=states[-1])).copied == len(DATA)
+        assert await memory.get_content("/b") == changed
+
+    between(tmp_path, work)
+
+
 def test_state_of_a_purged_upload_is_ignored(tmp_path: Path) -> None:
     async def work(files: Storage, memory: Storage) -> None:
         await files.put_content("/a", DATA)
