@@ -4,7 +4,7 @@
 #
 #   _errors                             the error tree
 #   _types, _capabilities, _paths       what calls are given and return; the path rules
-#   _driver                             the contract that authors fulfil
+#   _driver, _cuts                      the contract that authors fulfil, and a help for uploads
 #   _context, _hashing, _hash_queue,
 #   _token, _sidecars, _parts, _shield,
 #   _uploader, _commit, _writer         resumable writers over the upload calls
@@ -39,6 +39,7 @@ from storagedriver_core._config import (
     read_document,
     validate_document,
 )
+from storagedriver_core._cuts import UploadCuts
 from storagedriver_core._discovery import PluginProblem
 from storagedriver_core._document import Document
 from storagedriver_core._driver import ByteStream, StorageDriver
@@ -160,6 +161,7 @@ __all__ = [
     "UnavailableError",
     "UnsupportedMethodError",
     "Upload",
+    "UploadCuts",
     "UploadInfo",
     "UploadNotFoundError",
     "UploadOptions",

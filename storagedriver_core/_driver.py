@@ -373,7 +373,9 @@ class StorageDriver(ABC):
         Raises:
             UploadNotFoundError: The upload was aborted or purged; or has been completed, and its
                 target was replaced or moved since (`outcome` is then `unknown`).
-            ConflictError: Another writer holds it and cannot be dispossessed.
+            ConflictError: Another writer holds it and cannot be dispossessed; or bytes below `size`
+                are no longer those that this token promised, since an older one was resumed
+                (`UploadCuts` tells, for stores that keep no ledger).
         """
         raise UnsupportedMethodError(capability="upload")
 

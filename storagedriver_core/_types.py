@@ -196,10 +196,12 @@ class UploadState:
         size: Bytes from the start that the store holds without a gap.
         completed: The published object, if this very upload has been completed and its target
             neither replaced nor moved since; otherwise None.
+        data: What takes the place of `Upload.data` in later tokens; None to keep it.
     """
 
     size: int
     completed: FileInfo | None = None
+    data: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

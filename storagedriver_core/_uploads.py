@@ -62,6 +62,8 @@ async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
     stored = in_parts if ledger else token.offset
     state = await context.driver.upload_state(upload, stored)
     completed = state.completed
+    if state.data is not None:
+        upload = dataclasses.replace(upload, data=state.data)
     try:
         if completed is None and state.size < stored:
             raise UploadNotFoundError(f"the store holds {state.size} bytes, not {stored}")

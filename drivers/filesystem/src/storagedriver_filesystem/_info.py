@@ -16,12 +16,14 @@ from storagedriver_core import (
     NoSpaceError,
     PathNotFoundError,
     UnsupportedMethodError,
+    UploadCuts,
 )
 
 ATTRIBUTES = "user.storagedriver.attributes"
 """Extended attribute: content type and user metadata, as JSON."""
 
 UPLOAD_MARK = "user.storagedriver.upload"
+UPLOAD_CUTS = "user.storagedriver.cuts"
 """Extended attribute: the upload that made the file."""
 
 _CLOCK_TICK_NS = 10_000_000
@@ -131,8 +133,32 @@ def read_raw_attributes(fd: int) -> bytes | None:
 
 def write_upload_mark(fd: int, mark: str) -> bool:
     """Mark the file as one upload's own; False where the filesystem cannot."""
+    return _write_note(fd, UPLOAD_MARK, mark)
+
+
+def read_upload_mark(fd: int) -> str:
+    """Give the mark; empty if there is none."""
+    return _read_note(fd, UPLOAD_MARK)
+
+
+def write_cuts(fd: int, cuts: UploadCuts) -> None:
+    """Keep the cuts of an upload with its file, where the filesystem keeps attributes at all.
+
+    Raises:
+        NoSpaceError: It does, but there is no room.
+    """
+    if not _write_note(fd, UPLOAD_CUTS, cuts.to_text()) and read_upload_mark(fd):
+        raise NoSpaceError("no room to note what was cut off")
+
+
+def read_cuts(fd: int) -> UploadCuts:
+    """Give the cuts of an upload."""
+    return UploadCuts.from_text(_read_note(fd, UPLOAD_CUTS))
+
+
+def _write_note(fd: int, name: str, text: str) -> bool:
     try:
-        os.setxattr(fd, UPLOAD_MARK, mark.encode())
+        os.setxattr(fd, name, text.encode())
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOSPC, errno.E2BIG):
             return False
@@ -140,10 +166,9 @@ def write_upload_mark(fd: int, mark: str) -> bool:
     return True
 
 
-def read_upload_mark(fd: int) -> str:
-    """Give the mark; empty if there is none."""
+def _read_note(fd: int, name: str) -> str:
     try:
-        return os.getxattr(fd, UPLOAD_MARK).decode()
+        return os.getxattr(fd, name).decode()
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENODATA):
             return ""

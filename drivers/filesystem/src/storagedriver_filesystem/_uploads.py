@@ -30,6 +30,7 @@ from storagedriver_core import (
     Part,
     StorageDriverError,
     Upload,
+    UploadCuts,
     UploadNotFoundError,
     UploadOptions,
     UploadState,
@@ -37,9 +38,11 @@ from storagedriver_core import (
 from storagedriver_filesystem._errors import translating
 from storagedriver_filesystem._info import (
     full_info,
+    read_cuts,
     read_upload_mark,
     set_unique_time,
     write_attributes,
+    write_cuts,
     write_upload_mark,
 )
 from storagedriver_filesystem._publish import Target, publish, settle
@@ -168,27 +171,33 @@ class Uploads:
         with self._tree.open_root() as root:
             try:
                 with self._directory(root) as directory:
-                    self._take(directory, upload, size)
+                    cuts = self._take(directory, upload, size)
             except UploadNotFoundError:
                 completed = self._published(root, upload, upload.path)
                 return UploadState(completed.size, completed)
-        return UploadState(size)
+        return UploadState(size, data=cuts.data())
 
-    def _take(self, directory: int, upload: Upload, size: int) -> None:
+    def _take(self, directory: int, upload: Upload, size: int) -> UploadCuts:
         while True:
             handle = self._find_or_acquire(directory, upload)
             try:
                 with handle.file.use_alone() as fd:
+                    cuts = read_cuts(fd)
+                    cuts.require(upload.data, size)
                     with self._lock:
                         if self._handles.get(upload.upload_id) is not handle:
                             continue
                         handle.holder = upload.holder
                     if not has_name(directory, upload.upload_id, fd):
                         raise UploadNotFoundError
+                    if os.fstat(fd).st_size > size:
+                        # Noted first: bytes that are cut off unnoted could pass for others.
+                        cuts = cuts.at(size)
+                        write_cuts(fd, cuts)
                     _cut(fd, size)
                     # What is left is older than the sync that failed.
                     handle.is_suspect = False
-                    return
+                    return cuts
             except ClosedError:
                 continue  # the holder before has let go in this moment
             except BaseException:

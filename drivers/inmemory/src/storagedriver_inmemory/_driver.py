@@ -204,9 +204,12 @@ class InMemoryDriver(StorageDriver):
             return UploadState(completed.size, completed)
         if len(pending.data) < size:
             raise UploadNotFoundError(f"the upload holds {len(pending.data)} bytes, not {size}")
+        pending.cuts.require(upload.data, size)
         pending.holder = upload.holder
-        del pending.data[size:]
-        return UploadState(size)
+        if len(pending.data) > size:
+            pending.cuts = pending.cuts.at(size)
+            del pending.data[size:]
+        return UploadState(size, data=pending.cuts.data())
 
     async def complete_upload(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions

@@ -15,6 +15,7 @@ from storagedriver_core import (
     ConflictError,
     FileInfo,
     PathNotFoundError,
+    UploadCuts,
     UploadNotFoundError,
     UploadOptions,
     child_prefix,
@@ -56,6 +57,7 @@ class PendingUpload:
         started_at: Aware UTC.
         updated_at: Aware UTC.
         data: The bytes so far; a gap is zero.
+        cuts: What became of bytes that older tokens promised.
     """
 
     path: str
@@ -64,6 +66,7 @@ class PendingUpload:
     started_at: datetime
     updated_at: datetime
     data: bytearray = field(default_factory=bytearray)
+    cuts: UploadCuts = field(default_factory=UploadCuts)
 
 
 class Store:

@@ -159,8 +159,27 @@ class ProcessCases(CaseGroup):
                     for writer in order:
                         await writer.aclose()
                     await self._check_one_winner(kit, errors, {start + rest for rest in rests})
+            await self._check_branches(kit, storage, start)
         if kit.capabilities.shared_between_processes:
             await self._race_with_another_process(kit, start, rests)
+
+    async def _check_branches(self, kit: Kit, storage: Storage, start: bytes) -> None:
+        """Two tokens that went on from one promise other bytes at the same place."""
+        ours, theirs = kit.random_bytes(len(start)), kit.random_bytes(len(start))
+        root = await suspended(storage, "/a/branches", start)
+        tokens = []
+        for rest in (ours, theirs):
+            async with await storage.resume(root) as writer:
+                await writer.write(rest)
+                tokens.append(await writer.suspend())
+        try:
+            async with await storage.resume(tokens[0]) as writer:
+                await writer.commit(digest=sha256(start + ours))
+        except (ConflictError, UploadNotFoundError):
+            async with await storage.resume(tokens[1]) as writer:
+                await writer.cancel()
+        else:
+            assert await kit.peek("/a/branches") == start + ours
 
     async def _race_with_another_process(self, kit: Kit, start: bytes, rests: list[bytes]) -> None:
         token = (await suspended(kit.storage, "/a/x", start)).to_json()

@@ -32,6 +32,7 @@ from storagedriver_core import (
     StorageDriverError,
     UnavailableError,
     Upload,
+    UploadCuts,
     UploadInfo,
     UploadNotFoundError,
     UploadOptions,
@@ -47,7 +48,7 @@ CREATE TABLE IF NOT EXISTS objects (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uploads (
     id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT, holder TEXT,
-    content_type TEXT, metadata TEXT, begun REAL, changed REAL
+    content_type TEXT, metadata TEXT, begun REAL, changed REAL, cuts TEXT DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS parts (
     upload_id INTEGER, start INTEGER, data BLOB, PRIMARY KEY (upload_id, start)
@@ -241,17 +242,23 @@ class _SqliteStore(BlockingDriver):
 
     def upload_state(self, upload: Upload, size: int) -> UploadState:
         with self._transaction():
-            if not self._run(
-                "UPDATE uploads SET holder = ? WHERE id = ?", upload.holder, upload.upload_id
-            ):
+            found = self._rows("SELECT cuts FROM uploads WHERE id = ?", upload.upload_id)
+            if not found:
                 completed = self._published(upload, upload.path)
                 return UploadState(completed.size, completed)
             if len(self._content(upload)) < size:
                 raise UploadNotFoundError("the upload holds less than the token says")
-            self._run(
+            cuts = UploadCuts.from_text(found[0][0])
+            cuts.require(upload.data, size)
+            if self._run(
                 "DELETE FROM parts WHERE upload_id = ? AND start >= ?", upload.upload_id, size
+            ):
+                cuts = cuts.at(size)
+            self._run(
+                "UPDATE uploads SET holder = ?, cuts = ? WHERE id = ?",
+                *(upload.holder, cuts.to_text(), upload.upload_id),
             )
-        return UploadState(size)
+        return UploadState(size, data=cuts.data())
 
     def complete_upload(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
