@@ -44,8 +44,8 @@ def run() -> list[Row]:
             ("Storage.get_content 1 KiB", get_through_storage, get_on_driver),
         ):
             times = alternate(
-                lambda ours=ours: runner.run(ours()),  # type: ignore[misc]
-                lambda bare=bare: runner.run(bare()),  # type: ignore[misc]
+                lambda ours=ours: runner.run(ours()),  # type: ignore[misc]  # bound now
+                lambda bare=bare: runner.run(bare()),  # type: ignore[misc]  # bound now
                 rounds=ROUNDS,
             )
             rows.append(overhead_row(name, CALLS, *times, AIM_MICROSECONDS))

@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 # Whoever clones the repository may have any Python, and older ones lack modules imported below.
-if sys.version_info < (3, 11):  # noqa: UP036
+if sys.version_info < (3, 11):  # noqa: UP036  # an older one runs this, too
     sys.exit("Python 3.11 or later is needed; name one: make PYTHON=python3.11 ...")
 
 from workspace import CONSTRAINTS, ROOT, install, load_project, members, output, run

@@ -164,7 +164,7 @@ def documented_example() -> type[BlockingDriver]:
 
 def test_documented_example_works(tmp_path: Path) -> None:
     async def main() -> None:
-        shelf = documented_example()(str(tmp_path / "objects"))  # type: ignore[call-arg]
+        shelf = documented_example()(str(tmp_path / "objects"))  # type: ignore[call-arg]  # made at run time
         async with Storage(BlockingStorageDriver(shelf, threads=1)) as storage:
             await storage.check()
             await storage.put_content("/a/b", b"0123456789")

@@ -74,7 +74,7 @@ class AbortsNothing(DriverMiddleware):
 class ForgetsItsTasks(DriverMiddleware):
     async def get_content(self, path):
         # That nobody keeps it is the fault.
-        asyncio.ensure_future(self.driver.get_content("/missing"))  # noqa: RUF006
+        asyncio.ensure_future(self.driver.get_content("/missing"))  # noqa: RUF006  # the fault
         return await super().get_content(path)
 
 

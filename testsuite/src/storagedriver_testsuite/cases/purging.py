@@ -110,7 +110,7 @@ def wrong_clock(shift: timedelta) -> Iterator[None]:
 
     class WrongDatetime(datetime):
         @classmethod
-        def now(cls, tz: clock.tzinfo | None = None) -> datetime:  # type: ignore[override]
+        def now(cls, tz: clock.tzinfo | None = None) -> datetime:  # type: ignore[override]  # wrong on purpose
             """Give the wrong time."""
             return right_datetime.now(tz) + shift
 
