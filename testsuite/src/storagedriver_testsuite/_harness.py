@@ -103,6 +103,33 @@ class Harness(ABC):
         """Make the store refuse to delete the object at `path` while the context lasts."""
         raise NotOfferedError
 
+    def upstream_url(self) -> str:
+        """Give the base URL of the HTTP server that holds the store, as `http://127.0.0.1:8333`.
+
+        Cases put a fault proxy in front of it.
+        """
+        raise NotOfferedError
+
+    def proxied_driver(self, url: str) -> StorageDriver:
+        """Give an unopened driver on the store that reaches the server at `url` alone.
+
+        Requests and answers pass unchanged, the Host header included; in answers, the server's own
+        URL is replaced by `url`.
+        """
+        raise NotOfferedError
+
+    def public_driver(self, url: str) -> StorageDriver:
+        """Give an unopened driver that reaches the server directly, and signs URLs for `url`."""
+        raise NotOfferedError
+
+    def rotated_driver(self) -> StorageDriver:
+        """Give an unopened driver on the store with other credentials, of the same rights."""
+        raise NotOfferedError
+
+    def unauthenticated_driver(self) -> StorageDriver:
+        """Give an unopened driver on the store with credentials that the server refuses."""
+        raise NotOfferedError
+
     def parameters(self) -> Mapping[str, object]:
         """Give the parameters with which a configuration opens a driver on this store.
 

@@ -1,0 +1,1 @@
+"""Any other fsspec filesystem, by its protocol as a storage driver."""
