@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -76,6 +76,9 @@ class BlockingStorageDriver(StorageDriver):
     async def check(self) -> None:
         await self._threads.run(self._blocking.check)
 
+    async def identity(self) -> Mapping[str, str]:
+        return await self._threads.run(self._blocking.identity)
+
     async def now(self) -> datetime:
         return await self._threads.run(self._blocking.now)
 
@@ -124,9 +127,18 @@ class BlockingStorageDriver(StorageDriver):
     async def checksum(self, path: str, algorithm: str) -> str:
         return await self._threads.run(lambda: self._blocking.checksum(path, algorithm))
 
-    async def redirect_url(self, path: str, *, method: SignedMethod, expires: timedelta) -> str:
+    async def redirect_url(
+        self,
+        path: str,
+        *,
+        method: SignedMethod,
+        expires: timedelta,
+        content_type: str | None = None,
+    ) -> str:
         return await self._threads.run(
-            lambda: self._blocking.redirect_url(path, method=method, expires=expires)
+            lambda: self._blocking.redirect_url(
+                path, method=method, expires=expires, content_type=content_type
+            )
         )
 
     async def local_path(self, path: str) -> str:

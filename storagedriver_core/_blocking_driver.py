@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Protocol
 
@@ -178,6 +178,10 @@ class BlockingDriver(ABC):
         """Return if the store can be used. Lists `/` here."""
         next(iter(self.list("/", ListOptions(page_size=1))), None)
 
+    def identity(self) -> Mapping[str, str]:
+        """Tell who we are to the store, and which it is, without a secret. Empty here."""
+        return {}
+
     def now(self) -> datetime:
         """Give the aware UTC time by the store's clock."""
         return datetime.now(UTC)
@@ -230,7 +234,14 @@ class BlockingDriver(ABC):
         """Give the lower-case hex digest of the file. Needs `checksum_algorithms`."""
         raise UnsupportedMethodError(capability="checksum_algorithms")
 
-    def redirect_url(self, path: str, *, method: SignedMethod, expires: timedelta) -> str:
+    def redirect_url(
+        self,
+        path: str,
+        *,
+        method: SignedMethod,
+        expires: timedelta,
+        content_type: str | None = None,
+    ) -> str:
         """Give a signed URL. Needs `sign_get`, `sign_head` or `sign_put`."""
         raise UnsupportedMethodError(capability=f"sign_{method.lower()}")
 

@@ -65,6 +65,7 @@ class Capabilities:
         walk_with_start_after: `list` and `walk` take `start_after`.
         checksum_algorithms: Digests that the store computes by itself.
         sign_get, sign_head, sign_put: Redirect URLs for these methods.
+        sign_put_with_content_type: Such a URL can demand a media type of the request.
         local_path: Files can be opened by a local path.
         late_target: A commit may publish at another path at no cost.
 
@@ -126,6 +127,7 @@ class Capabilities:
     sign_get: bool = _verb()
     sign_head: bool = _verb()
     sign_put: bool = _verb()
+    sign_put_with_content_type: bool = _verb()
     local_path: bool = _verb()
     late_target: bool = _verb()
 

@@ -18,7 +18,7 @@ And must hold to this:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -124,6 +124,20 @@ class StorageDriver(ABC):
         """
         async with aclosing(self.list("/", ListOptions(page_size=1))) as pages:
             await anext(pages, None)
+
+    async def identity(self) -> Mapping[str, str]:
+        """Tell who this driver is to its store, and which store that is. Here: nothing.
+
+        For people who look for what is wrong; so it says what it can even where the store cannot be
+        reached, and sends no more than the SDK needs to find its credentials.
+
+        Returns:
+            Facts in order of interest, never a secret. Who: `credentials` (where they come from, as
+            `environment`, `profile dev`, `web identity`, `instance role`, `anonymous`), then one of
+            `access_key` (shortened), `account` and `principal`. Where: `endpoint`, `bucket`,
+            `region`, as far as the store knows such things.
+        """
+        return {}
 
     async def now(self) -> datetime:
         """Give the aware UTC time by the store's clock, which the ages of uploads go by."""
@@ -304,10 +318,28 @@ class StorageDriver(ABC):
         """
         raise UnsupportedMethodError(capability="checksum_algorithms")
 
-    async def redirect_url(self, path: str, *, method: SignedMethod, expires: timedelta) -> str:
+    async def redirect_url(
+        self,
+        path: str,
+        *,
+        method: SignedMethod,
+        expires: timedelta,
+        content_type: str | None = None,
+    ) -> str:
         """Give a URL at which a plain HTTP client can do `method` for the time `expires`.
 
-        Needs `sign_get`, `sign_head` or `sign_put`.
+        Needs `sign_get`, `sign_head` or `sign_put`. Whether something is at `path` is not looked
+        up.
+
+        Args:
+            path: The file.
+            method: What the URL is good for; `GET` and `HEAD` take `Range` as the store does.
+            expires: From now on; rounded up to what the store can say, never longer than it allows.
+            content_type: For `PUT` alone: the media type that the request has to carry, or is
+                refused. Needs `sign_put_with_content_type`.
+
+        Raises:
+            LimitExceededError: The store signs for no such long time.
         """
         raise UnsupportedMethodError(capability=f"sign_{method.lower()}")
 

@@ -140,6 +140,16 @@ class Storage:
         with self._context.operation("check", ""):
             await self._context.driver.check()
 
+    async def identity(self) -> Mapping[str, str]:
+        """Tell who the driver is to its store, and which store that is; never a secret.
+
+        Returns:
+            Facts in order of interest, such as `credentials` (where they come from), `endpoint` and
+            `bucket`; empty where the driver tells nothing.
+        """
+        with self._context.operation("identity", ""):
+            return await self._context.driver.identity()
+
     # Reading -----------------------------------------------------------------------------------
 
     async def get_content(self, path: str) -> bytes:
@@ -547,18 +557,35 @@ class Storage:
         *,
         method: SignedMethod = "GET",
         expires: timedelta = timedelta(minutes=20),
+        content_type: str | None = None,
     ) -> str:
         """Give a URL at which a plain HTTP client can do `method` for some time.
 
+        Args:
+            path: The file. Whether it is there is not looked up.
+            method: What the URL is good for.
+            expires: How long it is; positive.
+            content_type: For `PUT` alone: the media type that the request has to carry.
+
         Raises:
-            UnsupportedMethodError: The driver signs no URLs for this method.
+            UnsupportedMethodError: The driver signs no URLs for this method, or cannot demand a
+                media type.
+            LimitExceededError: The store signs for no such long time.
         """
         with self._context.operation("redirect_url", path):
             self._context.check(path)
             if method not in ("GET", "HEAD", "PUT"):
                 raise ValueError(f"method is GET, HEAD or PUT, not {method!r}")
+            if expires <= timedelta(0):
+                raise ValueError("expires is a positive time")
+            if content_type is not None and method != "PUT":
+                raise ValueError("content_type is for PUT alone")
             self._context.require(f"sign_{method.lower()}")
-            return await self._context.driver.redirect_url(path, method=method, expires=expires)
+            if content_type is not None:
+                self._context.require("sign_put_with_content_type")
+            return await self._context.driver.redirect_url(
+                path, method=method, expires=expires, content_type=content_type
+            )
 
     async def local_path(self, path: str) -> str:
         """Give a path at which the operating system can open the file.

@@ -110,6 +110,10 @@ class SyncStorage:
         """Return if the store can be reached and used; else raise what stands against it."""
         self._loop.run(self._storage.check)
 
+    def identity(self) -> Mapping[str, str]:
+        """Tell who the driver is to its store, and which store that is; never a secret."""
+        return self._loop.run(self._storage.identity)
+
     # Reading -----------------------------------------------------------------------------------
 
     def get_content(self, path: str) -> bytes:
@@ -290,9 +294,16 @@ class SyncStorage:
         *,
         method: SignedMethod = "GET",
         expires: timedelta = timedelta(minutes=20),
+        content_type: str | None = None,
     ) -> str:
         """Give a URL at which a plain HTTP client can do `method` for some time."""
-        return self._loop.run(self._storage.redirect_url, path, method=method, expires=expires)
+        return self._loop.run(
+            self._storage.redirect_url,
+            path,
+            method=method,
+            expires=expires,
+            content_type=content_type,
+        )
 
     def local_path(self, path: str) -> str:
         """Give a path at which the operating system can open the file."""

@@ -104,6 +104,9 @@ class DriverMiddleware(StorageDriver):
     async def check(self) -> None:
         await self.around("check", "", self.driver.check)
 
+    async def identity(self) -> Mapping[str, str]:
+        return await self.around("identity", "", self.driver.identity)
+
     async def now(self) -> datetime:
         return await self.around("now", "", self.driver.now)
 
@@ -149,11 +152,20 @@ class DriverMiddleware(StorageDriver):
     async def checksum(self, path: str, algorithm: str) -> str:
         return await self.around("checksum", path, lambda: self.driver.checksum(path, algorithm))
 
-    async def redirect_url(self, path: str, *, method: SignedMethod, expires: timedelta) -> str:
+    async def redirect_url(
+        self,
+        path: str,
+        *,
+        method: SignedMethod,
+        expires: timedelta,
+        content_type: str | None = None,
+    ) -> str:
         return await self.around(
             "redirect_url",
             path,
-            lambda: self.driver.redirect_url(path, method=method, expires=expires),
+            lambda: self.driver.redirect_url(
+                path, method=method, expires=expires, content_type=content_type
+            ),
         )
 
     async def local_path(self, path: str) -> str:

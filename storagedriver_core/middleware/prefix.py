@@ -131,8 +131,17 @@ class PrefixMiddleware(DriverMiddleware):
     async def checksum(self, path: str, algorithm: str) -> str:
         return await super().checksum(self._inner(path), algorithm)
 
-    async def redirect_url(self, path: str, *, method: SignedMethod, expires: timedelta) -> str:
-        return await super().redirect_url(self._inner(path), method=method, expires=expires)
+    async def redirect_url(
+        self,
+        path: str,
+        *,
+        method: SignedMethod,
+        expires: timedelta,
+        content_type: str | None = None,
+    ) -> str:
+        return await super().redirect_url(
+            self._inner(path), method=method, expires=expires, content_type=content_type
+        )
 
     async def local_path(self, path: str) -> str:
         return await super().local_path(self._inner(path))

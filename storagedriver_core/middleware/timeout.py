@@ -36,6 +36,7 @@ _LONG = frozenset(
 _READS = _STEPS | {
     "open",
     "check",
+    "identity",
     "now",
     "stat",
     "open_reader",

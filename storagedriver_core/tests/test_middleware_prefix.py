@@ -258,13 +258,17 @@ def test_local_paths_and_signed_urls_are_of_the_inner_path() -> None:
         async def local_path(self, path: str) -> str:
             return f"/disk{path}"
 
-        async def redirect_url(self, path: str, *, method: str, expires: timedelta) -> str:
-            return f"https://store{path}"
+        async def redirect_url(
+            self, path: str, *, method: str, expires: timedelta, content_type: str | None = None
+        ) -> str:
+            return f"https://store{path}?type={content_type}"
 
     async def main() -> None:
         driver = prefixed(Local())
         assert await driver.local_path("/x") == "/disk/a/b/x"
-        url = await driver.redirect_url("/x", method="GET", expires=timedelta(1))
-        assert url == "https://store/a/b/x"
+        url = await driver.redirect_url(
+            "/x", method="PUT", expires=timedelta(1), content_type="a/b"
+        )
+        assert url == "https://store/a/b/x?type=a/b"
 
     asyncio.run(main())

@@ -92,6 +92,7 @@ def test_every_operation_works(storage: SyncStorage) -> None:
     assert caught.value.path == "/b"
     with pytest.raises(UnsupportedMethodError):
         storage.redirect_url("/a", expires=timedelta(minutes=1))
+    assert storage.identity() == {}
     with pytest.raises(UnsupportedMethodError):
         storage.local_path("/a")
 

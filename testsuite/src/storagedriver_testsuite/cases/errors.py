@@ -269,6 +269,9 @@ def _verbs(declared: Capabilities, etag: str) -> dict[str, Use]:
         "sign_get": lambda storage: storage.redirect_url("/a", method="GET"),
         "sign_head": lambda storage: storage.redirect_url("/a", method="HEAD"),
         "sign_put": lambda storage: storage.redirect_url("/a", method="PUT"),
+        "sign_put_with_content_type": lambda storage: storage.redirect_url(
+            "/a", method="PUT", content_type="text/plain"
+        ),
         "local_path": lambda storage: storage.local_path("/a"),
     }
 
