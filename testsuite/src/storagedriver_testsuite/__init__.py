@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from storagedriver_testsuite._case import Case, case
-    from storagedriver_testsuite._harness import Harness, NotOfferedError
+    from storagedriver_testsuite._harness import Answer, Harness, NotOfferedError
     from storagedriver_testsuite._kit import MAX_PARTS, PART, Kit
     from storagedriver_testsuite._named import suite_for
     from storagedriver_testsuite.benchmarks import DriverBenchmarks
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_PARTS",
     "PART",
+    "Answer",
     "Case",
     "DriverBenchmarks",
     "DriverSuite",
@@ -43,6 +44,7 @@ __all__ = [
 _MODULES = {
     "Case": "_case",
     "case": "_case",
+    "Answer": "_harness",
     "Harness": "_harness",
     "NotOfferedError": "_harness",
     "MAX_PARTS": "_kit",

@@ -5,12 +5,30 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 from storagedriver_core import StorageDriver
 
 
 class NotOfferedError(NotImplementedError):
     """The harness does not offer this; the cases that need it are reported as not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answers in a certain case; a proxy gives it in the server's place.
+
+    Attributes:
+        pattern: Regular expression that is searched in `METHOD /path?query`, as these are sent.
+        status: Status code.
+        headers: Headers, without those of the length.
+        body: Body.
+    """
+
+    pattern: str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 class Harness(ABC):
@@ -26,9 +44,14 @@ class Harness(ABC):
     Attributes:
         max_seconds: How long one case may take before it counts as hung; at real size ten times
             that.
+        is_remote: Whether each call costs a request, so that a case takes fewer examples where
+            their number is not the rule.
+        keys_per_delete: Objects that one request can delete.
     """
 
     max_seconds: float = 60.0
+    is_remote: bool = False
+    keys_per_delete: int = 1
 
     async def start(self) -> None:
         """Make the empty store."""
@@ -128,6 +151,33 @@ class Harness(ABC):
 
     def unauthenticated_driver(self) -> StorageDriver:
         """Give an unopened driver on the store with credentials that the server refuses."""
+        raise NotOfferedError
+
+    def commit_error_answer(self) -> Answer:
+        """Give the answer of status 200 that tells the failure of a commit in its body.
+
+        For services that have such a one, to the request that commits an upload of parts.
+        """
+        raise NotOfferedError
+
+    def session_faults(self) -> Mapping[str, Answer]:
+        """Give answers of the session of an upload, by name.
+
+        `no_progress`: To a request with bytes of a part, which it acknowledges, though none of them
+        was kept. Every other name, as `expired` or `cancelled`: To any request of the session, which
+        is over.
+        """
+        raise NotOfferedError
+
+    async def discard_parts(self, path: str, data: bytes) -> None:
+        """Store an object behind the driver's back, so that it ends the uploads at its path.
+
+        In the way that the service has: what was uploaded there and not committed is dropped.
+        """
+        raise NotOfferedError
+
+    def undeletable_answer(self, path: str) -> Answer:
+        """Give the refusal, for want of permission, to the request that deletes this object."""
         raise NotOfferedError
 
     def parameters(self) -> Mapping[str, object]:

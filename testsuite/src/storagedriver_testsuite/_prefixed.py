@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from storagedriver_core import StorageDriver
-from storagedriver_testsuite._harness import Harness
+from storagedriver_testsuite._harness import Answer, Harness
 
 # The driver's own parameters set no prefix. And a delete of everything below one takes what it
 # finds in the listing, where links are not.
@@ -26,6 +26,8 @@ class PrefixedHarness(Harness):
         self, harness: Harness, prefix: str, wrap: Callable[[StorageDriver], StorageDriver]
     ) -> None:
         self.max_seconds = harness.max_seconds
+        self.is_remote = harness.is_remote
+        self.keys_per_delete = harness.keys_per_delete
         self._harness = harness
         self._prefix = prefix
         self._wrap = wrap
@@ -89,6 +91,42 @@ class PrefixedHarness(Harness):
     def undeletable(self, path: str) -> AbstractContextManager[None]:
         """Make the store refuse to delete an object."""
         return self._harness.undeletable(self._prefix + path)
+
+    def upstream_url(self) -> str:
+        """Give the base URL of the server."""
+        return self._harness.upstream_url()
+
+    def proxied_driver(self, url: str) -> StorageDriver:
+        """Give a driver, with the prefix, that reaches the server at a URL."""
+        return self._wrap(self._harness.proxied_driver(url))
+
+    def public_driver(self, url: str) -> StorageDriver:
+        """Give a driver, with the prefix, that signs for a URL."""
+        return self._wrap(self._harness.public_driver(url))
+
+    def rotated_driver(self) -> StorageDriver:
+        """Give a driver, with the prefix and other credentials."""
+        return self._wrap(self._harness.rotated_driver())
+
+    def unauthenticated_driver(self) -> StorageDriver:
+        """Give a driver with credentials that are refused."""
+        return self._wrap(self._harness.unauthenticated_driver())
+
+    def commit_error_answer(self) -> Answer:
+        """Give the answer that tells the failure of a commit."""
+        return self._harness.commit_error_answer()
+
+    def session_faults(self) -> Mapping[str, Answer]:
+        """Give answers of the session of an upload."""
+        return self._harness.session_faults()
+
+    async def discard_parts(self, path: str, data: bytes) -> None:
+        """Store an object below the prefix, ending the uploads at its path."""
+        await self._harness.discard_parts(self._prefix + path, data)
+
+    def undeletable_answer(self, path: str) -> Answer:
+        """Give the refusal to delete an object below the prefix."""
+        return self._harness.undeletable_answer(self._prefix + path)
 
     def bad_parameters(self) -> Sequence[tuple[dict[str, object], str]]:
         """Give parameters of the driver that must be refused."""
