@@ -72,7 +72,7 @@ def test_fault_names_file_line_and_key(line: str, tmp_path: Path) -> None:
 
 
 SECTIONS = {
-    "driver: [x]": "2: storage.driver: the name of a driver is required; installed: demo",
+    "driver: [x]": "2: storage.driver: the name of a driver is required; installed: ",
     "drover: demo": "1: storage.driver: the name of a driver is required",
     "driver: dmeo": "2: storage.driver: unknown driver 'dmeo' (did you mean 'demo'?)",
     "driver: demo": "1: storage.parameters.root_directory: required",
