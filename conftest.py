@@ -1,27 +1,45 @@
-"""What the tests of every member share: the programs that `make services` fetches.
+"""What the tests of every member share: the programs that `make services` fetches, and servers.
 
-A test that needs one says so with `@pytest.mark.service("skopeo")`, and gets its path from the
-fixture `program`. A missing program fails the test in CI (`CI=true`) and skips it elsewhere.
+A test that needs a program says so with `@pytest.mark.service("skopeo")`, and gets its path from
+the fixture `program`. One that needs a server asks for the server's fixture: it starts once a
+session, when the first test wants it. A missing program fails the test in CI (`CI=true`) and skips
+it elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 import pytest
 
+from servers._process import MissingProgramError, Server
+from servers.azurite import Azurite
+from servers.fake_gcs import FakeGcs
+from servers.moto import Moto
+from servers.rclone_webdav import RcloneWebDav
+from servers.seaweedfs import SeaweedFS
+from servers.sshd import Sshd
+from servers.swift import Swift
+from servers.valkey import Valkey
+from servers.wsgidav import WsgiDav
+
 PROGRAMS = Path(__file__).parent / ".services" / "bin"
+ServerT = TypeVar("ServerT", bound=Server)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Look for the programs before anything of the test is set up."""
     wanted = [name for marker in item.iter_markers("service") for name in marker.args]
     missing = [name for name in wanted if not (PROGRAMS / name).is_file()]
-    if not missing:
-        return
-    message = f"{', '.join(missing)}: not there; `make services` fetches it"
+    if missing:
+        _not_there(f"{', '.join(missing)}: not there; `make services` fetches it")
+
+
+def _not_there(message: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
@@ -31,3 +49,67 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def program() -> Callable[[str], str]:
     """Give the path of a program."""
     return lambda name: str(PROGRAMS / name)
+
+
+def _running(server_class: type[ServerT], folders: pytest.TempPathFactory) -> Iterator[ServerT]:
+    with contextlib.ExitStack() as stack:
+        server = server_class(folders.mktemp(server_class.__name__.lower()))
+        try:
+            stack.enter_context(server)
+        except MissingProgramError as exc:
+            _not_there(str(exc))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """Run SeaweedFS, an S3 store."""
+    yield from _running(SeaweedFS, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
+    """Run Swift, an S3 store with an interface of its own, too."""
+    yield from _running(Swift, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """Run moto, an S3 store that checks no signature."""
+    yield from _running(Moto, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Run Azurite, an Azure Blob Storage in memory."""
+    yield from _running(Azurite, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGcs]:
+    """Run fake-gcs-server, a Google Cloud Storage in memory."""
+    yield from _running(FakeGcs, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def rclone_webdav(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneWebDav]:
+    """Run rclone, a WebDAV server."""
+    yield from _running(RcloneWebDav, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def wsgidav(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WsgiDav]:
+    """Run WsgiDAV, a second WebDAV server."""
+    yield from _running(WsgiDav, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Run OpenSSH's server, for SFTP."""
+    yield from _running(Sshd, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """Run Valkey, or Redis where there is none."""
+    yield from _running(Valkey, tmp_path_factory)

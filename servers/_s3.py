@@ -19,19 +19,25 @@ class S3Server(Server):
     Attributes:
         access_key: Of the identity that may do everything.
         secret_key: Its secret.
+        other_access_key: Of a second identity with the same rights.
+        other_secret_key: Its secret.
         region: What requests are signed for.
     """
 
     access_key = "AKIATEST"
     secret_key = "secrettest"
+    other_access_key = "AKIAOTHER"
+    other_secret_key = "secretother"
     region = "us-east-1"
 
     def facts(self) -> Mapping[str, str]:
-        """Give the address and the credentials."""
+        """Give the address and both identities."""
         return {
             "url": self.url,
             "access key": self.access_key,
             "secret key": self.secret_key,
+            "other access key": self.other_access_key,
+            "other secret key": self.other_secret_key,
             "region": self.region,
         }
 

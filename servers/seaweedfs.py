@@ -14,20 +14,12 @@ from servers._s3 import S3Server
 
 
 class SeaweedFS(S3Server):
-    """`weed mini`: master, volumes, filer and S3 in one process.
-
-    Attributes:
-        other_access_key: Of a second identity with the same rights.
-        other_secret_key: Its secret.
-    """
+    """`weed mini`: master, volumes, filer and S3 in one process."""
 
     program: ClassVar[str] = "weed"
     port_count: ClassVar[int] = 10
     # It waits a moment for its parts to say goodbye to each other.
     stop_seconds: ClassVar[float] = 10.0
-
-    other_access_key = "AKIAOTHER"
-    other_secret_key = "secretother"
 
     def arguments(self) -> Sequence[str]:
         """Write who may do what, and give every port: the defaults are fixed numbers."""
@@ -64,14 +56,6 @@ class SeaweedFS(S3Server):
     def environment(self) -> Mapping[str, str]:
         """Give the first identity once more: without it the server makes up one of its own."""
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
-
-    def facts(self) -> Mapping[str, str]:
-        """Give the address and both identities."""
-        others = {
-            "other access key": self.other_access_key,
-            "other secret key": self.other_secret_key,
-        }
-        return {**super().facts(), **others}
 
     def _identities(self) -> dict[str, Any]:
         keys = {
