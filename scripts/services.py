@@ -147,9 +147,10 @@ def fetch_pip(service: Service) -> None:
 def _make_environment(folder: Path, packages: list[str]) -> None:
     try:
         venv.create(folder, clear=True, with_pip=True, symlinks=True)
-        install(folder / "bin" / "python", "--quiet", *packages)
+        install(folder / "bin" / "python", "--quiet", *packages, capture_output=True)
     except subprocess.CalledProcessError as exc:
-        raise FetchError(f"{' '.join(packages)}: pip failed ({exc.returncode})") from exc
+        said = (exc.stderr or "").strip().splitlines()
+        raise FetchError(f"{' '.join(packages)}: {said[-1] if said else exc}") from exc
 
 
 def fetch_npm(service: Service) -> None:

@@ -51,20 +51,24 @@ def output(*command: str | Path) -> str:
     ).stdout
 
 
-def install(python: Path, *arguments: str | Path) -> None:
+def install(python: Path, *arguments: str | Path, capture_output: bool = False) -> None:
     """Installs into the environment of `python`, by the first uv that is found, or else by pip.
 
     Args:
         python: The interpreter of the environment to install into.
         arguments: As `pip install` takes them.
+        capture_output: Print nothing; an error has what was said.
     """
     places = (Path(sys.prefix, "bin"), python.parent, ROOT / ".venv" / "bin")
     uv = next((place / "uv" for place in places if (place / "uv").exists()), Path("uv"))
+    options = {"capture_output": capture_output, "text": True}
     try:
-        run(uv, "pip", "install", "--python", python, *arguments, env=_uv_environment(python))
+        environment = _uv_environment(python)
+        run(uv, "pip", "install", "--python", python, *arguments, env=environment, **options)
     except (subprocess.CalledProcessError, FileNotFoundError) as exc:
-        print(f"uv did not succeed ({exc.__class__.__name__}); trying pip", file=sys.stderr)
-        run(python, "-m", "pip", "install", *_without_uv_options(arguments))
+        if not capture_output:
+            print(f"uv did not succeed ({exc.__class__.__name__}); trying pip", file=sys.stderr)
+        run(python, "-m", "pip", "install", *_without_uv_options(arguments), **options)
 
 
 def _without_uv_options(arguments: tuple[str | Path, ...]) -> Iterator[str | Path]:
