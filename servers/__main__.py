@@ -19,6 +19,7 @@ SERVERS = {
     "moto": "Moto",
     "azurite": "Azurite",
     "fake_gcs": "FakeGcs",
+    "strict_gcs": "StrictGcs",
     "rclone_webdav": "RcloneWebDav",
     "wsgidav": "WsgiDav",
     "sshd": "Sshd",

@@ -30,7 +30,8 @@ def watch(pipe: int) -> None:
     """Wait until nobody holds the pipe's other end, then kill the group, this process included."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The log is not to be held open by this process.
+    # Neither the log nor the directory is to be held by this process.
+    os.chdir("/")
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(nothing, descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -110,6 +111,14 @@ class Server(ABC):
         Connections that fail, and time-outs, may be raised as `OSError`.
         """
 
+    def executable(self) -> str:
+        """Give the path of what it runs.
+
+        Raises:
+            MissingProgramError: It has not been fetched.
+        """
+        return program(self.program)
+
     def environment(self) -> Mapping[str, str]:
         """Give the variables that the program gets besides those of this process."""
         return {}
@@ -127,7 +136,7 @@ class Server(ABC):
         """
         if self.pid:
             return
-        path = program(self.program)
+        path = self.executable()
         self.directory.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, ATTEMPTS + 1):
             self._ports = self._ports or Ports(self.port_count)
@@ -216,6 +225,10 @@ class Server(ABC):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.kill()
             psutil.wait_procs(family, timeout=self.stop_seconds)
+            # The guard's child is nobody's whom one could wait for, but it held the pipe.
+            guard = select.poll()
+            guard.register(self._lifeline, select.POLLERR)
+            guard.poll(self.stop_seconds * 1000)
         finally:
             os.close(self._lifeline)
 
