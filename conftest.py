@@ -23,6 +23,7 @@ from servers.moto import Moto
 from servers.rclone_webdav import RcloneWebDav
 from servers.seaweedfs import SeaweedFS
 from servers.sshd import Sshd
+from servers.strict_gcs import StrictGcs
 from servers.swift import Swift
 from servers.valkey import Valkey
 from servers.wsgidav import WsgiDav
@@ -89,6 +90,12 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
 def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGcs]:
     """Run fake-gcs-server, a Google Cloud Storage in memory."""
     yield from _running(FakeGcs, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def strict_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StrictGcs]:
+    """Run the strict fake of Google Cloud Storage."""
+    yield from _running(StrictGcs, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
