@@ -15,7 +15,7 @@ from storagedriver_filesystem._threads import PATIENCE_SECONDS, Threads
 
 # What a batch should take: long against handing it to a thread, short against what callers notice.
 # On a slow disk or a file server a single put takes longer, and then each has a thread again.
-_BATCH_SECONDS = 0.008
+_BATCH_SECONDS = 0.004
 _FIRST_GUESS_SECONDS = 0.0005
 _GROWTH = 1.1
 _MAX_PUTS = 64

@@ -51,9 +51,40 @@ class Target:
         return self.if_absent or self.if_match is not None
 
 
-def publish(
-    tree: Tree, root: int, staging: int, name: str, fd: int, target: Target
-) -> Sequence[str]:
+class Parents:
+    """The directories of targets, each opened once for as long as the `with` block lasts.
+
+    Args:
+        tree: The tree that holds them; they are made where they are missing.
+        root: Descriptor of its root.
+    """
+
+    def __init__(self, tree: Tree, root: int) -> None:
+        self.tree = tree
+        self.root = root
+        self._opened: dict[str, tuple[Descriptor, Sequence[str]]] = {}
+
+    def __enter__(self) -> Parents:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._opened:
+            self.forget(next(iter(self._opened)))
+
+    def open(self, directory: str) -> tuple[int, Sequence[str]]:
+        """Give a descriptor, and the directories above that have to be synced for it to last."""
+        found = self._opened.get(directory)
+        if found is None:
+            found = self._opened[directory] = self.tree.make_directory(self.root, directory)
+        return found[0].fd, found[1]
+
+    def forget(self, directory: str) -> None:
+        """Close one: it was pruned, and a new one has taken its place or will."""
+        with self._opened.pop(directory)[0]:
+            pass
+
+
+def publish(parents: Parents, staging: int, name: str, fd: int, target: Target) -> Sequence[str]:
     """Rename the durable staging file `name`, which is open as `fd`, to its target.
 
     Returns:
@@ -66,21 +97,21 @@ def publish(
     """
     directory, leaf = split(target.path)
     while True:
-        opened, made = tree.make_directory(root, directory)
-        with opened as parent:
-            try:
-                with _locked(parent, exclusive=target.is_conditional):
-                    _require(parent, leaf, target)
-                    os.rename(name, leaf, src_dir_fd=staging, dst_dir_fd=parent)
-            except FileNotFoundError:
-                if not has_name(staging, name, fd):
-                    raise StagingLostError from None
-                continue  # the directory was pruned between its opening and the rename
-            except BaseException:
-                if made:
-                    tree.prune(root, directory)
-                raise
-            return [directory, *reversed(made)]
+        parent, made = parents.open(directory)
+        try:
+            with _locked(parent, exclusive=target.is_conditional):
+                _require(parent, leaf, target)
+                os.rename(name, leaf, src_dir_fd=staging, dst_dir_fd=parent)
+        except FileNotFoundError:
+            if not has_name(staging, name, fd):
+                raise StagingLostError from None
+            parents.forget(directory)  # it was pruned between its opening and the rename
+            continue
+        except BaseException:
+            if made:
+                parents.tree.prune(parents.root, directory)
+            raise
+        return [directory, *reversed(made)]
 
 
 def move(tree: Tree, source: str, target: Target) -> None:

@@ -18,7 +18,7 @@ from storagedriver_core import Buffer, FileInfo, PutOptions, StorageDriverError
 from storagedriver_filesystem._beneath import Descriptor
 from storagedriver_filesystem._errors import translate
 from storagedriver_filesystem._info import set_unique_time, write_attributes, written_info
-from storagedriver_filesystem._publish import Target, publish, unsettled
+from storagedriver_filesystem._publish import Parents, Target, publish, unsettled
 from storagedriver_filesystem._staging import Staging, staging_name
 from storagedriver_filesystem._threads import Stop, Threads
 from storagedriver_filesystem._tree import Tree
@@ -72,8 +72,12 @@ class Put:
 def put_all(tree: Tree, staging: Staging, threads: Threads, puts: Sequence[Put]) -> None:
     """Store objects; what becomes of one does not touch the others."""
     try:
-        with tree.open_root() as root, staging.make(root) as directory:
-            _Batch(tree, staging, threads, root, directory, puts).run()
+        with (
+            tree.open_root() as root,
+            staging.make(root) as directory,
+            Parents(tree, root) as parents,
+        ):
+            _Batch(parents, staging, threads, directory, puts).run()
     except (OSError, StorageDriverError) as error:
         if len(puts) == 1:
             _fail(puts[0], error)
@@ -87,17 +91,15 @@ class _Batch:
 
     def __init__(
         self,
-        tree: Tree,
+        parents: Parents,
         staging: Staging,
         threads: Threads,
-        root: int,
         directory: int,
         puts: Sequence[Put],
     ) -> None:
-        self._tree = tree
+        self._parents = parents
         self._staging = staging
         self._threads = threads
-        self._root = root
         self._directory = directory
         self._puts = puts
 
@@ -135,12 +137,15 @@ class _Batch:
         # From here on a caller who has left may change the data.
         put.stop.check()
         target = Target(put.path, put.options.if_absent, put.options.if_match)
-        put.changed = publish(self._tree, self._root, self._directory, put.name, put.fd, target)
+        put.changed = publish(self._parents, self._directory, put.name, put.fd, target)
 
     def _settle(self) -> None:
         published = [put for put in self._puts if put.changed]
         try:
-            self._tree.sync(self._root, dict.fromkeys(d for put in published for d in put.changed))
+            parents = self._parents
+            parents.tree.sync(
+                parents.root, dict.fromkeys(d for put in published for d in put.changed)
+            )
         except OSError as error:
             # Not asked again for each: the kernel tells of a failure once.
             for put in published:

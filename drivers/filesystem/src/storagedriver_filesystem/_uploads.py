@@ -45,7 +45,7 @@ from storagedriver_filesystem._info import (
     write_cuts,
     write_upload_mark,
 )
-from storagedriver_filesystem._publish import Target, publish, settle
+from storagedriver_filesystem._publish import Parents, Target, publish, settle
 from storagedriver_filesystem._shared import SharedDescriptor
 from storagedriver_filesystem._staging import (
     Staging,
@@ -232,7 +232,8 @@ class Uploads:
                     stop.check()
                     target = Target(options.path, options.if_absent)
                     try:
-                        changed = publish(self._tree, root, directory, upload.upload_id, fd, target)
+                        with Parents(self._tree, root) as parents:
+                            changed = publish(parents, directory, upload.upload_id, fd, target)
                     except StagingLostError:
                         raise UploadNotFoundError from None
                     finally:

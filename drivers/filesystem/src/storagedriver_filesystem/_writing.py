@@ -13,7 +13,7 @@ from storagedriver_filesystem._info import (
     set_unique_time,
     write_raw_attributes,
 )
-from storagedriver_filesystem._publish import Target, publish, settle
+from storagedriver_filesystem._publish import Parents, Target, publish, settle
 from storagedriver_filesystem._staging import Staging
 from storagedriver_filesystem._threads import Stop
 from storagedriver_filesystem._tree import Tree
@@ -41,7 +41,8 @@ def copy(tree: Tree, staging: Staging, source: str, target: Target, stop: Stop) 
             set_unique_time(fd)
             os.fsync(fd)
             stop.check()
-            settle(tree, root, publish(tree, root, directory, name, fd, target))
+            with Parents(tree, root) as parents:
+                settle(tree, root, publish(parents, directory, name, fd, target))
 
 
 def write_all(fd: int, offset: int, data: Sequence[Buffer]) -> int:
