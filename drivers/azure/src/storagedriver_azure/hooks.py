@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from storagedriver_core import DriverSpec, HarnessSpec, hookimpl
 from storagedriver_azure._config import AzureConfig
+from storagedriver_core import DriverSpec, HarnessSpec, hookimpl
 
 
 @hookimpl

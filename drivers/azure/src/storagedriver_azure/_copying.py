@@ -1,0 +1,158 @@
+"""Copies at the service, and moves made of them.
+
+Source: "Copy Blob". Within one account the service copies at once. Where it does not, the answer
+says `pending` and the target is empty until the copy ends: the copy is awaited, reads of the target
+are refused meanwhile, and a cancelled one is aborted and what it began deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+from storagedriver_azure._connection import Answer, Connection
+from storagedriver_azure._objects import plain_etag, quoted
+from storagedriver_core import (
+    ConflictError,
+    PathNotFoundError,
+    StorageDriverError,
+    UnavailableError,
+)
+
+_MOST_POLL_DELAY = 5.0
+_CLEANUP_SECONDS = 30.0
+
+
+async def version_of(connection: Connection, name: str) -> str:
+    """Give the etag of a blob.
+
+    Raises:
+        PathNotFoundError: There is none.
+    """
+    found = await connection.request("HEAD", name)
+    return plain_etag(found.headers.get("etag", ""))
+
+
+async def copy_blob(
+    connection: Connection,
+    source: str,
+    etag: str,
+    target: str,
+    *,
+    if_absent: bool,
+    poll_delay: float,
+) -> None:
+    """Copy a blob, media type and metadata included.
+
+    Args:
+        connection: The container.
+        source: Name of the blob.
+        etag: The version of it that is copied.
+        target: Name of the copy.
+        if_absent: Refuse if there is a blob.
+        poll_delay: Seconds between the first two looks at a copy that takes time.
+
+    Raises:
+        PathNotFoundError: There is no source any more.
+        AlreadyExistsError: `if_absent`, and there is a blob at the target.
+        ConflictError: The source was replaced meanwhile.
+    """
+    headers = {"x-ms-copy-source": connection.url(source), "x-ms-source-if-match": quoted(etag)}
+    if if_absent:
+        headers["If-None-Match"] = "*"
+    copying = asyncio.ensure_future(
+        connection.request("PUT", target, headers=headers, expect=(202,), changes=True)
+    )
+    try:
+        answer = await asyncio.shield(copying)
+    except asyncio.CancelledError:
+        # Without its answer nobody could abort it.
+        await _finish(_abort_begun(connection, target, copying))
+        copying.cancel()
+        raise
+    await _await_copy(connection, target, answer, poll_delay)
+
+
+async def delete_version(connection: Connection, name: str, etag: str) -> None:
+    """Delete a blob unless it is another than this by now.
+
+    Raises:
+        ConflictError: It is this one, and a lease keeps it.
+    """
+    headers = {"If-Match": quoted(etag), "x-ms-delete-snapshots": "include"}
+    with suppress(PathNotFoundError):
+        try:
+            await connection.request("DELETE", name, headers=headers, expect=(202,), changes=True)
+        except ConflictError:
+            if await version_of(connection, name) == etag:
+                raise
+
+
+async def _await_copy(
+    connection: Connection, target: str, answer: Answer, poll_delay: float
+) -> None:
+    copy_id = answer.headers.get("x-ms-copy-id", "")
+    status = answer.headers.get("x-ms-copy-status")
+    headers: Mapping[str, str] = answer.headers
+    try:
+        while status == "pending":
+            await asyncio.sleep(poll_delay)
+            poll_delay = min(poll_delay * 2, _MOST_POLL_DELAY)
+            try:
+                headers = (await connection.request("HEAD", target)).headers
+            except StorageDriverError as error:
+                error.outcome = "unknown"
+                raise
+            if headers.get("x-ms-copy-id") != copy_id:
+                raise ConflictError("the target was replaced while it was copied to")
+            status = headers.get("x-ms-copy-status")
+    except asyncio.CancelledError:
+        await _finish(_abort(connection, target, copy_id))
+        raise
+    if status != "success":
+        await _finish(delete_version(connection, target, plain_etag(headers.get("etag", ""))))
+        told = headers.get("x-ms-copy-status-description", "")
+        raise UnavailableError(f"the copy has ended as {status}: {told}")
+
+
+async def _abort_begun(
+    connection: Connection, target: str, copying: asyncio.Future[Answer]
+) -> None:
+    answer = await copying
+    if answer.headers.get("x-ms-copy-status") == "pending":
+        await _abort(connection, target, answer.headers.get("x-ms-copy-id", ""))
+
+
+async def _abort(connection: Connection, target: str, copy_id: str) -> None:
+    """Abort a pending copy, and delete the empty blob that is left of it."""
+    try:
+        await connection.request(
+            "PUT",
+            target,
+            query=f"comp=copy&copyid={copy_id}",
+            headers={"x-ms-copy-action": "abort"},
+            expect=(204,),
+            changes=True,
+        )
+        left = await connection.request("HEAD", target)
+        if left.headers.get("x-ms-copy-id") == copy_id:
+            await delete_version(connection, target, plain_etag(left.headers.get("etag", "")))
+    except (ConflictError, PathNotFoundError):
+        pass  # it has ended meanwhile, or was replaced
+
+
+async def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end although the caller is cancelled meanwhile, but not for ever."""
+    task = asyncio.ensure_future(work)
+    deadline = time.monotonic() + _CLEANUP_SECONDS
+    while not task.done() and (left := deadline - time.monotonic()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task}, timeout=left)
+    if task.done():
+        with suppress(StorageDriverError):
+            task.result()
+    else:
+        task.cancel()

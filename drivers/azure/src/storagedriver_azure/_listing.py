@@ -1,0 +1,175 @@
+"""Pages of a container's list."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from storagedriver_azure._connection import Connection
+from storagedriver_azure._names import Names
+from storagedriver_azure._objects import parse_time, plain_etag
+from storagedriver_core import (
+    FileInfo,
+    InvalidPathError,
+    ListOptions,
+    UnavailableError,
+    child_prefix,
+)
+
+MAX_PAGE = 5000
+"""Entries of a page at most. Source: "List Blobs", `maxresults`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list, names as the service has them.
+
+    Attributes:
+        blobs: Name, size, time of the last change and etag of each blob.
+        prefixes: What stands for the blobs below a `/`, which it ends with.
+        marker: Where the next page begins; empty after the last one.
+    """
+
+    blobs: list[tuple[str, int, str, str]]
+    prefixes: list[str]
+    marker: str
+
+
+def parse_page(body: bytes) -> Page:
+    """Read one page.
+
+    Source: "List Blobs", "Response body".
+
+    Raises:
+        UnavailableError: It is no list, or not a whole one.
+    """
+    try:
+        root = ElementTree.fromstring(body)
+        if root.tag != "EnumerationResults":
+            raise ValueError(root.tag)
+        blobs, prefixes = [], []
+        for entry in root.iterfind("Blobs/*"):
+            name = _name(entry)
+            if entry.tag == "BlobPrefix":
+                prefixes.append(name)
+                continue
+            known = entry.find("Properties")
+            size = known.findtext("Content-Length") or "0"  # type: ignore[union-attr]  # caught
+            changed = known.findtext("Last-Modified") or ""  # type: ignore[union-attr]  # caught
+            etag = known.findtext("Etag") or ""  # type: ignore[union-attr]  # caught
+            blobs.append((name, int(size), changed, etag))
+        return Page(blobs, prefixes, root.findtext("NextMarker") or "")
+    except (ElementTree.ParseError, ValueError, AttributeError) as error:
+        raise UnavailableError("an answer that is no list of blobs") from error
+
+
+def _name(entry: ElementTree.Element) -> str:
+    found = entry.find("Name")
+    name = found.text or ""  # type: ignore[union-attr]  # the caller catches it
+    # What XML cannot hold comes percent-encoded.
+    if found.get("Encoded") == "true":  # type: ignore[union-attr]  # as above
+        return unquote(name)
+    return name
+
+
+async def pages(
+    connection: Connection,
+    prefix: str,
+    *,
+    page_size: int,
+    delimiter: bool = False,
+    start: str = "",
+) -> AsyncGenerator[Page, None]:
+    """Give the pages of the list of the names that begin with `prefix`, in order.
+
+    Args:
+        connection: The container.
+        prefix: What the names begin with; may be empty.
+        page_size: Entries of a page at most.
+        delimiter: Put all names below a further `/` together.
+        start: The name to start from, inclusive; a service that ignores it starts from the
+            beginning.
+    """
+    query = f"restype=container&comp=list&maxresults={min(page_size, MAX_PAGE)}"
+    if prefix:
+        query += f"&prefix={quote(prefix, safe='')}"
+    if delimiter:
+        query += "&delimiter=%2F"
+    if start:
+        query += f"&startFrom={quote(start, safe='')}"
+    marker = ""
+    while True:
+        more = f"&marker={quote(marker, safe='')}" if marker else ""
+        page = parse_page((await connection.request("GET", None, query=query + more)).body)
+        yield page
+        if not page.marker:
+            return
+        marker = page.marker
+
+
+async def has_blobs(connection: Connection, prefix: str) -> bool:
+    """Tell whether there is a name that begins with `prefix`, by one request or very few."""
+    async for page in pages(connection, prefix, page_size=1):
+        # A page may be empty although more follow.
+        if page.blobs:
+            return True
+    return False
+
+
+def children(names: Names, page: Page, prefix: str, options: ListOptions) -> list[FileInfo]:
+    """Give a page of direct children in byte order, a directory counted with its `/`."""
+    found: list[tuple[bytes, FileInfo]] = []
+    for info in files(names, page, prefix, options):
+        found.append((info.path.encode(), info))
+    for each in page.prefixes:
+        path = names.path(each)
+        if path is not None and each != prefix and not _is_passed(path, options):
+            found.append((path.encode(), FileInfo(path[:-1], is_dir=True)))
+    # The service may give files and directories apart.
+    found.sort(key=lambda entry: entry[0])
+    return [info for _, info in found]
+
+
+def files(names: Names, page: Page, prefix: str, options: ListOptions) -> list[FileInfo]:
+    """Give the files of a page, without the markers of directories, in the service's order."""
+    return [
+        FileInfo(path, size=size, mod_time=parse_time(changed), etag=plain_etag(etag))
+        for name, size, changed, etag in page.blobs
+        if not name.endswith("/")
+        and name != prefix
+        and (path := names.path(name)) is not None
+        and not _is_passed(path, options)
+    ]
+
+
+def start_name(names: Names, path: str, options: ListOptions, *, one_level: bool) -> str:
+    """Give the name at which a list after `options.start_after` may start; empty for the first.
+
+    Args:
+        names: Of the root.
+        path: The directory that is listed.
+        options: What to list.
+        one_level: Whether only direct children are listed; the service then takes no deeper name.
+    """
+    prefix, after = child_prefix(path), options.start_after
+    if after is None or not after.startswith(prefix) or after == prefix:
+        return ""
+    child, slash, _ = after[len(prefix) :].partition("/")
+    try:
+        if one_level and slash:
+            return names.below(prefix + child)
+        return names.of_file(after)
+    except InvalidPathError:
+        return ""  # no blob has so long a name, so there is none to start at
+
+
+def is_behind(path: str, options: ListOptions) -> bool:
+    """Tell whether `options.start_after` lies behind everything below the directory `path`."""
+    prefix, after = child_prefix(path), options.start_after
+    return after is not None and after > prefix and not after.startswith(prefix)
+
+
+def _is_passed(path: str, options: ListOptions) -> bool:
+    return options.start_after is not None and path <= options.start_after

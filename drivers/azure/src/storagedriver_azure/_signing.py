@@ -1,0 +1,100 @@
+"""URLs that a plain HTTP client can use, signed by the account's key or a user delegation key.
+
+Source: "Create a service SAS", "Create a user delegation SAS".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import xml.etree.ElementTree as ElementTree
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from azure.storage.blob import UserDelegationKey, generate_blob_sas
+
+from storagedriver_azure._connection import Connection
+from storagedriver_core import UnavailableError
+
+# As long as a delegation key may live, less what clocks may differ by.
+_KEY_LIFE = timedelta(days=7) - timedelta(hours=1)
+_SKEW = timedelta(minutes=15)
+_FIELDS = {
+    "SignedOid": "signed_oid",
+    "SignedTid": "signed_tid",
+    "SignedStart": "signed_start",
+    "SignedExpiry": "signed_expiry",
+    "SignedService": "signed_service",
+    "SignedVersion": "signed_version",
+    "Value": "value",
+}
+
+
+_new_key: Any = UserDelegationKey  # untyped in the SDK
+
+
+class Signer:
+    """Signs URLs to read one blob, for GET and HEAD.
+
+    Args:
+        connection: The container.
+        public_endpoint: What the URLs begin with; the connection's own if None.
+    """
+
+    def __init__(self, connection: Connection, public_endpoint: str | None) -> None:
+        self._connection = connection
+        self._endpoint = (public_endpoint or connection.endpoint).rstrip("/")
+        self._lock = asyncio.Lock()
+        self._delegated: Any = None
+        self._delegated_until = datetime.min.replace(tzinfo=UTC)
+
+    async def url(self, name: str, expires: timedelta) -> str:
+        """Give a URL that lets read the blob for some time."""
+        until = datetime.now(UTC) + expires
+        account_key = getattr(self._connection.service.credential, "account_key", None)
+        delegated = None if account_key else await self._delegation_key(until)
+        signature = generate_blob_sas(
+            self._connection.account,
+            self._connection.container,
+            name,
+            account_key=account_key,
+            user_delegation_key=delegated,
+            permission="r",
+            expiry=until,
+            # Over what is not encrypted anybody can read the URL, and so only an emulator is so.
+            protocol="https" if self._endpoint.startswith("https:") else "https,http",
+        )
+        return f"{self._endpoint}/{self._connection.container}/{quote(name)}?{signature}"
+
+    async def _delegation_key(self, until: datetime) -> Any:
+        """Give a key that the service lets the credential's owner sign with."""
+        async with self._lock:
+            if self._delegated_until < until:
+                now = datetime.now(UTC)
+                end = max(now + _KEY_LIFE, min(until, now + timedelta(days=7)))
+                self._delegated = await self._ask_key(now - _SKEW, end)
+                self._delegated_until = end
+            return self._delegated
+
+    async def _ask_key(self, start: datetime, end: datetime) -> Any:
+        times = "".join(
+            f"<{tag}>{when:%Y-%m-%dT%H:%M:%SZ}</{tag}>"
+            for tag, when in (("Start", start), ("Expiry", end))
+        )
+        answer = await self._connection.request(
+            "POST",
+            None,
+            url=f"{self._connection.endpoint}/?restype=service&comp=userdelegationkey",
+            data=f"<?xml version='1.0' encoding='utf-8'?><KeyInfo>{times}</KeyInfo>".encode(),
+        )
+        try:
+            root = ElementTree.fromstring(answer.body)
+            key = _new_key()
+            for tag, attribute in _FIELDS.items():
+                text = root.findtext(tag)
+                if text is None:
+                    raise ValueError(tag)
+                setattr(key, attribute, text)
+        except (ElementTree.ParseError, ValueError) as error:
+            raise UnavailableError("an answer that is no delegation key") from error
+        return key

@@ -1,0 +1,228 @@
+"""The conformance suite's harness for this driver: a container of its own for each test.
+
+The back door is the SDK's own client. Names are spelt as the driver spells them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from azure.storage.blob import BlobBlock, ContainerSasPermissions, generate_container_sas
+from azure.storage.blob.aio import BlobServiceClient, ContainerClient
+from storagedriver_testsuite import Answer, Harness
+
+from storagedriver_azure._config import AzureConfig
+from storagedriver_azure._driver import AzureDriver
+from storagedriver_azure._names import Names
+from storagedriver_core import ConfigurationError, StorageDriver
+
+_ANCHOR = re.compile(r"([0-9a-f]{16})-{11}0{9}")
+_LOOKS_AT_ONCE = 16
+_MOST_LOOKS = 500
+
+
+class ListCounter:
+    """Counts requests to list."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class CountingDriver(AzureDriver):
+    """Counts what it asks the service to list."""
+
+    def __init__(self, config: AzureConfig, counter: ListCounter | None = None) -> None:
+        super().__init__(config)
+        self._counter = counter or ListCounter()
+
+    async def open(self) -> None:
+        await super().open()
+        request = self._connection.request
+
+        async def counting(method: str, name: str | None, **options: Any) -> Any:
+            self._counter.count += "comp=list&" in options.get("query", "")
+            return await request(method, name, **options)
+
+        self._connection.request = counting  # type: ignore[method-assign]  # to watch it
+
+
+class AzureHarness(Harness):
+    """A container that is made for one test and deleted after it.
+
+    Args:
+        directory: Not used.
+        parameters: The driver's, with an `account_key` that may make containers; their names begin
+            with `container`.
+
+    Raises:
+        ConfigurationError: The parameters name no account and key.
+    """
+
+    is_remote = True
+    max_seconds = 120.0
+
+    def __init__(self, directory: Path, parameters: Mapping[str, object] | None = None) -> None:
+        if not parameters:
+            raise ConfigurationError("name an account and a container in a configuration file (-c)")
+        config = AzureConfig.model_validate(parameters)
+        if config.account_key is None or config.account_name is None:
+            raise ConfigurationError("the harness needs account_name and account_key")
+        container = f"{config.container[:50]}-{secrets.token_hex(4)}"
+        self._config = config.model_copy(update={"container": container})
+        self._account = config.account_name
+        self._key = config.account_key.get_secret_value()
+        self._endpoint = (
+            config.endpoint or f"https://{config.account_name}.blob.{config.realm}"
+        ).rstrip("/")
+        self._names = Names(config.root_directory)
+        self._lists = ListCounter()
+        self._client: BlobServiceClient | None = None
+
+    async def start(self) -> None:
+        self._client = BlobServiceClient(
+            self._endpoint, {"account_name": self._account, "account_key": self._key}
+        )
+        await self._container.create_container()
+
+    async def stop(self) -> None:
+        if self._client is not None:
+            await self._container.delete_container()
+            await self._client.close()
+            self._client = None
+
+    def driver(self) -> StorageDriver:
+        return CountingDriver(self._config, self._lists)
+
+    async def raw_list(self) -> Sequence[str]:
+        """Name every blob. Blocks that no list has committed go by the service's own time."""
+        names = [name async for name in self._container.list_blob_names()]
+        return [self._names.path(name) or name for name in names]
+
+    async def raw_uploads(self) -> Sequence[str]:
+        """Look for anchors of uploads: at blobs that are not committed, and at some that are."""
+        blobs = self._container.list_blobs(include=["uncommittedblobs"])
+        uncommitted: list[str] = []
+        committed: list[str] = []
+        async for blob in blobs:
+            (committed if blob.creation_time and blob.size else uncommitted).append(blob.name)
+        left = iter([*uncommitted, *committed[:_MOST_LOOKS]])
+        found: list[str] = []
+
+        async def look() -> None:
+            for name in left:
+                client = self._container.get_blob_client(name)
+                _, blocks = await client.get_block_list("uncommitted")
+                found.extend(
+                    f"{name} {anchor[1]}"
+                    for block in blocks
+                    if block.size == 1 and (anchor := _ANCHOR.fullmatch(block.id))
+                )
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_LOOKS_AT_ONCE):
+                group.create_task(look())
+        return found
+
+    async def raw_get(self, path: str) -> bytes:
+        download = await self._container.download_blob(self._names.of_file(path))
+        content: bytes = await download.readall()
+        return content
+
+    async def raw_put(self, path: str, data: bytes) -> None:
+        await self._container.upload_blob(self._names.of_file(path), data, overwrite=True)
+
+    async def plant_directory(self, path: str) -> None:
+        await self._container.upload_blob(self._names.below(path), b"")
+
+    async def discard_parts(self, path: str, data: bytes) -> None:
+        client = self._container.get_blob_client(self._names.of_file(path))
+        block = "another upload's".ljust(36, ".")  # all ids of a blob's blocks have one length
+        await client.stage_block(block, data)
+        await client.commit_block_list([BlobBlock(block)])
+
+    def missing_driver(self) -> StorageDriver:
+        return self._changed(container=f"{self._config.container}-no")
+
+    def other_root_driver(self) -> StorageDriver:
+        return self._changed(root_directory="other/root")
+
+    def list_requests(self) -> int:
+        return self._lists.count
+
+    def undeletable_answer(self, path: str) -> Answer:
+        name = re.escape(quote(self._names.of_file(path)))
+        return Answer(
+            rf"^DELETE \S*/{self._config.container}/{name}(?:\?|$)",
+            status=403,
+            headers={
+                "x-ms-error-code": "AuthorizationPermissionMismatch",
+                "x-ms-request-id": "00000000-0000-0000-0000-000000000000",
+            },
+        )
+
+    def upstream_url(self) -> str:
+        parts = urlsplit(self._endpoint)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def proxied_driver(self, url: str) -> StorageDriver:
+        return self._changed(endpoint=self._at(url))
+
+    def public_driver(self, url: str) -> StorageDriver:
+        return self._changed(public_endpoint=self._at(url))
+
+    def rotated_driver(self) -> StorageDriver:
+        now = datetime.now(UTC)
+        signature = generate_container_sas(
+            self._account,
+            self._config.container,
+            account_key=self._key,
+            permission=ContainerSasPermissions(
+                read=True, add=True, create=True, write=True, delete=True, list=True
+            ),
+            start=now - timedelta(minutes=15),
+            expiry=now + timedelta(hours=1),
+        )
+        parameters = {**self.parameters(), "sas_token": signature}
+        del parameters["account_key"]
+        return AzureDriver(AzureConfig.model_validate(parameters))
+
+    def unauthenticated_driver(self) -> StorageDriver:
+        return self._changed(account_key="d3Jvbmc=")
+
+    def parameters(self) -> Mapping[str, object]:
+        return {
+            "account_name": self._account,
+            "account_key": self._key,
+            "container": self._config.container,
+            "root_directory": self._config.root_directory,
+            "endpoint": self._endpoint,
+        }
+
+    def bad_parameters(self) -> Sequence[tuple[dict[str, object], str]]:
+        good = dict(self.parameters())
+        return [
+            ({**good, "colour": "red"}, "colour"),
+            ({**good, "container": "Not_A_Container"}, "container"),
+            ({**good, "max_connections": "many"}, "max_connections"),
+            ({**good, "endpoint": "127.0.0.1:10000"}, "endpoint"),
+            ({key: value for key, value in good.items() if key != "account_name"}, "account_name"),
+        ]
+
+    @property
+    def _container(self) -> ContainerClient:
+        assert self._client is not None, "the harness was not started"
+        return self._client.get_container_client(self._config.container)
+
+    def _changed(self, **changes: object) -> StorageDriver:
+        return AzureDriver(AzureConfig.model_validate({**self.parameters(), **changes}))
+
+    def _at(self, url: str) -> str:
+        """Give the account's address at another server: an emulator's is in the path."""
+        return url.rstrip("/") + urlsplit(self._endpoint).path
