@@ -13,7 +13,7 @@ def storagedriver_register_drivers() -> list[DriverSpec]:
         DriverSpec(
             name="fsspec",
             summary="Any other fsspec filesystem, by its protocol",
-            factory="storagedriver_fsspec._driver:FsspecDriver",
+            factory="storagedriver_fsspec._driver:fsspec_driver",
             parameters=FsspecConfig,
         )
     ]

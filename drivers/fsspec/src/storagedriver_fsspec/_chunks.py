@@ -1,0 +1,271 @@
+"""Uploads on stores whose files are written whole: chunks, which are joined at the end.
+
+```text
+.storagedriver/uploads/<32 hex digits>+a+b/
+    head~<holder>           who may write
+    <number>~<holder>       a part; who has put it is in the ledger
+    whole~<holder>          the chunks, joined
+    done~<holder>           in place of the head: the holder is about to publish, or has
+```
+
+Theory of operation. A part is never changed once the ledger has it: another holder puts it under
+another name. So every token stays good until the upload ends. Where the store renames, of two that
+rename the head one finds it gone. To commit is to join, to rename the head to `done`, and to rename
+`whole` to the object's name. Whoever finds `done` and removes `whole` has kept that from happening;
+if there is no `whole`, it has happened.
+
+Where the store does not rename, the head is looked at before the object is put, and two that resume
+one token in the same moment are not told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from storagedriver_core import (
+    Buffer,
+    CompleteOptions,
+    ConflictError,
+    FileInfo,
+    Part,
+    PathNotFoundError,
+    StorageDriverError,
+    Upload,
+    UploadInfo,
+    UploadNotFoundError,
+    UploadOptions,
+    UploadState,
+)
+from storagedriver_fsspec._files import Files
+from storagedriver_fsspec._names import (
+    LONG_AGO,
+    PUTS,
+    SEEN,
+    UPLOADS,
+    files_as_uploads,
+    is_name,
+    new_name,
+    path_of,
+)
+from storagedriver_fsspec._store import Store
+
+_TRIES = 20
+
+
+class ChunkUploads:
+    """The uploads of one driver.
+
+    Args:
+        store: Where the objects are.
+        files: Its filesystem.
+        renames: The filesystem renames, in one step.
+    """
+
+    def __init__(self, store: Store, files: Files, *, renames: bool) -> None:
+        self._store = store
+        self._files = files
+        self._renames = renames
+        # What writers of this driver have published and not let go of yet.
+        self._done: dict[tuple[str, str], FileInfo] = {}
+
+    async def open(self, path: str, holder: str, options: UploadOptions) -> Upload:
+        """Begin an upload."""
+        upload = Upload(path, new_name(path), holder=holder, options=options)
+        await self._store.write(_file(upload, "head"), [holder.encode()])
+        return upload
+
+    async def write(self, upload: Upload, number: int, offset: int, data: Sequence[Buffer]) -> Part:
+        """Store one part as a file."""
+        await self._require_head(upload)
+        try:
+            await self._files.write(_file(upload, str(number)), data)
+        except PathNotFoundError:
+            raise await self._gone(upload) from None
+        size = sum(memoryview(chunk).nbytes for chunk in data)
+        return Part(number, offset, size, upload.holder)
+
+    async def sync(self, upload: Upload) -> None:
+        """Nothing: parts are as durable as the store makes them."""
+
+    async def release(self, upload: Upload) -> None:
+        """Forget what the holder has published."""
+        self._done.pop((upload.upload_id, upload.holder), None)
+
+    async def resume(self, upload: Upload, size: int) -> UploadState:
+        """Give the upload to a new holder."""
+        for _ in range(_TRIES):
+            names = await self._names(upload)
+            found = next((each for each in names if each.startswith(("head~", "done~"))), None)
+            if found is None:
+                raise UploadNotFoundError(outcome="unknown")
+            with suppress(PathNotFoundError):  # taken by another in this moment
+                await self._take(upload, found)
+                return UploadState(size)
+        raise ConflictError("others take the upload over all the time")
+
+    async def _take(self, upload: Upload, found: str) -> None:
+        kind, _, holder = found.partition("~")
+        directory, own = _directory(upload), _file(upload, "head")
+        if kind == "done":
+            try:
+                await self._files.remove(f"{directory}/whole~{holder}")
+            except PathNotFoundError:
+                raise UploadNotFoundError(outcome="unknown") from None
+        if self._renames:
+            await self._files.rename(f"{directory}/{found}", own)
+        else:
+            await self._files.write(own, [upload.holder.encode()])
+            await self._files.remove(f"{directory}/{found}")
+
+    async def complete(
+        self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
+    ) -> FileInfo:
+        """Join the parts and publish them."""
+        done = self._done.get((upload.upload_id, upload.holder))
+        if done is not None:
+            return await self._again(done)
+        await self._require_head(upload)
+        chunks = [f"{_directory(upload)}/{part.number}~{part.etag}" for part in parts]
+        if self._renames:
+            info = await self._publish(upload, chunks, options)
+        else:
+            info = await self._put(upload, chunks, options)
+        self._done[upload.upload_id, upload.holder] = info
+        await self._clean_up(upload)
+        return info
+
+    async def _publish(
+        self, upload: Upload, chunks: Sequence[str], options: CompleteOptions
+    ) -> FileInfo:
+        head, done, whole = (_file(upload, kind) for kind in ("head", "done", "whole"))
+        made = await self._join(upload, chunks, whole, options.size)
+        try:
+            await self._files.rename(head, done)
+        except PathNotFoundError:
+            raise await self._gone(upload) from None
+        try:
+            await self._store.publish(whole, options.path, replace=not options.if_absent)
+        except PathNotFoundError:
+            raise ConflictError("another writer has taken the upload over") from None
+        except StorageDriverError as error:
+            if error.outcome == "none":
+                with suppress(StorageDriverError):
+                    await self._files.rename(done, head)
+            raise
+        return FileInfo(options.path, made.size, made.mod_time, etag=made.etag)
+
+    async def _put(
+        self, upload: Upload, chunks: Sequence[str], options: CompleteOptions
+    ) -> FileInfo:
+        await self._require_head(upload)
+        return await self._join(upload, chunks, options.path, options.size)
+
+    async def _join(
+        self, upload: Upload, chunks: Sequence[str], target: str, size: int
+    ) -> FileInfo:
+        try:
+            if not chunks:
+                await self._files.write(target, [])
+            else:
+                await self._files.concatenate(chunks, target)
+        except PathNotFoundError:
+            raise await self._gone(upload) from None
+        info = await self._files.info(target)
+        if info.size != size:
+            raise ConflictError(f"the parts hold {info.size} bytes, not {size}")
+        return info
+
+    async def _again(self, done: FileInfo) -> FileInfo:
+        with suppress(PathNotFoundError):
+            info = await self._files.info(done.path)
+            if (info.size, info.mod_time, info.etag) == (done.size, done.mod_time, done.etag):
+                return info
+        raise UploadNotFoundError(outcome="unknown")
+
+    async def abort(self, upload: Upload) -> None:
+        """Drop the upload: a writer's own or another's, but for a purge only what it has seen."""
+        seen = upload.data.get(SEEN)
+        if seen is not None and seen.startswith(f"{PUTS}/"):
+            await self._files.remove(seen)
+            return
+        names = await self._names(upload)
+        place = next((each for each in names if each.startswith(("head~", "done~"))), None)
+        place = f"{_directory(upload)}/{place}" if place else None
+        if seen is not None and place is not None and place != seen:
+            raise ConflictError("a writer has resumed the upload")
+        if place is None and not (names or seen):
+            raise UploadNotFoundError
+        if place is not None and self._renames:
+            gone = f"{PUTS}/{new_name()}"
+            try:
+                await self._store.within(
+                    gone, lambda: self._files.rename(place, gone), source=place
+                )
+            except PathNotFoundError:
+                raise UploadNotFoundError from None
+            with suppress(PathNotFoundError):
+                await self._files.remove(gone)
+        await self._clean_up(upload)
+
+    async def _clean_up(self, upload: Upload) -> None:
+        """Remove what is left; what cannot be is left to the purge, which goes by the head."""
+        with suppress(StorageDriverError):
+            names = await self._names(upload)
+            names.sort(key=lambda name: name.startswith(("head~", "done~")))
+            for name in names:
+                with suppress(PathNotFoundError):
+                    await self._files.remove(f"{_directory(upload)}/{name}")
+            await self._files.remove_directory(_directory(upload))
+
+    async def all(self) -> list[UploadInfo]:
+        """Give every upload, and every put that is under way or was left over."""
+        uploads = await files_as_uploads(self._files, PUTS)
+        with suppress(PathNotFoundError):
+            for each in await self._files.children(UPLOADS):
+                upload_id = each.path.rpartition("/")[2]
+                if each.is_dir and is_name(upload_id):
+                    with suppress(PathNotFoundError):
+                        uploads.append(await self._info(each.path, upload_id))
+        return uploads
+
+    async def _info(self, directory: str, upload_id: str) -> UploadInfo:
+        found = await self._files.children(directory)
+        heads = [each for each in found if "/head~" in each.path or "/done~" in each.path]
+        times = [each.mod_time for each in found if each.mod_time is not None] or [LONG_AGO]
+        size = sum(each.size for each in found if each not in heads)
+        # The head is renamed, which keeps its time.
+        started = min(times)
+        seen = heads[0].path if heads else directory
+        upload = Upload(path_of(upload_id), upload_id, data={SEEN: seen})
+        return UploadInfo(upload, started, max(times), size)
+
+    async def _names(self, upload: Upload) -> list[str]:
+        try:
+            found = await self._files.children(_directory(upload))
+        except PathNotFoundError:
+            await self._store.check()
+            return []
+        return [each.path.rpartition("/")[2] for each in found]
+
+    async def _require_head(self, upload: Upload) -> None:
+        try:
+            await self._files.info(_file(upload, "head"))
+        except PathNotFoundError:
+            raise await self._gone(upload) from None
+
+    async def _gone(self, upload: Upload) -> StorageDriverError:
+        names = await self._names(upload)
+        if f"head~{upload.holder}" in names:
+            return ConflictError("a part of the upload is gone")
+        if any(name.startswith(("head~", "done~")) for name in names):
+            return ConflictError("another writer has taken the upload over")
+        return UploadNotFoundError(outcome="unknown")
+
+
+def _directory(upload: Upload) -> str:
+    return f"{UPLOADS}/{upload.upload_id}"
+
+
+def _file(upload: Upload, kind: str) -> str:
+    return f"{_directory(upload)}/{kind}~{upload.holder}"

@@ -1,0 +1,316 @@
+"""The contract's operations on objects, made of a filesystem's primitives.
+
+```text
+<root>/
+  a/b                         the object /a/b
+  .storagedriver/
+    puts/<32 hex digits>+a+b  a put or a copy, as long as the call lasts (`_names`)
+    uploads/                  uploads (`_staged`, `_chunks`)
+    tails/                    sidecars of the portable layer
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from storagedriver_core import (
+    INTERNAL_COMPONENT,
+    AlreadyExistsError,
+    Buffer,
+    Conditions,
+    ConfigurationError,
+    ConflictError,
+    FileInfo,
+    ListOptions,
+    PartialDeleteError,
+    PathNotFoundError,
+    PutOptions,
+    ReadOptions,
+    StorageDriverError,
+    is_internal,
+    parent,
+)
+from storagedriver_fsspec._errors import RefusedError
+from storagedriver_fsspec._files import Body, Files
+from storagedriver_fsspec._names import PUTS, UPLOADS, new_name
+
+T = TypeVar("T")
+
+_OWN = f"/{INTERNAL_COMPONENT}"
+_KEPT = ("/", _OWN, PUTS, UPLOADS, f"{_OWN}/tails")
+_TRIES = 20
+"""How often a directory that others prune at the same time is made again."""
+
+
+class Store:
+    """The objects of one filesystem.
+
+    Args:
+        files: The filesystem.
+        flat: It has keys and no directories: none is made, none is pruned.
+        stages: A file is written under another name first.
+        shares_names: `/a` and `/a/b` can both be files.
+    """
+
+    def __init__(self, files: Files, *, flat: bool, stages: bool, shares_names: bool) -> None:
+        self.files = files
+        self._flat = flat
+        self._stages = stages
+        self._shares_names = shares_names
+
+    async def check(self) -> None:
+        """Raise unless the root directory is there.
+
+        Raises:
+            ConfigurationError: It is not.
+        """
+        if not await self.files.exists():
+            raise ConfigurationError("the root directory does not exist")
+
+    async def now(self) -> datetime:
+        """Give the time by the store's clock: that of a file that is made for it."""
+        name = f"{PUTS}/{new_name()}"
+        info = await self.write(name, [b"now"])
+        try:
+            info = info or await self.files.info(name)
+        finally:
+            await self.files.remove(name)
+        return info.mod_time or datetime.now(UTC)
+
+    # Reading -----------------------------------------------------------------------------------
+
+    async def stat(self, path: str, conditions: Conditions | None = None) -> FileInfo:
+        """As `StorageDriver.stat`."""
+        if path == "/":
+            await self.check()
+            return FileInfo("/", is_dir=True)
+        info = await self._found(self.files.info(path))
+        if conditions is not None and not conditions.hold_for(info):
+            raise ConflictError("the conditions do not hold")
+        return info
+
+    async def body(self, path: str, options: ReadOptions) -> Body:
+        """As `StorageDriver.open_reader`."""
+        return await self._found(self.files.body(path, options))
+
+    async def read(self, path: str) -> bytes:
+        """As `StorageDriver.get_content`."""
+        return await self._found(self.files.read(path))
+
+    async def entries(self, path: str, options: ListOptions) -> list[FileInfo]:
+        """Give all of the directory, in order."""
+        found = await self._found(self.files.children(path))
+        if path == "/":
+            found = [each for each in found if not is_internal(each.path)]
+        found.sort(key=_sort_key)
+        after = options.start_after
+        if after is None:
+            return found
+        return [each for each in found if _sort_key(each) > after]
+
+    async def _found(self, look: Awaitable[T]) -> T:
+        """Tell a missing file from a missing store."""
+        try:
+            return await look
+        except PathNotFoundError:
+            await self.check()
+            raise
+
+    # Writing -----------------------------------------------------------------------------------
+
+    async def put(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:
+        """As `StorageDriver.put_content`."""
+        if not self._stages:
+            await self._require_place(path)
+            return await self.write(path, [data]) or await self.files.info(path)
+        return await self.put_through(
+            path,
+            lambda staging: self.write(staging, [data]),
+            replace=not options.if_absent,
+        )
+
+    async def put_through(
+        self, path: str, make: Callable[[str], Awaitable[FileInfo | None]], *, replace: bool
+    ) -> FileInfo:
+        """Make a file under another name, and give it its own; in the end nothing else is left."""
+        staging = f"{PUTS}/{new_name(path)}"
+        try:
+            made = await make(staging)
+            await self.publish(staging, path, replace=replace)
+        except BaseException as error:
+            await self._clean_up(staging, error)
+            raise
+        if made is None:
+            return await self.files.info(path)
+        return FileInfo(path, made.size, made.mod_time, etag=made.etag)
+
+    async def _clean_up(self, staging: str, error: BaseException) -> None:
+        if isinstance(error, StorageDriverError) and error.outcome != "none":
+            return  # it may have got its name; if not, the purge finds it
+        with suppress(StorageDriverError):
+            await self.files.remove(staging)
+
+    async def write(self, path: str, data: Sequence[Buffer]) -> FileInfo | None:
+        """Write a file, and the directories above it where they are missing."""
+        return await self.within(path, lambda: self.files.write(path, data))
+
+    async def publish(self, staging: str, path: str, *, replace: bool = True) -> None:
+        """Give a file its name.
+
+        Raises:
+            PathNotFoundError: There is no file `staging`.
+            AlreadyExistsError: `replace` is False, and there is an object.
+            ConflictError: `path` is a directory, or lies under a file.
+        """
+        await self._require_place(path)
+        try:
+            await self.within(
+                path,
+                lambda: self.files.rename(staging, path, replace=replace),
+                source=staging,
+            )
+        except AlreadyExistsError:
+            if (await self.files.info(path)).is_dir:
+                raise ConflictError("it is a directory", path=path) from None
+            raise
+
+    async def within(self, path: str, write: Callable[[], Awaitable[T]], *, source: str = "") -> T:
+        """Do what needs the directory of `path`, which is made if that fails.
+
+        Args:
+            path: What is to be written.
+            write: Writes it.
+            source: What has to be there for it, too.
+        """
+        for attempt in range(_TRIES):
+            try:
+                return await write()
+            except (PathNotFoundError, RefusedError, ConflictError) as error:
+                if self._flat or attempt == _TRIES - 1:
+                    raise
+                if source and isinstance(error, PathNotFoundError):
+                    await self.files.info(source)
+                if not await self._make_directories(parent(path)) and not isinstance(
+                    error, PathNotFoundError
+                ):
+                    raise
+        raise AssertionError  # the last attempt has raised
+
+    async def _make_directories(self, path: str) -> bool:
+        """Make a directory and those above it; False if all were there."""
+        if path == "/":
+            await self.check()
+            return False
+        try:
+            await self.files.make_directory(path)
+        except PathNotFoundError:
+            await self._make_directories(parent(path))
+            with suppress(AlreadyExistsError, PathNotFoundError):
+                await self.files.make_directory(path)
+        except (AlreadyExistsError, ConflictError):
+            await self._require_directory(path)
+            return False
+        return True
+
+    async def _require_directory(self, path: str) -> None:
+        with suppress(PathNotFoundError):
+            if (await self.files.info(path)).is_dir:
+                return
+        while path != "/":
+            with suppress(PathNotFoundError):
+                if not (await self.files.info(path)).is_dir:
+                    raise ConflictError("a part of the path is a file")
+            path = parent(path)
+
+    async def _require_place(self, path: str) -> None:
+        """Where there are no directories, nobody else says that one is in the way."""
+        if not self._flat or self._shares_names:
+            return
+        with suppress(PathNotFoundError):
+            if (await self.files.info(path)).is_dir:
+                raise ConflictError("it is a directory", path=path)
+        await self._require_directory(parent(path))
+
+    # Moving and deleting -----------------------------------------------------------------------
+
+    async def move(self, source: str, target: str, *, replace: bool) -> None:
+        """As `StorageDriver.move`."""
+        if (await self._found(self.files.info(source))).is_dir:
+            raise PathNotFoundError("a directory is not a file", path=source)
+        if self._stages:
+            await self.publish(source, target, replace=replace)
+        else:
+            await self._require_place(target)
+            await self.files.copy(source, target)
+            await self.files.remove(source)
+        await self.prune(source)
+
+    async def copy(self, source: str, target: str) -> None:
+        """As `StorageDriver.copy`."""
+        if (await self._found(self.files.info(source))).is_dir:
+            raise PathNotFoundError("a directory is not a file", path=source)
+        if not self._stages:
+            await self.files.copy(source, target)
+            return
+
+        async def make(staging: str) -> None:
+            await self.within(staging, lambda: self.files.copy(source, staging), source=source)
+
+        await self.put_through(target, make, replace=True)
+
+    async def delete(self, path: str) -> None:
+        """As `StorageDriver.delete`."""
+        failures: dict[str, StorageDriverError] = {}
+        is_dir = path == "/"
+        if not is_dir:
+            is_dir = (await self._found(self.files.info(path))).is_dir
+        if not is_dir:
+            await self._found(self.files.remove(path))
+        if is_dir or self._shares_names:
+            await self._delete_below(path, failures, missing_ok=not is_dir)
+        await self.prune(path)
+        if failures:
+            if len(failures) == 1 and path in failures:
+                raise failures[path]
+            raise PartialDeleteError(failures=failures)
+
+    async def _delete_below(
+        self, path: str, failures: dict[str, StorageDriverError], *, missing_ok: bool = False
+    ) -> None:
+        try:
+            found = await self._found(self.files.children(path))
+        except PathNotFoundError:
+            if missing_ok:
+                return
+            raise
+        for each in found:
+            if path == "/" and is_internal(each.path):
+                continue
+            try:
+                if each.is_dir:
+                    await self._delete_below(each.path, failures, missing_ok=True)
+                else:
+                    await self.files.remove(each.path)
+            except PathNotFoundError:
+                continue  # somebody else was faster
+            except StorageDriverError as error:
+                failures[each.path] = error
+        if not self._flat and path != "/":
+            with suppress(StorageDriverError):
+                await self.files.remove_directory(path)
+
+    async def prune(self, path: str) -> None:
+        """Remove the directories above `path` that are empty, but for the driver's own."""
+        if self._flat:
+            return
+        with suppress(StorageDriverError):
+            while (path := parent(path)) not in _KEPT:
+                await self.files.remove_directory(path)
+
+
+def _sort_key(info: FileInfo) -> str:
+    return f"{info.path}/" if info.is_dir else info.path

@@ -1,0 +1,385 @@
+"""webdav4's filesystem, by the HTTP client that it holds.
+
+Its own calls list a directory in order to look at it, take the wrong resource for names with `%`,
+and repeat by themselves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+from xml.etree import ElementTree
+
+from storagedriver_core import (
+    AlreadyExistsError,
+    Buffer,
+    ConflictError,
+    FileInfo,
+    PathNotFoundError,
+    ReadOptions,
+    StorageDriverError,
+    UnavailableError,
+    byte_range,
+)
+from storagedriver_fsspec._errors import from_status, translated, translating
+from storagedriver_fsspec._files import Body, finished, utc
+from storagedriver_fsspec._plain import PlainFiles, check_range
+
+_CHUNK_BYTES = 1024 * 1024
+# Source: RFC 4918, section 9.1. Only what is read: some servers compute the others.
+_WANTED = (
+    b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
+    b"<resourcetype/><getcontentlength/><getlastmodified/><getetag/></prop></propfind>"
+)
+# Source: RFC 4918, section 9.10.
+_LOCK = (
+    b'<?xml version="1.0" encoding="utf-8"?><lockinfo xmlns="DAV:">'
+    b"<lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>"
+)
+_LOCKED = 423
+_WAITING = ("MOVE", "DELETE", "MKCOL")
+_LOCK_TRIES = 100
+_LOCK_PAUSE_SECONDS = 0.05
+_MULTISTATUS = 207
+_REDIRECTS = range(300, 400)
+
+
+class ResponseBody(Body):
+    """The body of one GET: of one version of the resource."""
+
+    def __init__(self, info: FileInfo, response: Any, length: int) -> None:
+        self.info = info
+        self._response = response
+        self._left = length
+        self._pieces: Iterator[bytes] = response.iter_raw(_CHUNK_BYTES)
+        self._rest = b""
+
+    async def read(self, size: int) -> bytes:
+        if not self._left:
+            return b""
+        if not self._rest:
+            with translating():
+                self._rest = next(self._pieces, b"")
+            if not self._rest:
+                raise UnavailableError(f"the body ended {self._left} bytes early")
+        size = min(size, self._left)
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        self._left -= len(piece)
+        return piece
+
+    async def close(self) -> None:
+        self._response.close()
+
+
+class WebdavFiles(PlainFiles):
+    """A collection of a WebDAV server.
+
+    A PUT that breaks off may leave half of the body, so nothing is ever put under its own name.
+    """
+
+    @translated()
+    async def open(self, *, create: bool) -> None:
+        self._fs = self._make()
+        self._http = self._fs.client.http
+        base = self._fs.client.base_url
+        self._base = base.copy_with(raw_path=b"/", query=None, fragment=None)
+        self._prefix = quote(base.path.rstrip("/")) + quote(self._root)
+        if create and self._root and not await self.exists():
+            await self._make_root()
+
+    async def close(self) -> None:
+        fs, self._fs = self._fs, None
+        if fs is not None:
+            fs.client.http.close()
+
+    async def exists(self) -> bool:
+        try:
+            return (await self.info("/")).is_dir
+        except PathNotFoundError:
+            return False
+
+    @translated()
+    async def info(self, path: str) -> FileInfo:
+        for place, info in self._propfind(path, "0"):
+            return _named(info, path, place)
+        raise UnavailableError("the server's answer names no resource")
+
+    @translated()
+    async def children(self, path: str) -> list[FileInfo]:
+        own = unquote(self._url(path).raw_path.decode()).rstrip("/")
+        entries = []
+        for place, info in self._propfind(path, "1"):
+            if place.rstrip("/") == own:
+                if not info.is_dir:
+                    raise PathNotFoundError("a file is not a directory", path=path)
+                continue
+            name = place.rstrip("/").rpartition("/")[2]
+            entries.append(_named(info, f"{path.rstrip('/')}/{name}", place))
+        return entries
+
+    @translated()
+    async def body(self, path: str, options: ReadOptions) -> Body:
+        headers = {"accept-encoding": "identity"}
+        asked = _range_of(options)
+        if asked:
+            headers["range"] = asked
+        request = self._http.build_request("GET", self._url(path), headers=headers)
+        response = self._http.send(request, stream=True, follow_redirects=False)
+        try:
+            return await self._body_of(path, options, response, asked)
+        except BaseException:
+            response.close()
+            raise
+
+    async def _body_of(self, path: str, options: ReadOptions, response: Any, asked: str) -> Body:
+        status = response.status_code
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            # At the end, beyond it, or of an empty file: only the size tells.
+            info = await self._file(path)
+            check_range(info, options)
+            start, end = byte_range(info.size, options)
+            if start != end:
+                raise UnavailableError("the server refuses a range that is there")
+            return ResponseBody(info, response, 0)
+        if status in _REDIRECTS:
+            await self._file(path)  # which a collection is not
+        self._check(response, path)
+        size = _length(response)
+        if status == HTTPStatus.PARTIAL_CONTENT:
+            size = int(response.headers["content-range"].rpartition("/")[2])
+        elif asked and size:
+            raise StorageDriverError("the server ignores that a range was asked")
+        info = _info_of(path, size, response.headers)
+        if info.mod_time is None or info.etag is None:
+            # Some servers give a collection as a page.
+            info = await self._file(path)
+        check_range(info, options)
+        start, end = byte_range(size, options)
+        if end > start and _length(response) != end - start:
+            raise UnavailableError("the server gives another range than was asked")
+        return ResponseBody(info, response, end - start)
+
+    async def read(self, path: str) -> bytes:
+        body = await self.body(path, ReadOptions())
+        try:
+            pieces = []
+            while piece := await body.read(_CHUNK_BYTES):
+                pieces.append(piece)
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        finally:
+            await body.close()
+
+    @translated(writing=True)
+    async def write(self, path: str, data: Sequence[Buffer]) -> FileInfo | None:
+        size = sum(memoryview(chunk).nbytes for chunk in data)
+        self._put(path, (bytes(chunk) for chunk in data), size)
+        return None
+
+    @translated(writing=True)
+    async def concatenate(self, sources: Sequence[str], target: str) -> None:
+        bodies = [await self.body(source, ReadOptions()) for source in sources[:1]]
+        sizes = [body.info.size for body in bodies]
+        for body in bodies:
+            await body.close()
+        sizes += [(await self.info(source)).size for source in sources[1:]]
+        self._put(target, self._joined(sources), sum(sizes))
+
+    def _joined(self, sources: Sequence[str]) -> Iterator[bytes]:
+        for source in sources:
+            body = finished(self.body(source, ReadOptions()))
+            try:
+                while piece := finished(body.read(_CHUNK_BYTES)):
+                    yield piece
+            finally:
+                finished(body.close())
+
+    @translated(writing=True, changing=True)
+    async def remove(self, path: str) -> None:
+        self._request("DELETE", path, changing=True)
+
+    async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
+        try:
+            # To overwrite is to delete first, whatever is there (RFC 4918, section 9.9.3).
+            await self._transfer("MOVE", source, target, overwrite=False)
+        except AlreadyExistsError:
+            if not replace:
+                raise
+            if (await self.info(target)).is_dir:
+                raise ConflictError("it is a directory", path=target) from None
+            await self._transfer("MOVE", source, target, overwrite=True)
+
+    async def copy(self, source: str, target: str) -> None:
+        await self._transfer("COPY", source, target, overwrite=True)
+
+    @translated(writing=True, changing=True)
+    async def _transfer(self, method: str, source: str, target: str, *, overwrite: bool) -> None:
+        url = self._url(target)
+        # Without the user and password that the address may hold.
+        place = b"%s://%s%s" % (url.raw_scheme, url.netloc, url.raw_path)
+        headers = {"destination": place.decode(), "overwrite": "T" if overwrite else "F"}
+        self._request(method, source, headers=headers, changing=True)
+
+    @translated(writing=True)
+    async def make_directory(self, path: str) -> None:
+        self._mkcol(self._url(path))
+
+    async def remove_directory(self, path: str) -> None:
+        # DELETE takes along whatever is below. So it is locked first, and then seen to be empty.
+        # Where there are no locks, an empty collection stays.
+        if await self.children(path):
+            raise ConflictError("the directory is not empty", path=path)
+        lock = await self._lock(path)
+        try:
+            if await self.children(path):
+                raise ConflictError("the directory is not empty", path=path)
+            await self._remove_locked(path, lock)
+        except BaseException:
+            await self._unlock(path, lock)
+            raise
+
+    @translated(writing=True)
+    async def _lock(self, path: str) -> str:
+        headers = {"depth": "infinity", "timeout": "Second-30", "content-type": "application/xml"}
+        response = self._request("LOCK", path, headers=headers, content=_LOCK)
+        token: str = response.headers.get("lock-token", "")
+        if not token:
+            raise UnavailableError("the server's answer names no lock")
+        return token
+
+    @translated(writing=True, changing=True)
+    async def _remove_locked(self, path: str, lock: str) -> None:
+        self._request("DELETE", path, headers={"if": f"({lock})"}, changing=True)
+
+    @translated(writing=True)
+    async def _unlock(self, path: str, lock: str) -> None:
+        self._request("UNLOCK", path, headers={"lock-token": lock})
+
+    async def _make_root(self) -> None:
+        parts = self._root.strip("/").split("/")
+        for count in range(1, len(parts) + 1):
+            place = "/" + "/".join(parts[:count])
+            full = self._prefix.removesuffix(quote(self._root)) + quote(place)
+            try:
+                self._mkcol(self._base.copy_with(raw_path=full.encode()))
+            except AlreadyExistsError:
+                continue
+
+    async def _file(self, path: str) -> FileInfo:
+        info = await self.info(path)
+        if info.is_dir:
+            raise PathNotFoundError("a directory is not a file", path=path)
+        return info
+
+    # Requests ----------------------------------------------------------------------------------
+
+    def _url(self, path: str) -> Any:
+        # By the raw path: httpx takes `%2F` in a name for a slash that is quoted already.
+        return self._base.copy_with(raw_path=f"{self._prefix}{quote(path)}".encode())
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: Any = None,
+        changing: bool = False,
+    ) -> Any:
+        for _ in range(_LOCK_TRIES):
+            response = self._http.request(
+                method, self._url(path), headers=headers, content=content, follow_redirects=False
+            )
+            if response.status_code != _LOCKED or method not in _WAITING:
+                break
+            # Another process looks whether a collection is empty.
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        self._check(response, path, changing=changing)
+        if response.status_code == _MULTISTATUS and method != "PROPFIND":
+            # Part of it failed (RFC 4918, section 9.6.1).
+            raise StorageDriverError("the server could not do all of it", outcome="unknown")
+        return response
+
+    @staticmethod
+    def _check(response: Any, path: str, *, changing: bool = False) -> None:
+        if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
+            after = response.headers.get("retry-after", "")
+            raise from_status(response.status_code, changing=changing, retry_after=after, path=path)
+
+    def _put(self, path: str, pieces: Iterator[bytes], size: int) -> None:
+        headers = {"content-length": str(size), "content-type": "application/octet-stream"}
+        try:
+            self._request("PUT", path, headers=headers, content=pieces)
+        except ConflictError:
+            # Source: RFC 4918, section 9.7.1: 409 where a parent is missing.
+            raise PathNotFoundError("the collection is missing", path=path) from None
+
+    def _mkcol(self, url: Any) -> None:
+        status = self._http.request("MKCOL", url, follow_redirects=False).status_code
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            # Source: RFC 4918, section 9.3.1, as the next one.
+            raise AlreadyExistsError
+        if status == HTTPStatus.CONFLICT:
+            raise PathNotFoundError("the collection is missing")
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise from_status(status)
+
+    def _propfind(self, path: str, depth: str) -> list[tuple[str, FileInfo]]:
+        headers = {"depth": depth, "content-type": "application/xml"}
+        response = self._request("PROPFIND", path, headers=headers, content=_WANTED)
+        if response.status_code != _MULTISTATUS:
+            raise UnavailableError("the server's answer is none of WebDAV")
+        try:
+            tree = ElementTree.fromstring(response.content)
+        except ElementTree.ParseError:
+            raise UnavailableError("the server's answer is not whole") from None
+        return [_entry(each) for each in tree.iterfind("{DAV:}response")]
+
+
+def _entry(response: ElementTree.Element) -> tuple[str, FileInfo]:
+    """Read one resource of a PROPFIND: its path, as the server writes it, and what it is."""
+    href = response.findtext("{DAV:}href") or ""
+    props: dict[str, ElementTree.Element] = {}
+    for found in response.iterfind("{DAV:}propstat"):
+        if " 200" in (found.findtext("{DAV:}status") or " 200"):
+            for prop in found.iterfind("{DAV:}prop/*"):
+                props[prop.tag.removeprefix("{DAV:}")] = prop
+    kind = props.get("resourcetype")
+    path = unquote(urlsplit(href).path)
+    if kind is not None and kind.find("{DAV:}collection") is not None:
+        return path, FileInfo(path, is_dir=True)
+    texts = {name: prop.text or "" for name, prop in props.items()}
+    headers = {"last-modified": texts.get("getlastmodified"), "etag": texts.get("getetag")}
+    return path, _info_of(path, int(texts.get("getcontentlength") or 0), headers)
+
+
+def _info_of(path: str, size: int, headers: Mapping[str, str | None]) -> FileInfo:
+    time = headers.get("last-modified")
+    etag = headers.get("etag")
+    return FileInfo(path, size, utc(parsedate_to_datetime(time)) if time else None, etag=etag)
+
+
+def _named(info: FileInfo, path: str, place: str) -> FileInfo:
+    if info.is_dir:
+        return FileInfo(path, is_dir=True)
+    return FileInfo(path, info.size, info.mod_time, etag=info.etag)
+
+
+def _length(response: Any) -> int:
+    text = response.headers.get("content-length", "")
+    if not text.isdecimal():
+        raise UnavailableError("the server does not tell the length")
+    return int(text)
+
+
+def _range_of(options: ReadOptions) -> str:
+    """Give the Range header, or nothing for the whole file."""
+    if options.suffix is not None:
+        return f"bytes=-{options.suffix}" if options.suffix else "bytes=-1"
+    if options.length is not None:
+        # There is no way to ask for nothing.
+        return f"bytes={options.offset}-{options.offset + max(options.length, 1) - 1}"
+    return f"bytes={options.offset}-" if options.offset else ""
