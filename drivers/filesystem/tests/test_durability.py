@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from storagedriver_filesystem._writeback import begin_writeback
 
 from storagedriver_core import (
     CompleteOptions,
@@ -315,3 +316,31 @@ def _failing(code: int) -> Any:
 
 def _files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def test_disk_begins_with_large_parts_before_the_sync_and_the_sync_still_comes(
+    opened: Opener, start_log: Callable[[], CallLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> CallLog:
+        async with opened() as driver:
+            upload = await driver.open_upload("/a", "holder", UploadOptions())
+            log = start_log()
+            monkeypatch.setattr(
+                "storagedriver_filesystem._uploads.begin_writeback",
+                lambda fd, offset, size: log.calls.append(("writeback", str(offset), str(size))),
+            )
+            await driver.put_part(upload, 1, 0, [bytes(1 << 20)])
+            await driver.put_part(upload, 2, 1 << 20, [bytes(100)])
+            await driver.complete_upload(
+                upload, (), CompleteOptions(path="/a", size=(1 << 20) + 100)
+            )
+            return log
+
+    log = asyncio.run(run())
+    begun = log.index("writeback", "0", str(1 << 20))
+    assert begun < log.index("fsync", "staged") < log.index("rename", "staged", "/a")
+    assert [call for call in log.calls if call[0] == "writeback"] == [log.calls[begun]]
+
+
+def test_writeback_that_cannot_begin_is_no_error() -> None:
+    begin_writeback(-1, 0, 1)

@@ -130,13 +130,14 @@ def test_shared_work_is_done_once_also_when_no_thread_is_free(max_threads: int) 
 
 def test_closing_twice_is_fine_and_ends_the_threads() -> None:
     async def run() -> None:
-        before = threading.active_count()
+        before = set(threading.enumerate())
         threads = Threads(4)
         threads.open()
         await threads.run(int)
+        assert set(threading.enumerate()) - before
         await threads.aclose()
         await threads.aclose()
-        assert threading.active_count() == before
+        assert not set(threading.enumerate()) - before
         with pytest.raises(ClosedError):
             await threads.run(int)
 

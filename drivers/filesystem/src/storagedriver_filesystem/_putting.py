@@ -22,6 +22,7 @@ from storagedriver_filesystem._publish import Parents, Target, publish, unsettle
 from storagedriver_filesystem._staging import Staging, staging_name
 from storagedriver_filesystem._threads import Stop, Threads
 from storagedriver_filesystem._tree import Tree
+from storagedriver_filesystem._writeback import begin_writeback
 from storagedriver_filesystem._writing import write_all
 
 # Syncs that wait together share flushes of the disk. Measured with puts of 4 KiB by eight tasks:
@@ -108,7 +109,7 @@ class _Batch:
         try:
             self._each(self._write)
             if len(self._puts) > 1:
-                self._each(_begin_writeback)
+                self._each(lambda put: begin_writeback(put.fd))
             written = [put for put in self._puts if put.error is None]
             self._threads.share(_sync, written, max_threads=_SYNC_THREADS)
             self._each(self._publish)
@@ -158,11 +159,6 @@ class _Batch:
             if not put.changed:
                 with suppress(OSError):  # the first error is the one that counts
                     os.unlink(put.name, dir_fd=self._directory)
-
-
-def _begin_writeback(put: Put) -> None:
-    # What is dirty cannot be dropped; Linux begins to write it, and returns.
-    os.posix_fadvise(put.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _sync(put: Put) -> None:

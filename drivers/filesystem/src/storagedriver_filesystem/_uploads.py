@@ -56,7 +56,11 @@ from storagedriver_filesystem._staging import (
 )
 from storagedriver_filesystem._threads import Stop
 from storagedriver_filesystem._tree import Tree, split
+from storagedriver_filesystem._writeback import begin_writeback
 from storagedriver_filesystem._writing import copy_range, write_all
+
+# What is smaller is most often the last before a sync, which begins with it anyway.
+_WRITEBACK_BYTES = 256 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -132,7 +136,10 @@ class Uploads:
         handle = self._handle(upload)
         with handle.file.use() as fd:
             self._require_holder(handle, upload)
-            return Part(number, offset, write_all(fd, offset, data))
+            size = write_all(fd, offset, data)
+            if size >= _WRITEBACK_BYTES:
+                begin_writeback(fd, offset, size)
+            return Part(number, offset, size)
 
     def copy(
         self,

@@ -17,6 +17,7 @@ from storagedriver_filesystem._publish import Parents, Target, publish, settle
 from storagedriver_filesystem._staging import Staging
 from storagedriver_filesystem._threads import Stop
 from storagedriver_filesystem._tree import Tree
+from storagedriver_filesystem._writeback import begin_writeback
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 _SLICE_BYTES = 16 * 1024 * 1024
@@ -84,6 +85,7 @@ def copy_range(
             continue
         if count == 0:
             raise ConflictError(f"the source ends {end - offset} bytes early")
+        begin_writeback(target, offset, count)
         source_offset += count
         offset += count
 
