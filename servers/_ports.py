@@ -21,43 +21,59 @@ class Ports:
 
     Args:
         count: How many.
+        companion: The distance to a second port that comes with each, after all of the first; 0
+            for none.
 
     Raises:
         OSError: There are no free ports.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, companion: int = 0) -> None:
         self._claims: list[socket.socket] = []
         self.numbers: list[int] = []
-        highest = int(_RANGE.read_text().split()[0])
+        offsets = (0, companion) if companion else (0,)
+        highest = int(_RANGE.read_text().split()[0]) - companion
         # A machine where almost every port is ephemeral leaves nothing below them.
-        span = range(LOWEST, highest if highest > LOWEST + 1000 else 60_000)
+        span = range(LOWEST, highest if highest > LOWEST + 1000 else 60_000 - companion)
+        found: list[int] = []
         for port in random.sample(span, len(span)):
-            if len(self.numbers) == count:
-                return
-            self._claim(port)
-        self.release()
-        raise OSError(f"{count} free ports were wanted; there are not so many")
-
-    def _claim(self, port: int) -> None:
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0storagedriver-servers-{port}")
-        except OSError:
-            claim.close()
-            return
-        if not _is_free(port):
-            claim.close()
-            return
-        self._claims.append(claim)
-        self.numbers.append(port)
+            if len(found) == count:
+                break
+            claims = [_claim(port + offset) for offset in offsets]
+            taken = [claim for claim in claims if claim]
+            if len(taken) == len(offsets):
+                self._claims += taken
+                found.append(port)
+            else:
+                _close(taken)
+        self.numbers = [port + offset for offset in offsets for port in found]
+        if len(found) < count:
+            self.release()
+            raise OSError(f"{count} free ports were wanted; there are not so many")
 
     def release(self) -> None:
         """Let others have the ports."""
-        for claim in self._claims:
-            claim.close()
+        _close(self._claims)
         self._claims.clear()
         self.numbers.clear()
+
+
+def _close(claims: list[socket.socket]) -> None:
+    for claim in claims:
+        claim.close()
+
+
+def _claim(port: int) -> socket.socket | None:
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0storagedriver-servers-{port}")
+    except OSError:
+        claim.close()
+        return None
+    if not _is_free(port):
+        claim.close()
+        return None
+    return claim
 
 
 def _is_free(port: int) -> bool:

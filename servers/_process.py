@@ -61,12 +61,14 @@ class Server(ABC):
     Attributes:
         program: The name of what it runs below `.services/bin`.
         port_count: How many ports it needs.
+        companion: The distance to the second port that each of them needs; 0 for none.
         start_seconds: How long it may take until it answers.
         stop_seconds: How long it may take to end by itself after SIGTERM.
     """
 
     program: ClassVar[str]
     port_count: ClassVar[int] = 1
+    companion: ClassVar[int] = 0
     start_seconds: ClassVar[float] = 60.0
     stop_seconds: ClassVar[float] = 5.0
 
@@ -139,7 +141,7 @@ class Server(ABC):
         path = self.executable()
         self.directory.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, ATTEMPTS + 1):
-            self._ports = self._ports or Ports(self.port_count)
+            self._ports = self._ports or Ports(self.port_count, self.companion)
             try:
                 self._launch(path)
                 self._wait_until_ready()

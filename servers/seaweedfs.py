@@ -17,7 +17,10 @@ class SeaweedFS(S3Server):
     """`weed mini`: master, volumes, filer and S3 in one process."""
 
     program: ClassVar[str] = "weed"
-    port_count: ClassVar[int] = 10
+    port_count: ClassVar[int] = 5
+    # Its worker looks for the admin server's gRPC there, whatever `admin.port.grpc` says; without
+    # its worker it never takes back the space of what was deleted.
+    companion: ClassVar[int] = 10_000
     # It waits a moment for its parts to say goodbye to each other.
     stop_seconds: ClassVar[float] = 10.0
 
@@ -46,6 +49,8 @@ class SeaweedFS(S3Server):
             "s3.autoCreateBucket": "false",
             "s3.allowDeleteBucketNotEmpty": "false",
             "master.telemetry": "false",
+            # With the default of ten it may find its volumes only 5 to 15 s after a restart.
+            "master.electionTimeout": "1s",
             # Each bucket takes some volumes for itself, and there are many small buckets in tests.
             # A volume is a file that grows, so neither number takes space by itself.
             "volume.max": 10_000,
