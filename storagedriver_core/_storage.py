@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +149,11 @@ class Storage:
         """
         with self._context.operation("identity", ""):
             return await self._context.driver.identity()
+
+    async def now(self) -> datetime:
+        """Give the aware UTC time by the store's clock, which the ages of uploads go by."""
+        with self._context.operation("now", ""):
+            return await self._context.driver.now()
 
     # Reading -----------------------------------------------------------------------------------
 

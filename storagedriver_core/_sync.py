@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -113,6 +113,10 @@ class SyncStorage:
     def identity(self) -> Mapping[str, str]:
         """Tell who the driver is to its store, and which store that is; never a secret."""
         return self._loop.run(self._storage.identity)
+
+    def now(self) -> datetime:
+        """Give the aware UTC time by the store's clock, which the ages of uploads go by."""
+        return self._loop.run(self._storage.now)
 
     # Reading -----------------------------------------------------------------------------------
 
