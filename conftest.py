@@ -8,9 +8,9 @@ it elsewhere.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -52,14 +52,25 @@ def program() -> Callable[[str], str]:
     return lambda name: str(PROGRAMS / name)
 
 
-def _running(server_class: type[ServerT], folders: pytest.TempPathFactory) -> Iterator[ServerT]:
-    with contextlib.ExitStack() as stack:
-        server = server_class(folders.mktemp(server_class.__name__.lower()))
-        try:
-            stack.enter_context(server)
-        except MissingProgramError as exc:
-            _not_there(str(exc))
+def _running(
+    server_class: Callable[[Path], ServerT], folders: pytest.TempPathFactory
+) -> Iterator[ServerT]:
+    server = server_class(folders.mktemp("server"))
+    missing = ""
+    try:
+        server.start()
+    except MissingProgramError as exc:
+        missing = str(exc)
+    if missing:
+        _not_there(missing)
+    with server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def at_full_size(request: pytest.FixtureRequest) -> bool:
+    """Say whether this session is one of tests at full size, which fit in no server's memory."""
+    return str(request.config.getoption("markexpr")) == "large"
 
 
 @pytest.fixture(scope="session")
@@ -81,15 +92,15 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
 
 
 @pytest.fixture(scope="session")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
-    """Run Azurite, an Azure Blob Storage in memory."""
-    yield from _running(Azurite, tmp_path_factory)
+def azurite(tmp_path_factory: pytest.TempPathFactory, at_full_size: bool) -> Iterator[Azurite]:
+    """Run Azurite, an Azure Blob Storage; in memory, unless tests are large."""
+    yield from _running(partial(Azurite, on_disk=at_full_size), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGcs]:
-    """Run fake-gcs-server, a Google Cloud Storage in memory."""
-    yield from _running(FakeGcs, tmp_path_factory)
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory, at_full_size: bool) -> Iterator[FakeGcs]:
+    """Run fake-gcs-server, a Google Cloud Storage; in memory, unless tests are large."""
+    yield from _running(partial(FakeGcs, on_disk=at_full_size), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

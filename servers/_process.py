@@ -138,6 +138,8 @@ class Server(ABC):
         """
         if self.pid:
             return
+        # It may have ended by itself since.
+        self._end()
         path = self.executable()
         self.directory.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, ATTEMPTS + 1):
@@ -156,7 +158,7 @@ class Server(ABC):
 
     def _launch(self, path: str) -> None:
         arguments = self.arguments()
-        reading, self._lifeline = os.pipe()
+        reading, lifeline = os.pipe()
         try:
             with self.log.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -169,6 +171,10 @@ class Server(ABC):
                     start_new_session=True,
                     pass_fds=[reading],
                 )
+            self._lifeline = lifeline
+        except BaseException:
+            os.close(lifeline)
+            raise
         finally:
             os.close(reading)
 

@@ -126,6 +126,11 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     with Valkey(tmp_path) as server:
         server.kill()
         server.start()
+        process = psutil.Process(server.pid)
+        say(server.port, "SHUTDOWN")
+        process.wait(5)
+        assert server.pid is None
+        server.start()
     assert open_descriptors() == before
 
 
