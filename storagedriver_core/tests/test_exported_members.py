@@ -46,6 +46,7 @@ def test_exported_classes_and_functions_have_docstrings() -> None:
     bare = [
         name
         for name in storagedriver_core.__all__
-        if callable(value := getattr(storagedriver_core, name)) and not inspect.getdoc(value)
+        if inspect.isroutine(value := getattr(storagedriver_core, name)) or inspect.isclass(value)
+        if not inspect.getdoc(value)
     ]
     assert bare == []

@@ -163,9 +163,9 @@ class Harness(ABC):
     def session_faults(self) -> Mapping[str, Answer]:
         """Give answers of the session of an upload, by name.
 
-        `no_progress`: To a request with bytes of a part, which it acknowledges, though none of them
-        was kept. Every other name, as `expired` or `cancelled`: To any request of the session, which
-        is over.
+        `no_progress`: To a request with bytes of a part, which it acknowledges, though none of
+        them was kept. Every other name, as `expired` or `cancelled`: To any request of the session,
+        which is over.
         """
         raise NotOfferedError
 
