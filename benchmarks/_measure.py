@@ -1,14 +1,11 @@
-"""Alternating rounds of two ways to do one thing, and the table of what came out."""
+"""Alternating rounds of two ways to do one thing, and what came out."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-
-from rich.console import Console
-from rich.table import Table
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +83,3 @@ def overhead_row(
         mine - other <= aim,
         max(ours) / min(ours),
     )
-
-
-def print_rows(rows: list[Row]) -> None:
-    """Print the table."""
-    table = Table(
-        title="benchmarks: medians of alternating rounds of one run", title_justify="left"
-    )
-    for heading in ("what", "ours", "reference", "unit", "figure", "aim", "holds", "spread"):
-        table.add_column(heading, justify="left" if heading in ("what", "unit") else "right")
-    for row in rows:
-        table.add_row(
-            row.name,
-            f"{row.ours:,.1f}",
-            f"{row.reference:,.1f}",
-            row.unit,
-            row.figure,
-            row.aim,
-            "yes" if row.holds else "no",
-            f"{row.spread:.2f}",
-        )
-    # Wide enough for the names, whatever the terminal: the table is read in files, too.
-    Console(width=130).print(table)
-
-
-def to_json(rows: list[Row]) -> list[dict[str, object]]:
-    """Give the rows as JSON values."""
-    return [asdict(row) for row in rows]

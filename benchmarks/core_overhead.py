@@ -7,6 +7,7 @@ import asyncio
 from storagedriver_inmemory import InMemoryDriver
 
 from benchmarks._measure import Row, alternate, overhead_row
+from benchmarks._report import Report, report_of
 from storagedriver_core import PutOptions, Storage
 
 CALLS = 20_000
@@ -14,8 +15,13 @@ ROUNDS = 7
 AIM_MICROSECONDS = 8.0
 
 
-def run() -> list[Row]:
+def run(rounds: int | None = None) -> Report:
     """Measure put and get."""
+    rows = _rows(rounds or ROUNDS)
+    return report_of("What `Storage` costs", rows, ["storagedriver-core"])
+
+
+def _rows(rounds: int) -> list[Row]:
     with asyncio.Runner() as runner:
         driver = InMemoryDriver()
         storage = Storage(driver)
@@ -46,7 +52,7 @@ def run() -> list[Row]:
             times = alternate(
                 lambda ours=ours: runner.run(ours()),  # type: ignore[misc]  # bound now
                 lambda bare=bare: runner.run(bare()),  # type: ignore[misc]  # bound now
-                rounds=ROUNDS,
+                rounds=rounds,
             )
             rows.append(overhead_row(name, CALLS, *times, AIM_MICROSECONDS))
         runner.run(storage.aclose())

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks._measure import Row, alternate, speed_row
+from benchmarks._report import Report, report_of
 from storagedriver_core import Storage, open_storage
 
 LARGE_BYTES = 256 * 1024 * 1024
@@ -36,8 +37,14 @@ SMALL_AIM = 0.7
 _GET_FLAGS, _SET_FLAGS, _TOP_DIRECTORY = 0x80086601, 0x40086602, 0x00020000
 
 
-def run() -> list[Row]:
+def run(rounds: int | None = None) -> Report:
     """Measure both on the temporary directory's disk."""
+    rows = _rows(rounds or ROUNDS)
+    packages = ["storagedriver-core", "storagedriver-filesystem"]
+    return report_of("The filesystem driver", rows, packages)
+
+
+def _rows(rounds: int) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="storagedriver-bench-") as directory:
         base = Path(directory)
         _spread_directories(base)
@@ -52,14 +59,14 @@ def run() -> list[Row]:
             )
             runner.run(storage.open())
             rows = [
-                _large(lambda body: runner.run(body()), storage, base),
-                _small(lambda body: runner.run(body()), storage, base),
+                _large(lambda body: runner.run(body()), storage, base, rounds),
+                _small(lambda body: runner.run(body()), storage, base, rounds),
             ]
             runner.run(storage.aclose())
     return rows
 
 
-def _large(run: Callable[..., None], storage: Storage, base: Path) -> Row:
+def _large(run: Callable[..., None], storage: Storage, base: Path, rounds: int) -> Row:
     chunk = os.urandom(CHUNK_BYTES)
     count = LARGE_BYTES // CHUNK_BYTES
 
@@ -89,18 +96,18 @@ def _large(run: Callable[..., None], storage: Storage, base: Path) -> Row:
         (base / "plain.part").rename(base / "plain")
         _fsync_directory(base)
 
-    times = alternate(lambda: run(ours), plain, rounds=ROUNDS)
+    times = alternate(lambda: run(ours), plain, rounds=rounds)
     (base / "plain").unlink()
     megabytes = LARGE_BYTES / 1e6
     return speed_row("filesystem write+sha256+commit 256 MiB", megabytes, "MB/s", *times, LARGE_AIM)
 
 
-def _small(run: Callable[..., None], storage: Storage, base: Path) -> Row:
+def _small(run: Callable[..., None], storage: Storage, base: Path, rounds: int) -> Row:
     data = os.urandom(SMALL_BYTES)
-    rounds = itertools.count()
+    numbers_of_rounds = itertools.count()
 
     async def ours() -> None:
-        directory = f"/small-{next(rounds)}"
+        directory = f"/small-{next(numbers_of_rounds)}"
         numbers = iter(range(SMALL_FILES))
 
         async def put_some() -> None:
@@ -110,7 +117,7 @@ def _small(run: Callable[..., None], storage: Storage, base: Path) -> Row:
         await asyncio.gather(*(put_some() for _ in range(TASKS)))
 
     def plain() -> None:
-        directory = base / f"plain-{next(rounds)}"
+        directory = base / f"plain-{next(numbers_of_rounds)}"
         directory.mkdir()
 
         def put(number: int) -> None:
@@ -121,7 +128,7 @@ def _small(run: Callable[..., None], storage: Storage, base: Path) -> Row:
         with ThreadPoolExecutor(TASKS) as threads:
             list(threads.map(put, range(SMALL_FILES)))
 
-    times = alternate(lambda: run(ours), plain, rounds=ROUNDS)
+    times = alternate(lambda: run(ours), plain, rounds=rounds)
     return speed_row(
         "filesystem put_content 4 KiB, 8 at a time", SMALL_FILES, "files/s", *times, SMALL_AIM
     )

@@ -1,0 +1,84 @@
+"""The drivers of cloud stores beside those who do the same, on the same server.
+
+```text
+_sites          a server, its bucket, and those who compete on it
+_contender      the five calls that each of them does
+  _ours         Storage on a driver
+  _aiobotocore, _gcsfs, _azure_sdk    what the drivers are built on, called directly
+  _file_api     the libraries' high-level interface
+  _obstore, _opendal
+_works          what is done, and how it is verified
+_rounds         the alternating rounds
+_table          ratios and aims
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from benchmarks._report import Report
+
+if TYPE_CHECKING:
+    from benchmarks.cloud_drivers._sites import Site
+
+ROUNDS = 9
+
+
+def s3(rounds: int | None = None) -> Report:
+    """Compare on SeaweedFS."""
+    from benchmarks.cloud_drivers._sites import S3Site
+
+    return _compare(S3Site, rounds or ROUNDS)
+
+
+def gcs(rounds: int | None = None) -> Report:
+    """Compare on fake-gcs-server."""
+    from benchmarks.cloud_drivers._sites import GcsSite
+
+    return _compare(GcsSite, rounds or ROUNDS)
+
+
+def azure(rounds: int | None = None) -> Report:
+    """Compare on Azurite."""
+    from benchmarks.cloud_drivers._sites import AzureSite
+
+    return _compare(AzureSite, rounds or ROUNDS)
+
+
+def _compare(site_class: Callable[[Path], Site], rounds: int) -> Report:
+    from benchmarks.cloud_drivers._rounds import measure
+    from benchmarks.cloud_drivers._table import table
+
+    console = Console(stderr=True)
+    status = console.status("starting") if sys.stderr.isatty() else None
+    with (
+        tempfile.TemporaryDirectory(prefix="storagedriver-bench-") as folder,
+        status or nullcontext(),
+    ):
+        site = site_class(Path(folder))
+
+        def tell(text: str) -> None:
+            if status:
+                status.update(f"{site.name}: {text}")
+
+        tell("starting")
+        with site.server:
+            contenders = site.contenders()
+            measured = asyncio.run(measure(contenders, rounds, tell))
+        return table(
+            site.name,
+            site.service,
+            contenders,
+            measured,
+            is_s3=site.is_s3,
+            rounds=rounds,
+        )

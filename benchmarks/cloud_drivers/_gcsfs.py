@@ -1,0 +1,88 @@
+"""gcsfs's low-level calls, which the gcs driver is built on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from gcsfs.core import GCSFileSystem, initiate_upload, simple_upload, upload_chunk
+
+from benchmarks.cloud_drivers._contender import PAGE, Contender, Role, Source, Take
+from servers._process import Server
+
+
+class GcsfsCalls(Contender):
+    """`_call`, and the functions for uploads, of a filesystem with a session of its own.
+
+    Args:
+        server: The server.
+        bucket: The bucket.
+    """
+
+    role: Role = "raw"
+    label = "gcsfs's `_call`, `simple_upload` and `upload_chunk`"
+    packages = ("gcsfs", "aiohttp")
+
+    def __init__(self, server: Server, bucket: str) -> None:
+        self._url = server.url
+        self._bucket = bucket
+        self._calls: Any = None
+        self._session: Any = None
+
+    async def open(self) -> None:
+        self._calls = GCSFileSystem(
+            token="anon",
+            endpoint_url=self._url,
+            asynchronous=True,
+            skip_instance_cache=True,
+            use_listings_cache=False,
+        )
+        self._session = await self._calls._set_session()
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    async def put_large(self, name: str, source: Source) -> None:
+        kind = "application/octet-stream"
+        session = await initiate_upload(self._calls, self._bucket, name, kind)
+        offset = 0
+        for part in source.parts:
+            await upload_chunk(self._calls, session, part, offset, len(source), kind)
+            offset += len(part)
+
+    async def get_large(self, name: str, take: Take) -> None:
+        # It reads the whole body before it gives any.
+        take(await self.get(name))
+
+    async def put(self, name: str, data: bytes) -> None:
+        await simple_upload(self._calls, self._bucket, name, data)
+
+    async def get(self, name: str) -> bytes:
+        url = f"{self._url}/download/storage/v1/b/{self._bucket}/o/{quote(name, safe='')}"
+        _, data = await self._calls._call("GET", url, alt="media")
+        assert isinstance(data, bytes)
+        return data
+
+    async def stat(self, name: str) -> int:
+        answer = await self._calls._call("GET", "b/{}/o/{}", self._bucket, name, json_out=True)
+        return int(answer["size"])
+
+    async def list(self, directory: str) -> int:
+        count = 0
+        token: dict[str, str] = {}
+        while True:
+            _, body = await self._calls._call(
+                "GET",
+                "b/{}/o",
+                self._bucket,
+                prefix=f"{directory}/",
+                delimiter="/",
+                maxResults=PAGE,
+                **token,
+            )
+            page = json.loads(body)
+            count += len(page["items"])
+            if not page.get("nextPageToken"):
+                return count
+            token = {"pageToken": page["nextPageToken"]}
