@@ -5,6 +5,7 @@ Imports no model, so that `import storagedriver_core` can export the class and s
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from storagedriver_core._document import Document, Setting
@@ -43,8 +44,11 @@ class StorageConfig:
         """The driver's parameters."""
         return self._values.parameters
 
-    def build(self) -> Storage:
+    def build(self, *, leave_out: Collection[str] = ()) -> Storage:
         """Make the storage: the driver, its middlewares from the innermost, `Storage` on top.
+
+        Args:
+            leave_out: Middlewares to do without, by name; for who looks for what is wrong.
 
         Raises:
             ConfigurationError: A plugin cannot be imported, a driver refuses its parameters, or
@@ -55,6 +59,8 @@ class StorageConfig:
         driver: StorageDriver = make(self.parameters)
         for entry in reversed(self._values.middleware):
             name, parameters = entry.chosen()
+            if name in leave_out:
+                continue
             driver = plugins.load_factory(plugins.middleware(name))(driver, parameters)
         narrow = self._values.capabilities.model_dump(by_alias=True)
         try:

@@ -31,7 +31,8 @@ used. A plugin implements the hooks that it needs, and none of the others.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -57,6 +58,7 @@ CORE_COMMANDS = (
     "cat",
     "config",
     "cp",
+    "doctor",
     "drivers",
     "du",
     "get",
@@ -85,6 +87,8 @@ class DriverSpec:
             unopened `StorageDriver`; most often the driver's class.
         parameters: Pydantic model of `parameters` in the configuration. It forbids unknown keys
             (`extra="forbid"`) and holds secrets as `SecretStr`.
+        permissions: What the store calls the permission that a call needs, for who looks for what
+            is missing: `{"put_content": "s3:PutObject", …}`. Keys are methods of `StorageDriver`.
         api_version: The `API_VERSION` that the driver was written for. The major number must be
             the core's, the minor one at most the core's.
     """
@@ -93,6 +97,7 @@ class DriverSpec:
     summary: str
     factory: str
     parameters: type[BaseModel]
+    permissions: Mapping[str, str] = field(default_factory=dict, hash=False)
     api_version: tuple[int, int] = (1, 0)
 
 

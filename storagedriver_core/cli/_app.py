@@ -11,7 +11,7 @@ import typer
 
 from storagedriver_core._errors import ConfigurationError, StorageDriverError
 from storagedriver_core._plugins import PluginRegistry, load_plugins
-from storagedriver_core.cli import _config, _content, _copy, _drivers, _tree, _uploads
+from storagedriver_core.cli import _config, _content, _copy, _doctor, _drivers, _tree, _uploads
 from storagedriver_core.hookspecs import CommandSpec
 
 _TESTSUITE = "storagedriver-testsuite"
@@ -47,8 +47,9 @@ def make_app(plugins: PluginRegistry) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for command in (*_drivers.COMMANDS, *_tree.COMMANDS, *_content.COMMANDS, *_copy.COMMANDS):
-        app.command()(command)
+    for module in (_drivers, _doctor, _tree, _content, _copy):
+        for command in module.COMMANDS:
+            app.command()(command)
     app.add_typer(_config.app, name="config")
     app.add_typer(_uploads.app, name="uploads")
     extras = {name: _missing_command(name, plugins) for name in _TESTSUITE_COMMANDS}
