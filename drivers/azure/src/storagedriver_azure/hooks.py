@@ -5,6 +5,8 @@ from __future__ import annotations
 from storagedriver_azure._config import AzureConfig
 from storagedriver_core import DriverSpec, HarnessSpec, hookimpl
 
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+
 
 @hookimpl
 def storagedriver_register_drivers() -> list[DriverSpec]:
@@ -15,6 +17,18 @@ def storagedriver_register_drivers() -> list[DriverSpec]:
             summary="Azure Blob Storage",
             factory="storagedriver_azure._driver:AzureDriver",
             parameters=AzureConfig,
+            # Source: Azure documentation, "Permissions for calling data operations", and the
+            # letters of a shared access signature.
+            permissions={
+                "check": f"{_BLOBS}/read; letter l",
+                "list": f"{_BLOBS}/read; letter l",
+                "now": f"{_BLOBS}/read; letter l",
+                "get_content": f"{_BLOBS}/read; letter r",
+                "put_content": f"{_BLOBS}/write; letter w",
+                "delete": f"{_BLOBS}/delete; letters d and l",
+                "open_upload": f"{_BLOBS}/write; letter w",
+                "abort_upload": f"{_BLOBS}/read; letter r",
+            },
         )
     ]
 

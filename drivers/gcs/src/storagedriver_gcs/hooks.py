@@ -15,6 +15,17 @@ def storagedriver_register_drivers() -> list[DriverSpec]:
             summary="Google Cloud Storage",
             factory="storagedriver_gcs._driver:GcsDriver",
             parameters=GcsConfig,
+            # Source: Cloud Storage documentation, "IAM permissions for JSON methods".
+            permissions={
+                "check": "storage.objects.list",
+                "list": "storage.objects.list",
+                "now": "storage.objects.list",
+                "get_content": "storage.objects.get",
+                "put_content": "storage.objects.create, and .delete to replace",
+                "delete": "storage.objects.delete and .list",
+                "open_upload": "storage.objects.create",
+                "abort_upload": "storage.objects.create",
+            },
         )
     ]
 

@@ -15,6 +15,18 @@ def storagedriver_register_drivers() -> list[DriverSpec]:
             summary="Amazon S3 and stores that speak its protocol",
             factory="storagedriver_s3._driver:S3Driver",
             parameters=S3Config,
+            # Source: Amazon S3 User Guide, "Required permissions for Amazon S3 API operations".
+            permissions={
+                "check": "s3:ListBucket on the bucket",
+                "list": "s3:ListBucket on the bucket",
+                "now": "s3:ListBucket on the bucket",
+                "get_content": "s3:GetObject on the objects",
+                "put_content": "s3:PutObject on the objects",
+                "delete": "s3:DeleteObject on the objects, s3:ListBucket on the bucket",
+                "open_upload": "s3:PutObject on the objects",
+                "abort_upload": "s3:AbortMultipartUpload on the objects",
+                "list_uploads": "s3:ListBucketMultipartUploads on the bucket",
+            },
         )
     ]
 
