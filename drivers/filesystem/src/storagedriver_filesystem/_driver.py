@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import ClassVar
@@ -102,6 +102,11 @@ class FilesystemDriver(StorageDriver):
     def _check(self) -> None:
         with self._tree.open_root():
             pass
+
+    async def identity(self) -> Mapping[str, str]:
+        root = str(self._config.root_directory.absolute())
+        # By number: the name may be known to a directory service that does not answer.
+        return {"principal": f"uid {os.geteuid()}, gid {os.getegid()}", "root_directory": root}
 
     async def now(self) -> datetime:
         return await self._threads.run(self._now, writing=True)

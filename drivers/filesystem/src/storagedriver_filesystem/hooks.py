@@ -15,6 +15,14 @@ def storagedriver_register_drivers() -> list[DriverSpec]:
             summary="Stores each object as a file of its own below a local directory",
             factory="storagedriver_filesystem._driver:FilesystemDriver",
             parameters=FilesystemConfig,
+            permissions=dict.fromkeys(
+                ("put_content", "delete", "open_upload", "abort_upload", "now"),
+                "write and search (wx) on the root directory and on what is below it",
+            )
+            | dict.fromkeys(
+                ("check", "list", "get_content", "list_uploads"),
+                "read and search (rx) on the root directory and on what is below it",
+            ),
         )
     ]
 
