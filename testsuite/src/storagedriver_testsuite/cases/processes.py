@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -183,11 +184,12 @@ class ProcessCases(CaseGroup):
 
     async def _race_with_another_process(self, kit: Kit, start: bytes, rests: list[bytes]) -> None:
         token = (await suspended(kit.storage, "/a/x", start)).to_json()
-        async with kit.child(resume_and_race, token, rests[0]) as process:
+        async with AsyncExitStack() as stack:
+            process = await stack.enter_async_context(kit.child(resume_and_race, token, rests[0]))
             assert await process.said() == "written"
             ours = ""
             try:
-                writer = await kit.storage.resume(token)
+                writer = await stack.enter_async_context(await kit.storage.resume(token))
                 await writer.write(rests[1])
             except ConflictError as error:
                 ours = type(error).__name__
