@@ -179,15 +179,33 @@ def _assert_misspelt_keys_are_refused(document: dict[str, Any]) -> None:
 
 def _assert_secrets_are_hidden(document: dict[str, Any]) -> None:
     section = document["storage"]
-    fields = load_plugins().driver(section["driver"]).parameters.model_fields
-    hidden = {name for name, field in fields.items() if _holds_secret(field.annotation)}
-    named = {name for name in fields if any(word in name.lower() for word in SECRET_WORDS)}
-    assert named <= hidden, f"{named - hidden} should be pydantic's SecretStr"
+    model = load_plugins().driver(section["driver"]).parameters
+    hidden = _hidden_fields(model)
     if hidden:
         parameters = {**section["parameters"], **dict.fromkeys(hidden, A_SECRET)}
         config = load_config({"storage": {**section, "parameters": parameters}})
         shown = [repr(config), config.to_yaml(), repr(config.settings()), repr(config.parameters)]
         assert not any(A_SECRET in text for text in shown)
+
+
+def _hidden_fields(model: type[BaseModel]) -> set[str]:
+    """Give the fields that hide what they hold, and check those of the models inside."""
+    below = {name: _model_in(field.annotation) for name, field in model.model_fields.items()}
+    for inner in below.values():
+        if inner is not None:
+            _hidden_fields(inner)
+    plain = {name: field for name, field in model.model_fields.items() if below[name] is None}
+    hidden = {name for name, field in plain.items() if _holds_secret(field.annotation)}
+    named = {name for name in plain if any(word in name.lower() for word in SECRET_WORDS)}
+    assert named <= hidden, f"{named - hidden} should be pydantic's SecretStr"
+    return hidden
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_in(argument) for argument in typing.get_args(annotation))
+    return next((model for model in inner if model is not None), None)
 
 
 def _holds_secret(annotation: Any) -> bool:
