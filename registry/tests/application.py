@@ -10,9 +10,22 @@ import httpx
 from storagedriver_registry import create_app
 from storagedriver_registry.api.request import ASGIApp
 
-from storagedriver_core import DriverMiddleware, Storage, StorageDriverError, load_plugins
+from storagedriver_core import (
+    DriverMiddleware,
+    Storage,
+    StorageDriver,
+    StorageDriverError,
+    load_plugins,
+)
 
 T = TypeVar("T")
+
+
+def in_memory() -> StorageDriver:
+    """Give a driver that stores in memory."""
+    plugins = load_plugins()
+    driver: StorageDriver = plugins.load_factory(plugins.driver("inmemory"))()
+    return driver
 
 
 class Watched(DriverMiddleware):
@@ -22,9 +35,8 @@ class Watched(DriverMiddleware):
         calls: Operation and path of each call, in order.
     """
 
-    def __init__(self) -> None:
-        plugins = load_plugins()
-        super().__init__(plugins.load_factory(plugins.driver("inmemory"))())
+    def __init__(self, driver: StorageDriver | None = None) -> None:
+        super().__init__(driver or in_memory())
         self.calls: list[tuple[str, str]] = []
         self._faults: dict[str, StorageDriverError] = {}
 
@@ -52,8 +64,11 @@ class Application:
         http: A client of it.
     """
 
-    def __init__(self, storage: Storage, driver: Watched) -> None:
-        self.app: ASGIApp = create_app({"storage": {"delete": {"enabled": True}}}, storage=storage)
+    def __init__(
+        self, storage: Storage, driver: Watched, settings: Mapping[str, object] | None = None
+    ) -> None:
+        section = {"delete": {"enabled": True}, **(settings or {})}
+        self.app: ASGIApp = create_app({"storage": section}, storage=storage)
         self.driver = driver
         self.storage = storage
         transport = httpx.ASGITransport(self.app)
@@ -66,14 +81,25 @@ class Application:
 
 
 def run(
-    test: Callable[[Application], Awaitable[None]], narrow: Mapping[str, object] | None = None
+    test: Callable[[Application], Awaitable[None]],
+    narrow: Mapping[str, object] | None = None,
+    *,
+    on: StorageDriver | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> None:
-    """Run a test with an application of its own, on a storage of narrowed capabilities."""
+    """Run a test with an application of its own.
+
+    Args:
+        test: The test.
+        narrow: Capabilities to narrow.
+        on: The driver; by default one in memory.
+        settings: For the section `storage`.
+    """
 
     async def main() -> None:
-        driver = Watched()
+        driver = Watched(on)
         async with Storage(driver, narrow=narrow) as storage:
-            application = Application(storage, driver)
+            application = Application(storage, driver, settings)
             async with application.http:
                 await test(application)
 

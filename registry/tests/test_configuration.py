@@ -20,6 +20,8 @@ storage:
     maxthreads: 10
   delete:
     enabled: true
+  redirect:
+    disable: true
   middleware: [ { retry: { attempts: 2 } } ]
   capabilities: { put_if_absent: false }
   part_size: 1048576
@@ -46,6 +48,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert settings.version == "0.1"
     assert settings.log.level == "debug"
     assert settings.storage.delete.enabled
+    assert settings.storage.redirect.disable
     assert settings.http.address == ("::1", 5001)
     assert settings.http.prefix == "/registry/"
     assert settings.http.host == "https://registry.example"
@@ -67,8 +70,71 @@ def test_what_is_left_out_is_as_distribution_has_it() -> None:
     assert found.backend is not None
     assert found.backend.driver_name == "inmemory"
     assert not found.settings.storage.delete.enabled
+    assert not found.settings.storage.redirect.disable
     assert found.settings.log.level == "info"
     assert found.settings.http.address == ("0.0.0.0", 5000)
+
+
+# Source: distribution's documentation of its storage drivers.
+OF_DISTRIBUTION = {
+    "s3": """\
+    accesskey: key
+    secretkey: confidential
+    region: eu-west-1
+    regionendpoint: http://127.0.0.1:9000
+    forcepathstyle: true
+    accelerate: false
+    bucket: layers
+    encrypt: true
+    keyid: key-of-kms
+    secure: true
+    v4auth: true
+    chunksize: 5242880
+    multipartcopychunksize: 33554432
+    multipartcopymaxconcurrency: 100
+    multipartcopythresholdsize: 33554432
+    rootdirectory: /registry
+    usedualstack: false
+    loglevel: debug
+""",
+    "gcs": """\
+    bucket: layers
+    keyfile: /run/secrets/key.json
+    rootdirectory: /registry
+    chunksize: 5242880
+""",
+    "azure": """\
+    accountname: account
+    accountkey: Y29uZmlkZW50aWFs
+    container: layers
+    realm: core.windows.net
+    rootdirectory: /registry
+    max_retries: 5
+    retry_delay: 100ms
+""",
+}
+
+
+@pytest.mark.parametrize("driver", OF_DISTRIBUTION)
+def test_parameters_of_cloud_stores_are_spelt_as_distribution_does(
+    tmp_path: Path, driver: str
+) -> None:
+    text = f"storage:\n  {driver}:\n{OF_DISTRIBUTION[driver]}"
+    found = load_configuration(write(tmp_path, text))
+    assert found.backend is not None
+    assert found.backend.driver_name == driver
+    parameters = found.backend.to_mapping()["storage"]["parameters"]
+    assert parameters["root_directory"] == "/registry"
+    assert {"bucket", "container"} & set(parameters)
+    assert "confidential" not in repr(found) + str(parameters)
+
+
+@pytest.mark.parametrize("driver", OF_DISTRIBUTION)
+def test_misspelt_parameter_of_a_cloud_store_is_named(tmp_path: Path, driver: str) -> None:
+    text = f"storage:\n  {driver}:\n    rootdirectry: /x\n"
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(write(tmp_path, text))
+    assert "config.yml:3: storage.parameters.rootdirectry: unknown key" in str(caught.value)
 
 
 def test_without_a_file_everything_can_be_tried() -> None:

@@ -64,6 +64,7 @@ class _RegistryApp:
             stores=make_stores(storage, key),
             urls=UrlBuilder(http),
             delete_enabled=config.settings.storage.delete.enabled,
+            redirect_enabled=not config.settings.storage.redirect.disable,
         )
         self._storage = storage
         self._owned = owned

@@ -10,7 +10,11 @@ from storagedriver_registry.digest import Digest
 
 
 async def get(services: Services, request: Request) -> Response:
-    """Send a blob or one range of it; of HEAD only the headers."""
+    """Send a blob or one range of it, or the client to the store; of HEAD only the headers.
+
+    A redirect says nothing of ranges: the client asks the store for the same one. HEAD stays here,
+    unlike in distribution: what it asks is known, and the specification wants 200.
+    """
     digest = request.required_digest
     blobs = services.stores.blobs
     size = await blobs.size(request.name, digest)
@@ -19,6 +23,10 @@ async def get(services: Services, request: Request) -> Response:
         return Response(304, headers)
     if request.method == "HEAD":
         return Response(200, headers, length=size)
+    if services.redirect_enabled:
+        url = await blobs.redirect_url(digest)
+        if url is not None:
+            return Response(307, {"location": url, "docker-content-digest": str(digest)})
     part = wanted_range(request, digest, size)
     if part is None and request.can_send_files():
         path = await blobs.local_path(digest)

@@ -17,11 +17,13 @@ class Services:
         stores: What is stored.
         urls: Builds the URLs of answers.
         delete_enabled: Whether anything may be deleted.
+        redirect_enabled: Whether clients are sent to the store for blobs, where it signs URLs.
     """
 
     stores: Stores
     urls: UrlBuilder
     delete_enabled: bool
+    redirect_enabled: bool
 
     def require_delete(self) -> None:
         """Raise unless deletion is enabled."""

@@ -48,14 +48,26 @@ class DeleteSettings(_Model):
     enabled: bool = False
 
 
+class RedirectSettings(_Model):
+    """Whether clients fetch blobs from the store itself, where it signs URLs.
+
+    Attributes:
+        disable: Send every blob through this server.
+    """
+
+    disable: bool = False
+
+
 class StorageSettings(_Model):
     """What the registry does with its storage; the driver's key stands beside these.
 
     Attributes:
         delete: Deletion.
+        redirect: Redirects of blobs.
     """
 
     delete: DeleteSettings = DeleteSettings()
+    redirect: RedirectSettings = RedirectSettings()
 
 
 class HttpSettings(_Model):

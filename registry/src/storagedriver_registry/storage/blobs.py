@@ -102,6 +102,15 @@ class BlobStore:
         except PathNotFoundError:
             raise BlobUnknownError(digest) from None
 
+    async def redirect_url(self, digest: Digest) -> str | None:
+        """Give a URL at which the store sends a blob itself; None where it signs none.
+
+        Whoever has the URL can read the blob for some minutes.
+        """
+        if not self._storage.capabilities.sign_get:
+            return None
+        return await self._storage.redirect_url(paths.blob(digest))
+
     async def put(self, digest: Digest, body: Body) -> None:
         """Store a body whose digest is known beforehand. What is there already stays.
 
