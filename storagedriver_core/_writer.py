@@ -82,6 +82,7 @@ class FileWriter:
         self._token_is_out = token_is_out
         self._completed = completed
         self._state = WriterState.OPEN
+        self._tried_tail = False
         self._digests: dict[str, str] | None = None
         self._started = time.monotonic()
         self._first_offset = uploader.offset
@@ -195,6 +196,7 @@ class FileWriter:
             if self._completed is None:
                 await self._uploader.drain()
                 uploader = self._uploader
+                self._tried_tail = True
                 tail = await put_tail(
                     self._context, uploader.upload, uploader.offset, uploader.tail
                 )
@@ -307,8 +309,10 @@ class FileWriter:
 
     @property
     def _has_sidecars(self) -> bool:
-        # Without a ledger there is no tail, and only a token can have left one.
-        return self._token_is_out and self._context.capabilities.keeps_ledger
+        # Without a ledger there is no tail, and only a token, or a suspend that failed, can have
+        # left one.
+        declared = self._context.capabilities
+        return (self._token_is_out or self._tried_tail) and declared.keeps_ledger
 
     async def _let_go(self) -> None:
         await self._uploader.stop()
@@ -317,6 +321,8 @@ class FileWriter:
         try:
             self._context.require_open()
             await self._driver.abort_upload(self._uploader.upload)
+            if self._has_sidecars:
+                await delete_sidecars(self._context, self._uploader.upload)
         except UploadNotFoundError:
             pass
         except StorageDriverError as error:

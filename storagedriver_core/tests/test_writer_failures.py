@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from storagedriver_inmemory import InMemoryDriver
+from storagedriver_inmemory import InMemoryDriver, Store
 
 from storagedriver_core import (
     Buffer,
@@ -24,7 +24,9 @@ from storagedriver_core import (
     UnavailableError,
     Upload,
     _hashing,
+    is_internal,
 )
+from storagedriver_core.tests.faults import Faults
 
 PART = 16
 DATA = bytes(range(5 * PART))
@@ -229,3 +231,22 @@ def test_error_of_a_digest_stays(size: int, monkeypatch: pytest.MonkeyPatch) -> 
 
     # All in the part that is still held.
     on(work, min_part_size=size + 1)
+
+
+@pytest.mark.parametrize("end", ["cancel", "aclose", "commit"])
+def test_tail_of_a_suspend_whose_reply_was_lost_goes_with_the_upload(end: str) -> None:
+    async def run() -> None:
+        store = Store()
+        driver = Faults(InMemoryDriver(store=store))
+        limits = {"min_part_size": PART, "max_parts": 100}
+        async with Storage(driver, narrow=limits, part_size=PART) as storage:
+            writer = await storage.writer("/a")
+            await writer.write(DATA[: PART + 1])
+            driver.fail("put_content", when="after")
+            with pytest.raises(UnavailableError):
+                await writer.suspend()
+            assert any(is_internal(path) for path in store.paths())
+            await getattr(writer, end)()
+        assert store.paths() == (["/a"] if end == "commit" else [])
+
+    asyncio.run(run())
