@@ -6,18 +6,30 @@ from collections.abc import Mapping
 
 import pytest
 
+from servers._s3 import S3Server
 from servers.seaweedfs import SeaweedFS
+from servers.swift import Swift
 
 
 @pytest.fixture(scope="session")
 def seaweedfs_bucket(seaweedfs: SeaweedFS) -> Mapping[str, object]:
     """Give the parameters of a bucket on SeaweedFS."""
-    seaweedfs.create_bucket("conformance")
+    return _bucket(seaweedfs, "seaweedfs")
+
+
+@pytest.fixture(scope="session")
+def swift_bucket(swift: Swift) -> Mapping[str, object]:
+    """Give the parameters of a bucket on Swift, which is a store like Amazon's, in a path."""
+    return {**_bucket(swift, "ceph"), "preset": "ceph"}
+
+
+def _bucket(server: S3Server, preset: str) -> Mapping[str, object]:
+    server.create_bucket("conformance")
     return {
         "bucket": "conformance",
-        "preset": "seaweedfs",
-        "endpoint": seaweedfs.url,
-        "access_key": seaweedfs.access_key,
-        "secret_key": seaweedfs.secret_key,
-        "region": seaweedfs.region,
+        "preset": preset,
+        "endpoint": server.url,
+        "access_key": server.access_key,
+        "secret_key": server.secret_key,
+        "region": server.region,
     }

@@ -7,6 +7,8 @@ What differs from a client as it comes:
 - Times are parsed by the standard library, which makes a listing three times as cheap, and the
   user agent is a constant.
 - No `Expect: 100-continue`, which costs each part a round trip.
+- The SDK's DEBUG log is off unless asked for: it writes what requests carry, session tokens
+  included.
 - A success that is not what the operation answers (a proxy's page, say) is an error.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import logging
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -43,6 +46,8 @@ ROOT_ELEMENTS = {
     "UploadPartCopy": b"<CopyPartResult",
     "DeleteObjects": b"<DeleteResult",
 }
+SDK_LOGGERS = ("botocore", "aiobotocore", "s3fs", "fsspec")
+
 # Spaces that keep a slow answer alive come before the element.
 _LOOK_FOR_ROOT_BYTES = 64 * 1024
 
@@ -63,6 +68,7 @@ class Connection:
     @classmethod
     async def open(cls, config: S3Config, endpoint_url: str | None) -> Connection:
         """Make a client; sends nothing but what finding the credentials takes."""
+        _quieten(config.loglevel)
         session = _session(config)
         region = config.region or session.get_config_variable("region") or config.traits.region
         filesystem = S3FileSystem(
@@ -111,6 +117,15 @@ def parse_timestamp(value: Any) -> datetime:
             pass
     parsed: datetime = sdk_parse_timestamp(value)
     return parsed
+
+
+def _quieten(level: str | bool | None) -> None:
+    if isinstance(level, str) and level.lower().startswith("debug"):
+        return
+    for name in SDK_LOGGERS:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
 
 
 def _session(config: S3Config) -> AioSession:

@@ -11,6 +11,8 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -85,7 +87,8 @@ class S3Config(BaseModel):
         chunksize: Not acted on: the storage's `part_size` says it.
         multipartcopychunksize: Not acted on: the storage's `part_size` says it.
         multipartcopymaxconcurrency: Not acted on: as many as parts of any upload.
-        loglevel: Not acted on: logging is the application's.
+        loglevel: `debug` leaves the SDK's DEBUG log on, which shows what requests carry; else it is
+            off, unless its loggers have a level already.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -138,6 +141,20 @@ class S3Config(BaseModel):
     multipartcopymaxconcurrency: int | None = Field(None, ge=1)
     loglevel: str | bool | None = None
 
+    @field_validator("acl", "encrypt", "storage_class")
+    @classmethod
+    def _is_supported(cls, value: object, info: ValidationInfo) -> object:
+        preset: PresetName = info.data.get("preset", "aws")
+        traits = PRESETS[preset]
+        supported = {
+            "acl": traits.acl or value in (None, "private"),
+            "encrypt": traits.encryption or not value,
+            "storage_class": traits.storage_class or value in (None, "NONE"),
+        }
+        if not supported[str(info.field_name)]:
+            raise ValueError(f"not supported by the preset {preset!r}")
+        return value
+
     @model_validator(mode="after")
     def _check(self) -> S3Config:
         if (self.access_key is None) != (self.secret_key is None):
@@ -148,13 +165,6 @@ class S3Config(BaseModel):
             raise ValueError("anonymous goes without access_key and profile")
         if "//" in self.root_directory.strip("/"):
             raise ValueError("root_directory holds an empty component")
-        for parameter, taken in (
-            ("acl", self.traits.acl or self.acl in (None, "private")),
-            ("encrypt", self.traits.encryption or not self.encrypt),
-            ("storage_class", self.traits.storage_class or self.storage_class in (None, "NONE")),
-        ):
-            if not taken:
-                raise ValueError(f"{parameter} is not supported by the preset {self.preset}")
         return self
 
     @property

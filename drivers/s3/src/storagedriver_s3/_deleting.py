@@ -15,7 +15,7 @@ from storagedriver_core import (
 )
 from storagedriver_s3._bucket import Bucket
 from storagedriver_s3._errors import error_of
-from storagedriver_s3._listing import pages
+from storagedriver_s3._listing import MAX_KEYS, pages
 
 # Source: Amazon S3 API Reference, DeleteObjects.
 KEYS_PER_REQUEST = 1000
@@ -32,17 +32,17 @@ async def delete(bucket: Bucket, path: str) -> None:
     # many siblings are between them is there a second one.
     start = prefix if key is None else key
     while True:
-        listing = pages(bucket, start, flat=True)
+        listing = pages(bucket, start, _names, flat=True)
         async with aclosing(listing):
-            async for page in listing:
+            async for names in listing:
                 doomed = [
                     name
-                    for name in (entry["Key"] for entry in page.get("Contents", ()))
+                    for name in names
                     if (name == key or name.startswith(prefix)) and not _is_kept(bucket, name, path)
                 ]
                 found = found or bool(doomed)
                 failures.update(await _delete_keys(bucket, doomed))
-                if start != prefix and page["IsTruncated"]:
+                if start != prefix and len(names) >= MAX_KEYS:
                     break
             else:
                 break
@@ -90,6 +90,10 @@ async def _delete_batch(bucket: Bucket, keys: Sequence[str]) -> dict[str, Storag
             raise UnavailableError(f"{code}: some key was not deleted", outcome="unknown")
         failures[bucket.keys.path(fault["Key"])] = error_of(code, fault.get("Message", ""))
     return failures
+
+
+def _names(page: dict[str, Any]) -> list[str]:
+    return [entry["Key"] for entry in page.get("Contents", ())]
 
 
 def _is_kept(bucket: Bucket, key: str, path: str) -> bool:

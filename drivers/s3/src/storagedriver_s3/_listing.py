@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from storagedriver_core import (
     FileInfo,
@@ -13,6 +13,9 @@ from storagedriver_core import (
 )
 from storagedriver_s3._bucket import Bucket
 from storagedriver_s3._info import entry_of
+from storagedriver_s3._keys import Keys
+
+T = TypeVar("T")
 
 # Source: Amazon S3 API Reference, ListObjectsV2, "MaxKeys".
 MAX_KEYS = 1000
@@ -22,13 +25,22 @@ _LAST = "\U0010ffff" * 2
 
 
 async def pages(
-    bucket: Bucket, prefix: str, *, after: str | None = None, size: int = MAX_KEYS, flat: bool
-) -> AsyncGenerator[dict[str, Any], None]:
-    """Give the SDK's answers for what begins with `prefix`, page by page.
+    bucket: Bucket,
+    prefix: str,
+    read: Callable[[dict[str, Any]], T],
+    *,
+    after: str | None = None,
+    size: int = MAX_KEYS,
+    flat: bool,
+) -> AsyncGenerator[T, None]:
+    """Give what `read` makes of each of the SDK's answers for what begins with `prefix`.
+
+    The answers themselves are large, and none outlives the next request.
 
     Args:
         bucket: The bucket.
         prefix: What keys begin with.
+        read: Is given each answer.
         after: Only keys after this one.
         size: Keys of a page.
         flat: Every key; otherwise what has a further slash comes as a common prefix.
@@ -41,48 +53,36 @@ async def pages(
         parameters["StartAfter" if v2 else "Marker"] = after
     while True:
         page = await bucket.read("list_objects_v2" if v2 else "list_objects", **parameters)
-        yield page
-        if not page["IsTruncated"]:
-            return
-        if v2:
+        more = page["IsTruncated"]
+        if more and v2:
             parameters.pop("StartAfter", None)
             parameters["ContinuationToken"] = page["NextContinuationToken"]
-        else:
+        elif more:
             parameters["Marker"] = page.get("NextMarker") or page["Contents"][-1]["Key"]
+        result = read(page)
+        del page
+        yield result
+        del result
+        if not more:
+            return
 
 
 async def list_directory(
     bucket: Bucket, path: str, options: ListOptions
 ) -> AsyncGenerator[Sequence[FileInfo], None]:
     """Give the direct children of a directory."""
-    keys = bucket.keys
-    prefix = keys.prefix(path)
-    start = options.start_after
-    after = None if start is None else _after_child(prefix, keys.key(start))
-    found = False
-    listing = pages(bucket, prefix, after=after, size=options.page_size, flat=False)
+    prefix, start = bucket.keys.prefix(path), options.start_after
+    after = None if start is None else _after_child(prefix, bucket.keys.key(start))
+    reader = _PageReader(bucket.keys, prefix, start)
+    listing = pages(
+        bucket, prefix, reader.children, after=after, size=options.page_size, flat=False
+    )
     async with aclosing(listing):
-        async for page in listing:
-            entries: list[FileInfo] = []
-            for entry in page.get("Contents", ()):
-                found = True
-                # What stands for the directory itself is no child of it.
-                if entry["Key"] != prefix:
-                    entries.append(entry_of(keys.path(entry["Key"]), entry))
-            directories = page.get("CommonPrefixes", ())
-            for directory in directories:
-                found = True
-                name = directory["Prefix"]
-                # An empty component has no path.
-                if name != keys.internal and not name.endswith("//"):
-                    entries.append(FileInfo(keys.path(name)[:-1], is_dir=True))
-            if directories:
-                entries.sort(key=_place)
-            if start is not None:
-                entries = [entry for entry in entries if _place(entry) > start]
+        async for entries in listing:
             if entries:
                 yield entries
-    if not found:
+            del entries
+    if not reader.found:
         await _require_directory(bucket, path, looked=after is None)
 
 
@@ -90,34 +90,72 @@ async def walk_directory(
     bucket: Bucket, path: str, options: ListOptions
 ) -> AsyncGenerator[Sequence[FileInfo], None]:
     """Give every file below a directory."""
-    keys = bucket.keys
-    prefix = keys.prefix(path)
-    start = options.start_after
-    after = None if start is None else keys.key(start)
-    found = False
-    listing = pages(bucket, prefix, after=after, size=options.page_size, flat=True)
+    prefix, start = bucket.keys.prefix(path), options.start_after
+    after = None if start is None else bucket.keys.key(start)
+    reader = _PageReader(bucket.keys, prefix, start)
+    listing = pages(bucket, prefix, reader.files, after=after, size=options.page_size, flat=True)
     async with aclosing(listing):
-        async for page in listing:
-            files: list[FileInfo] = []
-            for entry in page.get("Contents", ()):
-                found = True
-                key = entry["Key"]
-                if not is_hidden(bucket, key, prefix):
-                    files.append(entry_of(keys.path(key), entry))
-            if start is not None:
-                files = [file for file in files if file.path > start]
-            if files:
-                yield files
-    if not found:
+        async for entries in listing:
+            if entries:
+                yield entries
+            del entries
+    if not reader.found:
         await _require_directory(bucket, path, looked=after is None)
 
 
-def is_hidden(bucket: Bucket, key: str, prefix: str) -> bool:
-    """Tell whether a key is none of a file: a marker of a directory, or the driver's own."""
-    if key.endswith("/") or "//" in key:
-        return True
-    internal = bucket.keys.internal
-    return key.startswith(internal) and not prefix.startswith(internal)
+class _PageReader:
+    """Makes entries of the SDK's answers for one directory.
+
+    Attributes:
+        found: Whether there was anything, also what has no entry.
+    """
+
+    def __init__(self, keys: Keys, prefix: str, start: str | None) -> None:
+        self.found = False
+        self._keys = keys
+        self._prefix = prefix
+        self._start = start
+
+    def children(self, page: dict[str, Any]) -> list[FileInfo]:
+        """Give the files and directories of a page with common prefixes."""
+        path_of, prefix, internal = self._keys.path, self._prefix, self._keys.internal
+        contents, directories = page.get("Contents", ()), page.get("CommonPrefixes", ())
+        self.found = self.found or bool(contents or directories)
+        # What stands for the directory itself is no child of it.
+        entries = [
+            entry_of(path_of(entry["Key"]), entry) for entry in contents if entry["Key"] != prefix
+        ]
+        # An empty component has no path.
+        entries += [
+            FileInfo(path_of(name)[:-1], is_dir=True)
+            for name in (directory["Prefix"] for directory in directories)
+            if name != internal and not name.endswith("//")
+        ]
+        if directories:
+            entries.sort(key=_place)
+        if self._start is not None:
+            entries = [entry for entry in entries if _place(entry) > self._start]
+        return entries
+
+    def files(self, page: dict[str, Any]) -> list[FileInfo]:
+        """Give the files of a flat page."""
+        contents = page.get("Contents", ())
+        self.found = self.found or bool(contents)
+        files = [
+            entry_of(self._keys.path(entry["Key"]), entry)
+            for entry in contents
+            if not self._is_hidden(entry["Key"])
+        ]
+        if self._start is not None:
+            files = [file for file in files if file.path > self._start]
+        return files
+
+    def _is_hidden(self, key: str) -> bool:
+        """Tell whether a key is none of a file: a marker of a directory, or the driver's own."""
+        if key.endswith("/") or "//" in key:
+            return True
+        internal = self._keys.internal
+        return key.startswith(internal) and not self._prefix.startswith(internal)
 
 
 def _after_child(prefix: str, start: str) -> str | None:

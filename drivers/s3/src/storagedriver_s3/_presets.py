@@ -81,7 +81,6 @@ PRESETS: Mapping[PresetName, Preset] = {
         put_if_match=True,
         abort_is_silent=True,
         ordered=False,
-        shares_names=False,
         any_character=False,
         max_component_bytes=255,
         acl=False,

@@ -17,7 +17,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from botocore.compat import unquote_str
@@ -41,6 +41,7 @@ from storagedriver_core import (
 )
 from storagedriver_s3._body import body_of
 from storagedriver_s3._bucket import Bucket
+from storagedriver_s3._cleanup import finish
 from storagedriver_s3._copying import copy_source
 from storagedriver_s3._errors import code_of
 from storagedriver_s3._info import MARK, info_of
@@ -54,10 +55,24 @@ async def open_upload(bucket: Bucket, path: str, holder: str, options: UploadOpt
     """Begin an upload."""
     mark = secrets.token_hex(8)
     parameters = _description(bucket, options, mark)
-    response = await bucket.change(
-        "create_multipart_upload", Key=bucket.keys.key(path), **parameters
+    key = bucket.keys.key(path)
+    creation = asyncio.ensure_future(
+        bucket.change("create_multipart_upload", Key=key, **parameters)
     )
+    try:
+        response = await asyncio.shield(creation)
+    except asyncio.CancelledError:
+        # Nobody else would know the upload by which name to drop it.
+        await finish(_drop_created(bucket, path, creation))
+        raise
     return Upload(path, response["UploadId"], {"mark": mark}, holder, options)
+
+
+async def _drop_created(
+    bucket: Bucket, path: str, creation: asyncio.Future[dict[str, Any]]
+) -> None:
+    with suppress(StorageDriverError):
+        await abort_upload(bucket, Upload(path, (await creation)["UploadId"]))
 
 
 async def put_part(
@@ -128,7 +143,7 @@ async def complete_upload(
             raise AlreadyExistsError(path=upload.path) from error
         raise
     etag = _etag(response)
-    if not _is_made_of(etag, parts):
+    if _is_made_of(etag, parts) is False:
         # A store that says yes to every repetition: somebody else's parts are published.
         raise ConflictError("another writer has committed the upload", outcome="unknown")
     return FileInfo(upload.path, options.size, etag=etag, content_type=upload.options.content_type)
@@ -278,8 +293,12 @@ async def _completed_before(
     if info is None:
         error.outcome = "unknown"
         raise error
-    if (parts and _is_made_of(info.etag or "", parts)) or (not parts and not info.size):
+    ours = _is_made_of(info.etag or "", parts) if parts else not info.size
+    if ours:
         return info
+    if ours is None:
+        error.outcome = "unknown"
+        raise error
     raise ConflictError("another writer has committed the upload") from error
 
 
@@ -295,13 +314,15 @@ async def _published(bucket: Bucket, upload: Upload, path: str) -> FileInfo | No
     return info_of(path, response, response["ContentLength"])
 
 
-def _is_made_of(etag: str, parts: Sequence[Part]) -> bool:
-    """Tell whether an object with this etag is made of exactly these parts.
+def _is_made_of(etag: str, parts: Sequence[Part]) -> bool | None:
+    """Tell whether an object with this etag is made of exactly these parts; None if it cannot be.
 
-    Where etags are not digests of the content (encryption by KMS), that of the whole is still made
-    of those of the parts.
+    The etag of the whole is made of those of the parts. But encryption by KMS and some stores'
+    copied parts have etags that are no digests.
     """
     digests = [match[1] for part in parts if (match := _MD5_ETAG.fullmatch(part.etag))]
+    if len(digests) < len(parts):
+        return None
     joined = bytes.fromhex("".join(digests))
     whole = hashlib.md5(joined, usedforsecurity=False).hexdigest()
     return etag.strip('"') == f"{whole}-{len(parts)}"

@@ -47,6 +47,7 @@ class S3Harness(Harness):
     """
 
     is_remote = True
+    max_seconds = 120.0
     keys_per_delete = KEYS_PER_REQUEST
 
     def __init__(
