@@ -12,7 +12,8 @@ Theory of operation. A part is never changed once the ledger has it: another hol
 another name. So every token stays good until the upload ends. Where the store renames, of two that
 rename the head one finds it gone. To commit is to join, to rename the head to `done`, and to rename
 `whole` to the object's name. Whoever finds `done` and removes `whole` has kept that from happening;
-if there is no `whole`, it has happened.
+if there is no `whole`, it has happened. Whether the object is still that one its stamp tells, where
+the store keeps stamps; elsewhere the outcome is unknown.
 
 Where the store does not rename, the head is looked at before the object is put, and two that resume
 one token in the same moment are not told apart.
@@ -20,6 +21,7 @@ one token in the same moment are not told apart.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -98,25 +100,36 @@ class ChunkUploads:
             names = await self._names(upload)
             found = next((each for each in names if each.startswith(("head~", "done~"))), None)
             if found is None:
-                raise UploadNotFoundError(outcome="unknown")
+                info = await self._published(upload, upload.path)
+                return UploadState(info.size, info)
             with suppress(PathNotFoundError):  # taken by another in this moment
-                await self._take(upload, found)
-                return UploadState(size)
+                completed = await self._take(upload, found)
+                return UploadState(completed.size if completed else size, completed)
         raise ConflictError("others take the upload over all the time")
 
-    async def _take(self, upload: Upload, found: str) -> None:
+    async def _take(self, upload: Upload, found: str) -> FileInfo | None:
+        """Become the holder; give the object, if it was published already."""
         kind, _, holder = found.partition("~")
         directory, own = _directory(upload), _file(upload, "head")
         if kind == "done":
             try:
                 await self._files.remove(f"{directory}/whole~{holder}")
             except PathNotFoundError:
-                raise UploadNotFoundError(outcome="unknown") from None
+                return await self._published(upload, upload.path)
         if self._renames:
             await self._files.rename(f"{directory}/{found}", own)
         else:
             await self._files.write(own, [upload.holder.encode()])
             await self._files.remove(f"{directory}/{found}")
+        return None
+
+    async def _published(self, upload: Upload, path: str) -> FileInfo:
+        """Give the object at `path` if this very upload made it."""
+        with suppress(PathNotFoundError):
+            info = await self._files.info(path)
+            if not info.is_dir and await self._files.stamp_of(path) == stamp_for(upload):
+                return info
+        raise UploadNotFoundError(outcome="unknown")
 
     async def complete(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
@@ -125,14 +138,19 @@ class ChunkUploads:
         done = self._done.get((upload.upload_id, upload.holder))
         if done is not None:
             return await self._again(done)
-        await self._require_head(upload)
+        try:
+            await self._require_head(upload)
+        except StorageDriverError:
+            # This writer's own attempt may have come as far as that.
+            if not await self._has_begun(upload):
+                raise
+            info = await self._go_on(upload, options)
+            self._done[upload.upload_id, upload.holder] = info
+            return info
         chunks = [f"{_directory(upload)}/{part.number}~{part.etag}" for part in parts]
-        if self._renames:
-            info = await self._publish(upload, chunks, options)
-        else:
-            info = await self._put(upload, chunks, options)
+        publish = self._publish if self._renames else self._put
+        info = await publish(upload, chunks, options)
         self._done[upload.upload_id, upload.holder] = info
-        await self._clean_up(upload)
         return info
 
     async def _publish(
@@ -140,10 +158,29 @@ class ChunkUploads:
     ) -> FileInfo:
         head, done, whole = (_file(upload, kind) for kind in ("head", "done", "whole"))
         made = await self._join(upload, chunks, whole, options.size)
+        await self._files.stamp(whole, stamp_for(upload))
         try:
             await self._files.rename(head, done)
         except PathNotFoundError:
             raise await self._gone(upload) from None
+        await self._give_name(upload, options)
+        await self._files.remove_all(_directory(upload))
+        return FileInfo(options.path, made.size, made.mod_time, etag=made.etag)
+
+    async def _has_begun(self, upload: Upload) -> bool:
+        return f"done~{upload.holder}" in await self._names(upload)
+
+    async def _go_on(self, upload: Upload, options: CompleteOptions) -> FileInfo:
+        if f"whole~{upload.holder}" in await self._names(upload):
+            await self._give_name(upload, options)
+            info = await self._files.info(options.path)
+        else:
+            info = await self._published(upload, options.path)
+        await self._files.remove_all(_directory(upload))
+        return info
+
+    async def _give_name(self, upload: Upload, options: CompleteOptions) -> None:
+        head, done, whole = (_file(upload, kind) for kind in ("head", "done", "whole"))
         try:
             await self._store.publish(whole, options.path, replace=not options.if_absent)
         except PathNotFoundError:
@@ -153,13 +190,14 @@ class ChunkUploads:
                 with suppress(StorageDriverError):
                     await self._files.rename(done, head)
             raise
-        return FileInfo(options.path, made.size, made.mod_time, etag=made.etag)
 
     async def _put(
         self, upload: Upload, chunks: Sequence[str], options: CompleteOptions
     ) -> FileInfo:
         await self._require_head(upload)
-        return await self._join(upload, chunks, options.path, options.size)
+        info = await self._join(upload, chunks, options.path, options.size)
+        await self._files.remove_all(_directory(upload))
+        return info
 
     async def _join(
         self, upload: Upload, chunks: Sequence[str], target: str, size: int
@@ -194,7 +232,8 @@ class ChunkUploads:
         place = f"{_directory(upload)}/{place}" if place else None
         if seen is not None and place is not None and place != seen:
             raise ConflictError("a writer has resumed the upload")
-        if place is None and not (names or seen):
+        # Without a head, what a listing has seen is the rest of an upload that is over.
+        if place is None and seen != _directory(upload):
             raise UploadNotFoundError
         if place is not None and self._renames:
             gone = f"{PUTS}/{new_name()}"
@@ -206,17 +245,7 @@ class ChunkUploads:
                 raise UploadNotFoundError from None
             with suppress(PathNotFoundError):
                 await self._files.remove(gone)
-        await self._clean_up(upload)
-
-    async def _clean_up(self, upload: Upload) -> None:
-        """Remove what is left; what cannot be is left to the purge, which goes by the head."""
-        with suppress(StorageDriverError):
-            names = await self._names(upload)
-            names.sort(key=lambda name: name.startswith(("head~", "done~")))
-            for name in names:
-                with suppress(PathNotFoundError):
-                    await self._files.remove(f"{_directory(upload)}/{name}")
-            await self._files.remove_directory(_directory(upload))
+        await self._files.remove_all(_directory(upload))
 
     async def all(self) -> list[UploadInfo]:
         """Give every upload, and every put that is under way or was left over."""
@@ -261,6 +290,11 @@ class ChunkUploads:
         if any(name.startswith(("head~", "done~")) for name in names):
             return ConflictError("another writer has taken the upload over")
         return UploadNotFoundError(outcome="unknown")
+
+
+def stamp_for(upload: Upload) -> str:
+    """Give what marks a file as published by the upload, and tells nobody its id."""
+    return hashlib.sha256(upload.upload_id.encode()).hexdigest()[:32]
 
 
 def _directory(upload: Upload) -> str:

@@ -110,10 +110,10 @@ class BlockingFsspecDriver(BlockingStorageDriver):
     def __init__(self, objects: Objects) -> None:
         threads = min(objects.config.max_threads, objects.row.threads)
         super().__init__(_Blocking(objects), threads=threads)
-        self._config = objects.config
+        self._objects = objects
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (fsspec_driver, (self._config,))
+        return (fsspec_driver, (self._objects.config,))
 
 
 class AsyncFsspecDriver(StorageDriver):
@@ -161,7 +161,8 @@ class AsyncFsspecDriver(StorageDriver):
     async def list(
         self, path: str, options: ListOptions
     ) -> AsyncGenerator[Sequence[FileInfo], None]:
-        for page in _pages(await self._objects.store.entries(path, options), options.page_size):
+        listing = await self._objects.store.list(path, options)
+        for page in listing.pages():
             yield page
 
     async def delete(self, path: str) -> None:
@@ -193,7 +194,7 @@ class AsyncFsspecDriver(StorageDriver):
         await self._objects.uploads.abort(upload)
 
     async def list_uploads(self) -> AsyncGenerator[Sequence[UploadInfo], None]:
-        for page in _pages(await self._objects.uploads.all(), 1000):
+        for page in _pages(await self._objects.uploads.all()):
             yield page
 
 
@@ -249,7 +250,7 @@ class _Blocking(BlockingDriver):
         return finished(self._objects.store.put(path, data, options))
 
     def list(self, path: str, options: ListOptions) -> Iterable[Sequence[FileInfo]]:
-        yield from _pages(finished(self._objects.store.entries(path, options)), options.page_size)
+        yield from finished(self._objects.store.list(path, options)).pages()
 
     def delete(self, path: str) -> None:
         finished(self._objects.store.delete(path))
@@ -287,7 +288,7 @@ class _Blocking(BlockingDriver):
         finished(self._objects.uploads.abort(upload))
 
     def list_uploads(self) -> Iterable[Sequence[UploadInfo]]:
-        yield from _pages(finished(self._objects.uploads.all()), 1000)
+        yield from _pages(finished(self._objects.uploads.all()))
 
 
 class _Reader(BlockingReader):
@@ -302,5 +303,5 @@ class _Reader(BlockingReader):
         finished(self._body.close())
 
 
-def _pages(found: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+def _pages(found: Sequence[UploadInfo], size: int = 1000) -> Iterable[Sequence[UploadInfo]]:
     return (found[start : start + size] for start in range(0, len(found), size))

@@ -7,20 +7,25 @@ An adapter of an asynchronous filesystem waits on the event loop.
 
 from __future__ import annotations
 
+import datetime as clock
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Sequence
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias, TypeVar
 
 from storagedriver_core import (
     Buffer,
     ConflictError,
     FileInfo,
+    PathNotFoundError,
     ReadOptions,
+    StorageDriverError,
     UnsupportedMethodError,
 )
 
 T = TypeVar("T")
+_TRIES = 3
+Take: TypeAlias = Callable[[FileInfo], None]
 
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
@@ -74,8 +79,14 @@ class Files(ABC):
         """Tell what is at `path`."""
 
     @abstractmethod
+    async def visit(self, path: str, take: Take) -> None:
+        """Give each file and directory directly below the directory `path`, in any order."""
+
     async def children(self, path: str) -> list[FileInfo]:
-        """Give what is directly below the directory `path`, in any order."""
+        """Give what `visit` gives, at once."""
+        found: list[FileInfo] = []
+        await self.visit(path, found.append)
+        return found
 
     @abstractmethod
     async def body(self, path: str, options: ReadOptions) -> Body:
@@ -114,6 +125,27 @@ class Files(ABC):
 
     async def remove_directory(self, path: str) -> None:
         """Remove the directory `path`; one that is not empty is any error."""
+
+    async def remove_all(self, path: str) -> None:
+        """Remove a directory of files and nothing else. What is gone already is no error."""
+        with suppress(PathNotFoundError):
+            for attempt in range(_TRIES):
+                for each in await self.children(path):
+                    with suppress(PathNotFoundError):
+                        await self.remove(each.path)
+                try:
+                    return await self.remove_directory(path)
+                except StorageDriverError:
+                    # Somebody's last write may have come in between.
+                    if attempt == _TRIES - 1:
+                        raise
+
+    async def stamp(self, path: str, stamp: str) -> None:
+        """Mark a file, so that the mark goes wherever the file is renamed, and no copy has it."""
+
+    async def stamp_of(self, path: str) -> str:
+        """Give a file's mark; nothing where the store keeps none."""
+        return ""
 
     async def local_path(self, path: str) -> str:
         """Give the path of a file for the operating system."""
@@ -164,16 +196,16 @@ def require_size(size: int, least: int) -> None:
         raise ConflictError(f"the upload holds {size} bytes, not {least}")
 
 
-def utc(value: object) -> datetime | None:
+def utc(value: object) -> clock.datetime | None:
     """Read a time as filesystems give it; None for what tells no point in time."""
-    if isinstance(value, datetime):
+    if isinstance(value, clock.datetime):
         # fsspec asks for aware times; a naive one could be any zone's.
-        return value.astimezone(UTC) if value.tzinfo is not None else None
+        return value.astimezone(clock.UTC) if value.tzinfo is not None else None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value, UTC)
+        return clock.datetime.fromtimestamp(value, clock.UTC)
     if isinstance(value, str):
         try:
-            return utc(datetime.fromisoformat(value))
+            return utc(clock.datetime.fromisoformat(value))
         except ValueError:
             return None
     return None

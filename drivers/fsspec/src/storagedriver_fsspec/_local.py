@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from typing import BinaryIO
 
 from storagedriver_core import (
     Buffer,
@@ -19,7 +19,7 @@ from storagedriver_core import (
     byte_range,
 )
 from storagedriver_fsspec._errors import translated, translating
-from storagedriver_fsspec._files import Body, GrowingFiles, require_size, utc
+from storagedriver_fsspec._files import Body, GrowingFiles, Take, require_size, utc
 from storagedriver_fsspec._plain import PlainFiles, check_range
 
 _COPY_BYTES = 16 * 1024 * 1024
@@ -48,28 +48,33 @@ class LocalBody(Body):
     async def close(self) -> None:
         self._file.close()
 
+    def __del__(self) -> None:
+        # Of a reader that was lost; the portable layer warns of it.
+        if not self._file.closed:
+            self._file.close()
+
 
 class LocalFiles(PlainFiles, GrowingFiles):
     """A directory of this machine. Symbolic links are followed, wherever they lead."""
 
-    def __init__(self, make: Callable[[], Any], root: str) -> None:
-        super().__init__(make, os.path.abspath(root))
+    async def open(self, *, create: bool) -> None:
+        self._root = _absolute(self._root or "/").rstrip("/")
+        await super().open(create=create)
 
     @translated()
     async def info(self, path: str) -> FileInfo:
         return _info(os.stat(self._at(path)), path)
 
     @translated()
-    async def children(self, path: str) -> list[FileInfo]:
+    async def visit(self, path: str, take: Take) -> None:
         prefix = path.rstrip("/") + "/"
-        entries = []
         with os.scandir(self._at(path)) as found:
             for each in found:
                 try:
-                    entries.append(_info(each.stat(), prefix + each.name))
+                    info = _info(each.stat(), prefix + each.name)
                 except (FileNotFoundError, PathNotFoundError):
                     continue  # gone since, or a link to nowhere, a socket, ...
-        return entries
+                take(info)
 
     @translated()
     async def body(self, path: str, options: ReadOptions) -> Body:
@@ -162,6 +167,10 @@ class LocalFiles(PlainFiles, GrowingFiles):
         with translating(writing=mode != "rb"):
             opened: BinaryIO = open(self._at(path), mode, buffering=0)  # type: ignore[assignment]  # noqa: SIM115  # FileIO
             return opened
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path)
 
 
 def _info(status: os.stat_result, path: str) -> FileInfo:

@@ -10,10 +10,9 @@ from storagedriver_core import (
     FileInfo,
     PathNotFoundError,
     ReadOptions,
-    StorageDriverError,
 )
 from storagedriver_fsspec._errors import translated
-from storagedriver_fsspec._files import Body
+from storagedriver_fsspec._files import Body, Take
 from storagedriver_fsspec._plain import PlainFiles, WholeBody, file_info
 
 
@@ -34,13 +33,22 @@ class MemoryFiles(PlainFiles):
             return self._info(found, path)
         return file_info(self._fs.info(self._at(path)), path)
 
-    async def children(self, path: str) -> list[FileInfo]:
-        try:
-            return await super().children(path)
-        except PathNotFoundError:
-            if path != "/":
-                raise
-            return []
+    async def visit(self, path: str, take: Take) -> None:
+        start = self._at(path) + "/"
+        seen: set[str] = set()
+        # The class's own `ls` makes a dictionary of each entry.
+        for place, found in list(self._fs.store.items()):
+            if not place.startswith(start):
+                continue
+            name, below, _ = place[len(start) :].partition("/")
+            child = f"{path.rstrip('/')}/{name}"
+            if not below:
+                take(self._info(found, child))
+            elif name not in seen:
+                seen.add(name)
+                take(FileInfo(child, is_dir=True))
+        if path != "/" and not seen and not (await self.info(path)).is_dir:
+            raise PathNotFoundError("a file is not a directory")
 
     async def body(self, path: str, options: ReadOptions) -> Body:
         found = self._file(path)
@@ -80,7 +88,13 @@ class MemoryFiles(PlainFiles):
         """Nothing: a directory is there while something is below it."""
 
     async def remove_directory(self, path: str) -> None:
-        raise StorageDriverError("there are no empty directories")
+        """Nothing, for the same reason."""
+
+    async def stamp(self, path: str, stamp: str) -> None:
+        self._file(path).storagedriver_stamp = stamp
+
+    async def stamp_of(self, path: str) -> str:
+        return getattr(self._file(path), "storagedriver_stamp", "")
 
     def _file(self, path: str):  # type: ignore[no-untyped-def]  # fsspec's
         found = self._fs.store.get(self._at(path))

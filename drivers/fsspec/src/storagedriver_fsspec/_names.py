@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as clock
 import re
 import secrets
 from contextlib import suppress
-from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
 from storagedriver_core import INTERNAL_COMPONENT, PathNotFoundError, Upload, UploadInfo
@@ -17,7 +17,7 @@ UPLOADS = f"/{INTERNAL_COMPONENT}/uploads"
 SEEN = "seen"
 """Key of an upload's data, from a listing: path of the file that says who has the upload."""
 
-LONG_AGO = datetime.fromtimestamp(0, UTC)
+LONG_AGO = clock.datetime.fromtimestamp(0, clock.UTC)
 
 _ID_LENGTH = 32
 _MAX_NAME_LENGTH = 180

@@ -9,7 +9,6 @@ from typing import Any
 from storagedriver_core import (
     AlreadyExistsError,
     Buffer,
-    ConfigurationError,
     ConflictError,
     FileInfo,
     InvalidOffsetError,
@@ -20,7 +19,7 @@ from storagedriver_core import (
     child_prefix,
 )
 from storagedriver_fsspec._errors import RefusedError, translated, translating
-from storagedriver_fsspec._files import Body, Files, utc
+from storagedriver_fsspec._files import Body, Files, Take, utc
 
 _TIMES = ("mtime", "modified", "last_modified", "LastModified", "modify", "updated", "created")
 
@@ -92,9 +91,9 @@ class PlainFiles(Files):
         return file_info(self._fs.info(self._at(path)), path)
 
     @translated()
-    async def children(self, path: str) -> list[FileInfo]:
+    async def visit(self, path: str, take: Take) -> None:
         place = self._at(path)
-        return children_of(self._fs.ls(place, detail=True), place, path)
+        visit_listed(self._fs.ls(place, detail=True), place, path, take)
 
     async def body(self, path: str, options: ReadOptions) -> Body:
         info = await self.info(path)
@@ -188,7 +187,7 @@ def file_info(found: Mapping[str, Any], path: str, like: FileInfo | None = None)
     return FileInfo(path, int(found["size"]), time, etag=str(etag) if etag else None)
 
 
-def children_of(found: Sequence[Mapping[str, Any]], place: str, path: str) -> list[FileInfo]:
+def visit_listed(found: Sequence[Mapping[str, Any]], place: str, path: str, take: Take) -> None:
     """Give what fsspec's `ls` says of a directory, in the contract's words.
 
     Raises:
@@ -196,7 +195,6 @@ def children_of(found: Sequence[Mapping[str, Any]], place: str, path: str) -> li
     """
     prefix = child_prefix(path)
     start = place.strip("/")
-    entries = []
     for each in found:
         name = str(each["name"]).strip("/")
         if name == start:
@@ -204,15 +202,4 @@ def children_of(found: Sequence[Mapping[str, Any]], place: str, path: str) -> li
                 raise PathNotFoundError("a file is not a directory", path=path)
             continue  # some list the directory itself
         if each.get("type") in ("file", "directory"):
-            entries.append(file_info(each, prefix + name.rpartition("/")[2]))
-    return entries
-
-
-def require_root(exists: bool) -> None:
-    """Raise unless the root directory is there.
-
-    Raises:
-        ConfigurationError: It is not.
-    """
-    if not exists:
-        raise ConfigurationError("the root directory does not exist")
+            take(file_info(each, prefix + name.rpartition("/")[2]))

@@ -18,8 +18,8 @@ from storagedriver_core import (
     ReadOptions,
 )
 from storagedriver_fsspec._errors import translated
-from storagedriver_fsspec._files import Body, Files
-from storagedriver_fsspec._plain import WholeBody, children_of, file_info
+from storagedriver_fsspec._files import Body, Files, Take
+from storagedriver_fsspec._plain import WholeBody, file_info, visit_listed
 
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
 
@@ -62,18 +62,17 @@ class RemoteFiles(Files):
     async def info(self, path: str) -> FileInfo:
         return file_info(await self._fs._info(self._at(path)), path)
 
-    async def children(self, path: str) -> list[FileInfo]:
+    async def visit(self, path: str, take: Take) -> None:
         try:
-            return await self._children(path)
+            await self._visit(path, take)
         except PathNotFoundError:
-            if path == "/":
-                return []
-            raise
+            if path != "/":
+                raise
 
     @translated()
-    async def _children(self, path: str) -> list[FileInfo]:
+    async def _visit(self, path: str, take: Take) -> None:
         place = self._at(path)
-        return children_of(await self._fs._ls(place, detail=True), place, path)
+        visit_listed(await self._fs._ls(place, detail=True), place, path, take)
 
     async def body(self, path: str, options: ReadOptions) -> Body:
         info = await self.info(path)

@@ -27,7 +27,7 @@ from storagedriver_core import (
     byte_range,
 )
 from storagedriver_fsspec._errors import RefusedError, translated
-from storagedriver_fsspec._files import Body, GrowingFiles, require_size, utc
+from storagedriver_fsspec._files import Body, GrowingFiles, Take, require_size, utc
 from storagedriver_fsspec._plain import PlainFiles, check_range
 
 _SESSIONS = 8
@@ -141,24 +141,26 @@ class SftpFiles(PlainFiles, GrowingFiles):
             return _info(session.client.stat(self._at(path)), path)
 
     @translated()
-    async def children(self, path: str) -> list[FileInfo]:
+    async def visit(self, path: str, take: Take) -> None:
         prefix = path.rstrip("/") + "/"
-        entries = []
+        links: list[str] = []
         with self._session() as session:
-            for each in session.client.listdir_attr(self._at(path)):
-                with suppress(PathNotFoundError, FileNotFoundError):
-                    found = each
-                    if stat.S_ISLNK(each.st_mode or 0):
-                        found = session.client.stat(f"{self._at(path)}/{each.filename}")
-                    entries.append(_info(found, prefix + each.filename))
-        return entries
+            for each in session.client.listdir_iter(self._at(path)):
+                if stat.S_ISLNK(each.st_mode or 0):
+                    links.append(each.filename)
+                    continue
+                with suppress(PathNotFoundError):  # a socket, ...
+                    take(_info(each, prefix + each.filename))
+        for name in links:
+            with suppress(PathNotFoundError):  # to nowhere
+                take(await self.info(prefix + name))
 
     @translated()
     async def body(self, path: str, options: ReadOptions) -> Body:
         with self._session() as session:
             file = session.client.open(self._at(path), "rb")
             try:
-                return SftpBody(session, file, _info(file.stat(), path), options)
+                return SftpBody(session, file, _file_info(file, path), options)
             except BaseException:
                 file.close()
                 raise
@@ -166,7 +168,7 @@ class SftpFiles(PlainFiles, GrowingFiles):
     @translated()
     async def read(self, path: str) -> bytes:
         with self._session() as session, session.client.open(self._at(path), "rb") as file:
-            size = _info(file.stat(), path).size
+            size = _file_info(file, path).size
             pieces = []
             for offset in range(0, size, _WINDOW_BYTES):
                 count = min(_WINDOW_BYTES, size - offset)
@@ -366,6 +368,14 @@ def _info(found: Any, path: str) -> FileInfo:
     if not stat.S_ISREG(mode):
         raise PathNotFoundError("neither a file nor a directory", path=path)
     return FileInfo(path, found.st_size or 0, utc(found.st_mtime))
+
+
+def _file_info(file: Any, path: str) -> FileInfo:
+    info = _info(file.stat(), path)
+    if info.is_dir:
+        # A server opens directories as well.
+        raise PathNotFoundError("a directory is not a file", path=path)
+    return info
 
 
 def _read_at(client: Any, file: Any, offset: int, size: int) -> bytes:

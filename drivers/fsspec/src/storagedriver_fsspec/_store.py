@@ -36,6 +36,7 @@ from storagedriver_core import (
 )
 from storagedriver_fsspec._errors import RefusedError
 from storagedriver_fsspec._files import Body, Files
+from storagedriver_fsspec._listing import Listing
 from storagedriver_fsspec._names import PUTS, UPLOADS, new_name
 
 T = TypeVar("T")
@@ -101,16 +102,11 @@ class Store:
         """As `StorageDriver.get_content`."""
         return await self._found(self.files.read(path))
 
-    async def entries(self, path: str, options: ListOptions) -> list[FileInfo]:
-        """Give all of the directory, in order."""
-        found = await self._found(self.files.children(path))
-        if path == "/":
-            found = [each for each in found if not is_internal(each.path)]
-        found.sort(key=_sort_key)
-        after = options.start_after
-        if after is None:
-            return found
-        return [each for each in found if _sort_key(each) > after]
+    async def list(self, path: str, options: ListOptions) -> Listing:
+        """Look at all of the directory."""
+        listing = Listing(path, options)
+        await self._found(self.files.visit(path, listing.take))
+        return listing
 
     async def _found(self, look: Awaitable[T]) -> T:
         """Tell a missing file from a missing store."""
@@ -310,7 +306,3 @@ class Store:
         with suppress(StorageDriverError):
             while (path := parent(path)) not in _KEPT:
                 await self.files.remove_directory(path)
-
-
-def _sort_key(info: FileInfo) -> str:
-    return f"{info.path}/" if info.is_dir else info.path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
@@ -26,7 +27,7 @@ from storagedriver_core import (
     byte_range,
 )
 from storagedriver_fsspec._errors import from_status, translated, translating
-from storagedriver_fsspec._files import Body, finished, utc
+from storagedriver_fsspec._files import Body, Take, finished, utc
 from storagedriver_fsspec._plain import PlainFiles, check_range
 
 _CHUNK_BYTES = 1024 * 1024
@@ -39,6 +40,16 @@ _WANTED = (
 _LOCK = (
     b'<?xml version="1.0" encoding="utf-8"?><lockinfo xmlns="DAV:">'
     b"<lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>"
+)
+# Source: RFC 4918, section 9.2.
+_NAMESPACE = "urn:storagedriver"
+_STAMP = (
+    b'<?xml version="1.0" encoding="utf-8"?><propertyupdate xmlns="DAV:"><set><prop>'
+    b'<upload xmlns="urn:storagedriver">%s</upload></prop></set></propertyupdate>'
+)
+_STAMP_WANTED = (
+    b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
+    b'<upload xmlns="urn:storagedriver"/></prop></propfind>'
 )
 _LOCKED = 423
 _WAITING = ("MOVE", "DELETE", "MKCOL")
@@ -104,22 +115,21 @@ class WebdavFiles(PlainFiles):
 
     @translated()
     async def info(self, path: str) -> FileInfo:
-        for place, info in self._propfind(path, "0"):
-            return _named(info, path, place)
-        raise UnavailableError("the server's answer names no resource")
+        found = list(self._propfind(path, "0"))
+        if not found:
+            raise UnavailableError("the server's answer names no resource")
+        return _named(found[0][1], path)
 
     @translated()
-    async def children(self, path: str) -> list[FileInfo]:
+    async def visit(self, path: str, take: Take) -> None:
         own = unquote(self._url(path).raw_path.decode()).rstrip("/")
-        entries = []
         for place, info in self._propfind(path, "1"):
             if place.rstrip("/") == own:
                 if not info.is_dir:
                     raise PathNotFoundError("a file is not a directory", path=path)
                 continue
             name = place.rstrip("/").rpartition("/")[2]
-            entries.append(_named(info, f"{path.rstrip('/')}/{name}", place))
-        return entries
+            take(_named(info, f"{path.rstrip('/')}/{name}"))
 
     @translated()
     async def body(self, path: str, options: ReadOptions) -> Body:
@@ -241,6 +251,31 @@ class WebdavFiles(PlainFiles):
             await self._unlock(path, lock)
             raise
 
+    async def stamp(self, path: str, stamp: str) -> None:
+        # A dead property, which a MOVE takes along (RFC 4918, section 9.9.1). A server that keeps
+        # none says so within its 207.
+        with suppress(StorageDriverError):
+            await self._proppatch(path, stamp)
+
+    @translated(writing=True)
+    async def _proppatch(self, path: str, stamp: str) -> None:
+        headers = {"content-type": "application/xml"}
+        self._request("PROPPATCH", path, headers=headers, content=_STAMP % stamp.encode())
+
+    @translated()
+    async def stamp_of(self, path: str) -> str:
+        headers = {"depth": "0", "content-type": "application/xml"}
+        response = self._request("PROPFIND", path, headers=headers, content=_STAMP_WANTED)
+        try:
+            tree = ElementTree.fromstring(response.content)
+        except ElementTree.ParseError:
+            raise UnavailableError("the server's answer is not whole") from None
+        return tree.findtext(f".//{{{_NAMESPACE}}}upload") or ""
+
+    async def remove_all(self, path: str) -> None:
+        with suppress(PathNotFoundError):
+            await self.remove(path)
+
     @translated(writing=True)
     async def _lock(self, path: str) -> str:
         headers = {"depth": "infinity", "timeout": "Second-30", "content-type": "application/xml"}
@@ -298,7 +333,7 @@ class WebdavFiles(PlainFiles):
             # Another process looks whether a collection is empty.
             time.sleep(_LOCK_PAUSE_SECONDS)
         self._check(response, path, changing=changing)
-        if response.status_code == _MULTISTATUS and method != "PROPFIND":
+        if response.status_code == _MULTISTATUS and not method.startswith("PROP"):
             # Part of it failed (RFC 4918, section 9.6.1).
             raise StorageDriverError("the server could not do all of it", outcome="unknown")
         return response
@@ -327,16 +362,33 @@ class WebdavFiles(PlainFiles):
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise from_status(status)
 
-    def _propfind(self, path: str, depth: str) -> list[tuple[str, FileInfo]]:
+    def _propfind(self, path: str, depth: str) -> Iterator[tuple[str, FileInfo]]:
         headers = {"depth": depth, "content-type": "application/xml"}
-        response = self._request("PROPFIND", path, headers=headers, content=_WANTED)
-        if response.status_code != _MULTISTATUS:
-            raise UnavailableError("the server's answer is none of WebDAV")
-        try:
-            tree = ElementTree.fromstring(response.content)
-        except ElementTree.ParseError:
-            raise UnavailableError("the server's answer is not whole") from None
-        return [_entry(each) for each in tree.iterfind("{DAV:}response")]
+        with self._http.stream(
+            "PROPFIND", self._url(path), headers=headers, content=_WANTED, follow_redirects=False
+        ) as response:
+            self._check(response, path)
+            if response.status_code != _MULTISTATUS:
+                raise UnavailableError("the server's answer is none of WebDAV")
+            try:
+                yield from _entries(response.iter_bytes())
+            except ElementTree.ParseError:
+                raise UnavailableError("the server's answer is not whole") from None
+
+
+def _entries(pieces: Iterator[bytes]) -> Iterator[tuple[str, FileInfo]]:
+    """Read the resources of a PROPFIND as they come, and keep none."""
+    parser: Any = ElementTree.XMLPullParser(("start", "end"))
+    root: ElementTree.Element | None = None
+    for piece in pieces:
+        parser.feed(piece)
+        for event, found in parser.read_events():
+            if root is None:
+                root = found
+            elif event == "end" and found.tag == "{DAV:}response":
+                yield _entry(found)
+                root.clear()
+    parser.close()
 
 
 def _entry(response: ElementTree.Element) -> tuple[str, FileInfo]:
@@ -362,7 +414,7 @@ def _info_of(path: str, size: int, headers: Mapping[str, str | None]) -> FileInf
     return FileInfo(path, size, utc(parsedate_to_datetime(time)) if time else None, etag=etag)
 
 
-def _named(info: FileInfo, path: str, place: str) -> FileInfo:
+def _named(info: FileInfo, path: str) -> FileInfo:
     if info.is_dir:
         return FileInfo(path, is_dir=True)
     return FileInfo(path, info.size, info.mod_time, etag=info.etag)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from storagedriver_testsuite import Harness
+from storagedriver_testsuite import Harness, NotOfferedError
 
 from storagedriver_core import StorageDriver
 from storagedriver_fsspec._config import FsspecConfig
@@ -50,7 +50,7 @@ class FsspecHarness(Harness):
         return {**self._given, "root_directory": f"{self._base}/{name}"}
 
     async def raw_list(self) -> Sequence[str]:
-        raise NotImplementedError
+        raise NotOfferedError
 
     async def raw_uploads(self) -> Sequence[str]:
         names = {
