@@ -6,6 +6,7 @@
 #   _harness                what a driver's author gives
 #   _child, child, _trace   running a function in another process, and its system calls
 #   _watch                  what the event loop's thread does
+#   proxy/                  the fault proxy, a process of its own
 #   _kit                    what a case holds, and the checks around it
 #   _suite                  the base of the suite
 #   cases/                  the cases, a module a group

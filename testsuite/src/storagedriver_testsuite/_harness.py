@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from storagedriver_core import StorageDriver
 
@@ -47,11 +48,13 @@ class Harness(ABC):
         is_remote: Whether each call costs a request, so that a case takes fewer examples where
             their number is not the rule.
         keys_per_delete: Objects that one request can delete.
+        signed_put_headers: What a client has to send with every signed PUT.
     """
 
     max_seconds: float = 60.0
     is_remote: bool = False
     keys_per_delete: int = 1
+    signed_put_headers: Mapping[str, str] = MappingProxyType({})
 
     async def start(self) -> None:
         """Make the empty store."""

@@ -9,13 +9,20 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from storagedriver_core import DEFAULT_PART_SIZE, Capabilities, Storage, StorageDriver
+from storagedriver_core import (
+    DEFAULT_PART_SIZE,
+    Capabilities,
+    PathNotFoundError,
+    Storage,
+    StorageDriver,
+)
 from storagedriver_testsuite._child import Child
 from storagedriver_testsuite._harness import Harness
+from storagedriver_testsuite.proxy import Proxy
 
 PART = 64 * 1024
 """Bytes of a part where limits can be lowered."""
@@ -129,6 +136,24 @@ class Kit:
             prefix: A command that runs the child's, such as one that traces it.
         """
         return Child(storage or self.unopened(), function, arguments, prefix)
+
+    async def proxied(self) -> tuple[Proxy, Storage]:
+        """Start a fault proxy in front of the server, and open a storage that goes through it."""
+        proxy = await self.proxy()
+        driver = self.wrapped_driver(self.harness.proxied_driver(proxy.url))
+        return proxy, await self.open(driver)
+
+    async def proxy(self) -> Proxy:
+        """Start a fault proxy in front of the server; it is stopped when the case ends."""
+        return await self._stack.enter_async_context(Proxy(self.harness.upstream_url()))
+
+    async def snapshot(self, directory: str = "/") -> dict[str, bytes]:
+        """Give what shows below a directory, by path, past all that a case has put around."""
+        storage = await self._other()
+        paths: list[str] = []
+        with suppress(PathNotFoundError):
+            paths = [info.path async for info in storage.walk(directory)]
+        return {path: await self.peek(path) for path in paths}
 
     async def seed(self, path: str, data: bytes) -> None:
         """Store an object by the back door, or where there is none through another driver."""

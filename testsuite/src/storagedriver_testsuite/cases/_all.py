@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from storagedriver_testsuite._suite import SuiteBase
 from storagedriver_testsuite.cases.bodies import BodyCases
+from storagedriver_testsuite.cases.budgets import BudgetCases
 from storagedriver_testsuite.cases.cancelling import CancellingCases
 from storagedriver_testsuite.cases.concurrency import ConcurrencyCases
 from storagedriver_testsuite.cases.configuration import ConfigurationCases
@@ -27,7 +28,10 @@ from storagedriver_testsuite.cases.purging import PurgeCases
 from storagedriver_testsuite.cases.ranges import RangeCases
 from storagedriver_testsuite.cases.resources import ResourceCases
 from storagedriver_testsuite.cases.resume import ResumeCases
+from storagedriver_testsuite.cases.sessions import SessionCases
 from storagedriver_testsuite.cases.stat import StatCases
+from storagedriver_testsuite.cases.transport import TransportCases
+from storagedriver_testsuite.cases.urls import UrlCases
 from storagedriver_testsuite.cases.writers import WriterCases
 
 
@@ -48,13 +52,17 @@ class DriverSuite(
     MoveCases,
     CopyCases,
     DeleteCases,
+    UrlCases,
     ConcurrencyCases,
     ErrorCases,
     ConfigurationCases,
     FaultCases,
+    TransportCases,
+    SessionCases,
     CancellingCases,
     CrashCases,
     ResourceCases,
+    BudgetCases,
     PurgeCases,
     LayerCases,
     ModelCases,
