@@ -15,7 +15,7 @@ setup:  ## make .venv with every member and the development tools
 pins:  ## write the newest versions that work together to constraints.txt
 	$(PYTHON) scripts/setup.py --pins
 
-services:  ## fetch the programs that tests start (skopeo, buildah, ...) into .services
+services:  ## fetch the programs that tests start (skopeo, weed, ...) into .services
 	@$(PYTHON) scripts/services.py fetch
 
 serve: setup  ## run a registry on 127.0.0.1:5000 that stores in registry-data
@@ -27,7 +27,7 @@ test: setup services  ## run every member's tests
 test-large: setup services  ## run the tests at full size
 	$(BIN)/python -m pytest -m large $(ARGS)
 
-bench: setup  ## measure side by side with peers
+bench: setup services  ## measure side by side with peers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup  ## check format, rules, types, architecture and docs
