@@ -1,7 +1,8 @@
-"""Pushing blobs in every way that the specification has."""
+"""Pushing blobs in every way that the specification has, in one stream and in parts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,31 @@ import httpx
 import pytest
 
 from registry.tests.client import Repository, SlowRequest, error_codes, sha256, sha512
-from registry.tests.processes import ServerProcess
+from registry.tests.processes import ServerProcess, our_server, running
 
 DATA = b"0123456789" * 1000
 LARGE = bytes(range(256)) * 40_000  # more than is put at once
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"max_parts": 1000, "min_part_size": 1024 * 1024}],
+    ids=["stream", "parts"],
+)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server whose store takes uploads as they come, and one whose store wants parts."""
+    capabilities: Mapping[str, object] = request.param
+    folder = tmp_path_factory.mktemp("registry")
+    with running(our_server(folder, {"storage": {"capabilities": capabilities}})) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def http(server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url) as client:
+        yield client
 
 
 def uploads_left(server: ServerProcess, repository: Repository) -> list[Path]:

@@ -10,7 +10,7 @@
 │   │       └── index/<algorithm>/<hex>/link
 │   ├── _layers/<algorithm>/<hex>/link
 │   └── _uploads/<id>/
-│       ├── token                               ours: where the session stands
+│       ├── token                               ours: where the session stands, or its bytes
 │       └── data                                where its bytes are completed, if not at the blob
 ├── blobs/<algorithm>/<first two hex>/<hex>/data
 └── storagedriver/upload-key                    ours: signs sessions that hold nothing yet
@@ -90,7 +90,7 @@ def upload(name: str, upload_id: str) -> str:
 
 
 def upload_token(name: str, upload_id: str) -> str:
-    """The token that resumes an upload session."""
+    """The record of an upload session: the token that resumes it, or its bytes."""
     return f"{upload(name, upload_id)}/token"
 
 

@@ -1,19 +1,23 @@
 """Upload sessions: blobs on their way, which survive the server.
 
 ```text
-  start ──► FRESH ── append ──► STORED ◄─ append
-            in its ticket       in its token, under _uploads/<id>/
-              │ commit, cancel    │ commit, cancel
-              └────────► OVER ◄───┘        nothing is left of it
+  start ──► FRESH ── append ──► HELD ── append ──► WRITTEN ◄─ append
+            in its ticket       few bytes,         by its token
+              │                 in its record        │
+              │ commit, cancel    │ commit, cancel   │ commit, cancel
+              └────────────────► OVER ◄──────────────┘   nothing is left of it
 ```
 
-Rule 1: an append that was answered is durable, and so is the token that finds it again. Whatever
+HELD is left out where uploads are not made of parts, and by a first append of many bytes.
+
+Rule 1: an append that was answered is durable, and so is the record that finds it again. Whatever
 comes after the last token is sent again: a resumed writer drops it.
 Rule 2: a commit makes the blob durable first, then its link, and ends the session last. Cut off
 after the first step, the session is unknown, and the client's new one finds the blob stored.
 Rule 3: one request at a time is at work on a session. Between processes the store's writers see to
-that. In this process a second request waits a moment for the first, which may be the client's own:
-its connection was cut, and what it had sent is being made durable.
+that, and before there is one the record (see `records`). In this process a second request waits a
+moment for the first, which may be the client's own: its connection was cut, and what it had sent is
+being made durable.
 """
 
 from __future__ import annotations
@@ -26,14 +30,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from storagedriver_core import (
-    ConfigurationError,
     ConflictError,
     FileWriter,
-    PathNotFoundError,
     Storage,
     StorageDriverError,
     UploadNotFoundError,
-    UploadToken,
 )
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
@@ -43,6 +44,12 @@ from storagedriver_registry.storage.errors import (
     DigestMismatchError,
     UploadBusyError,
     UploadUnknownError,
+)
+from storagedriver_registry.storage.records import (
+    MOST_HELD_BYTES,
+    Record,
+    RecordStore,
+    UnreadableRecordError,
 )
 from storagedriver_registry.storage.tickets import Tickets
 
@@ -58,13 +65,14 @@ class UploadStore:
     """The upload sessions of this server and of every other one on the same store.
 
     Args:
-        storage: Where tokens and bytes are kept.
+        storage: Where records and bytes are kept.
         blobs: Where finished uploads go.
         tickets: What vouches for sessions that hold nothing yet.
     """
 
     def __init__(self, storage: Storage, blobs: BlobStore, tickets: Tickets) -> None:
         self._storage = storage
+        self._records = RecordStore(storage)
         self._blobs = blobs
         self._tickets = tickets
         self._held: dict[str, asyncio.Event] = {}
@@ -74,7 +82,7 @@ class UploadStore:
         """Begin a session. Stores nothing."""
         upload_id = str(uuid.uuid4())
         ticket = await self._tickets.issue(name, upload_id)
-        return UploadSession(self._storage, self._blobs, name, upload_id, ticket, None)
+        return self._session(name, upload_id, ticket, None)
 
     async def find(self, name: str, upload_id: str, ticket: str) -> UploadSession:
         """Give a session to look at. Another request may be at work on it.
@@ -87,14 +95,18 @@ class UploadStore:
         Raises:
             UploadUnknownError: It is over, was begun by another server, or never began.
         """
-        token = await self._load_token(name, upload_id)
-        if token is not None:
+        try:
+            record = await self._records.load(name, upload_id)
+        except UnreadableRecordError:
+            logger.warning("upload %s of %s has a record that cannot be read", upload_id, name)
+            raise UploadUnknownError(upload_id) from None
+        if record is not None:
             ticket = ""
         elif upload_id in self._over or not (
             ticket and await self._tickets.is_valid(ticket, name, upload_id)
         ):
             raise UploadUnknownError(upload_id)
-        return UploadSession(self._storage, self._blobs, name, upload_id, ticket, token)
+        return self._session(name, upload_id, ticket, record)
 
     @asynccontextmanager
     async def hold(self, name: str, upload_id: str, ticket: str) -> AsyncIterator[UploadSession]:
@@ -124,16 +136,12 @@ class UploadStore:
         finally:
             self._held.pop(upload_id).set()
 
-    async def _load_token(self, name: str, upload_id: str) -> UploadToken | None:
-        try:
-            content = await self._storage.get_content(paths.upload_token(name, upload_id))
-        except PathNotFoundError:
-            return None
-        try:
-            return UploadToken.from_json(content.decode())
-        except (ConfigurationError, UnicodeDecodeError):
-            logger.warning("upload %s of %s has a token that cannot be read", upload_id, name)
-            raise UploadUnknownError(upload_id) from None
+    def _session(
+        self, name: str, upload_id: str, ticket: str, record: Record | None
+    ) -> UploadSession:
+        return UploadSession(
+            self._storage, self._records, self._blobs, name, upload_id, ticket, record
+        )
 
     def _remember(self, upload_id: str) -> None:
         self._over[upload_id] = None
@@ -147,37 +155,50 @@ class UploadSession:
     Attributes:
         name: The repository.
         id: The session's id.
-        offset: Bytes that are durable.
-        ticket: What its Location has to carry; empty once a token is stored.
+        ticket: What its Location has to carry; empty once a record is stored.
         is_over: Whether it was committed or cancelled.
     """
 
     def __init__(
         self,
         storage: Storage,
+        records: RecordStore,
         blobs: BlobStore,
         name: str,
         upload_id: str,
         ticket: str,
-        token: UploadToken | None,
+        record: Record | None,
     ) -> None:
         self.name = name
         self.id = upload_id
-        self.offset = 0 if token is None else token.offset
         self.ticket = ticket
         self.is_over = False
         self._storage = storage
+        self._records = records
         self._blobs = blobs
-        self._token = token
+        self._record = record
+
+    @property
+    def offset(self) -> int:
+        """Bytes that are durable."""
+        return 0 if self._record is None else self._record.offset
 
     async def append(self, chunks: AsyncIterator[bytes]) -> None:
-        """Take bytes; they and the token are durable when it returns.
+        """Take bytes; they and the record are durable when it returns.
 
         Raises:
             BodyInterruptedError: The client went away. What had come is kept, and durable.
             UploadBusyError: Another process is at work on the session.
             UploadUnknownError: What was stored of it is gone.
         """
+        if not self._is_written:
+            if self._records.holds_bytes:
+                gathered = await self._hold(chunks)
+                if gathered is None:
+                    return
+                chunks = _chain(gathered, chunks)
+            else:
+                chunks = _chain(self._held(), chunks)
         async with await self._open_writer() as writer:
             try:
                 async for chunk in chunks:
@@ -199,8 +220,8 @@ class UploadSession:
             UploadUnknownError: What was stored of it is gone.
         """
         try:
-            if self._token is None:
-                await self._blobs.put(digest, chunks)
+            if not self._is_written:
+                await self._blobs.put(digest, _chain(self._held(), chunks))
             else:
                 async with await self._open_writer() as writer:
                     # Ahead of its token: a commit was cut off before the move to the blob.
@@ -221,16 +242,40 @@ class UploadSession:
         Raises:
             UploadBusyError: Another process is at work on the session.
         """
-        if self._token is not None:
+        if self._is_written:
             with suppress(UploadUnknownError):
                 await (await self._open_writer()).cancel()
         await self._end()
 
+    @property
+    def _is_written(self) -> bool:
+        """Whether there is a writer to resume."""
+        return self._record is not None and self._record.token is not None
+
+    def _held(self) -> list[bytes]:
+        return [] if self._record is None else [self._record.held]
+
+    async def _hold(self, chunks: AsyncIterator[bytes]) -> list[bytes] | None:
+        """Hold the bytes that come with those that are held; give all if they are too many."""
+        gathered = self._held()
+        size = self.offset
+        try:
+            async for chunk in chunks:
+                gathered.append(chunk)
+                size += len(chunk)
+                if size > MOST_HELD_BYTES:
+                    return gathered
+        except BodyInterruptedError:
+            await self._store(Record(None, b"".join(gathered)))
+            raise
+        await self._store(Record(None, b"".join(gathered)))
+        return None
+
     async def _open_writer(self) -> FileWriter:
-        if self._token is None:
+        if self._record is None or self._record.token is None:
             return await self._storage.writer(paths.upload_data(self.name, self.id))
         try:
-            return await self._storage.resume(self._token)
+            return await self._storage.resume(self._record.token)
         except UploadNotFoundError:
             await self._end()
             raise UploadUnknownError(self.id) from None
@@ -239,16 +284,33 @@ class UploadSession:
         if writer.offset == self.offset:
             return  # nothing came: leaving the writer alone leaves the session as it was
         token = await writer.suspend()
-        path = paths.upload_token(self.name, self.id)
-        await self._storage.put_content(path, token.to_json().encode())
-        self._token, self.offset, self.ticket = token, token.offset, ""
+        try:
+            await self._store(Record(token))
+        except ConflictError:
+            # Nobody else knows this writer.
+            await (await self._storage.resume(token)).cancel()
+            raise
+
+    async def _store(self, record: Record) -> None:
+        if record.offset == self.offset:
+            return
+        self._record = await self._records.save(self.name, self.id, record, self._record)
+        self.ticket = ""
 
     async def _end(self) -> None:
         self.is_over = True
-        if self._token is None:
+        if self._record is None:
             return
         try:
-            await self._storage.delete(paths.upload(self.name, self.id), missing_ok=True)
+            await self._records.delete(self.name, self.id, self._record)
         except StorageDriverError as error:
             # What the client asked for is done; the rest ages out by purging.
             logger.warning("upload %s of %s is left to the purge: %s", self.id, self.name, error)
+
+
+async def _chain(first: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in first:
+        yield chunk
+    first.clear()
+    async for chunk in rest:
+        yield chunk
