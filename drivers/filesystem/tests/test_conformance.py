@@ -10,6 +10,11 @@ from storagedriver_testsuite import DriverBenchmarks, DriverSuite, Harness, Kit,
 
 # Reasons for which a case does not run that are the machine's, not the driver's.
 MACHINE = ("strace ", "harness.read_only_store ", "harness.undeletable ")
+# Cases of a server: of requests, sessions, credentials and signed URLs.
+REMOTE = {
+    *("F01", "F02", "F03", "F12", "F13", "F14", "Q08", "R19", "R22", "W48"),
+    *("U01", "U02", "U03", "U04", "U05", "U07", "U08", "U09"),
+}
 
 
 class TestFilesystem(DriverSuite):
@@ -30,6 +35,6 @@ TestThroughDefaultStack = suite_for(
 TestBenchmarks = suite_for(DriverBenchmarks, "filesystem")
 
 
-def test_every_case_is_declared(tmp_path: Path) -> None:
+def test_every_case_but_those_of_a_server_is_declared(tmp_path: Path) -> None:
     reasons = TestFilesystem().not_declared(Kit(FilesystemHarness(tmp_path)))
-    assert [id for id, reason in reasons.items() if not reason.startswith(MACHINE)] == []
+    assert {id for id, reason in reasons.items() if not reason.startswith(MACHINE)} == REMOTE
