@@ -82,7 +82,7 @@ def test_small_blob_costs_no_upload() -> None:
             # PATCH: no record yet; then the record.
             *("open_reader", "put_content"),
             # PUT: the record; the blob and its link; the record goes.
-            *("open_reader", "read", "read", "put_content", "put_content", "delete_many"),
+            *("open_reader", "read", "put_content", "put_content", "delete_many"),
         ]
 
     run(test, PARTS)
