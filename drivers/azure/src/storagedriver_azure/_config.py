@@ -22,7 +22,14 @@ def _given(value: object) -> object:
     return None if value == "" else value
 
 
+def _url(value: object) -> object:
+    if isinstance(value, str) and value and not value.startswith(("https://", "http://")):
+        raise ValueError("not a URL that begins with https:// or http://")
+    return _given(value)
+
+
 Text = Annotated[str | None, BeforeValidator(_given)]
+Url = Annotated[str | None, BeforeValidator(_url)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_given)]
 
 
@@ -95,8 +102,8 @@ class AzureConfig(BaseModel):
         "", validation_alias=AliasChoices("root_directory", "rootdirectory")
     )
     realm: str = Field("core.windows.net", min_length=1)
-    endpoint: Text = Field(None, validation_alias=AliasChoices("endpoint", "serviceurl"))
-    public_endpoint: Text = None
+    endpoint: Url = Field(None, validation_alias=AliasChoices("endpoint", "serviceurl"))
+    public_endpoint: Url = None
 
     account_key: Secret = Field(None, validation_alias=AliasChoices("account_key", "accountkey"))
     connection_string: Secret = Field(
@@ -127,8 +134,4 @@ class AzureConfig(BaseModel):
             raise ValueError("account_name is missing, and connection_string, which could hold it")
         if self.credentials.type == "shared_key" and self.account_key is None:
             raise ValueError("credentials.type shared_key needs account_key")
-        for name in ("endpoint", "public_endpoint"):
-            url = getattr(self, name)
-            if url is not None and not url.startswith(("https://", "http://")):
-                raise ValueError(f"{name} is not a URL that begins with https:// or http://")
         return self

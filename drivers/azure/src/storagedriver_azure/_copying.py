@@ -8,12 +8,11 @@ are refused meanwhile, and a cancelled one is aborted and what it began deleted.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 from storagedriver_azure._connection import Answer, Connection
+from storagedriver_azure._finishing import finished, undone_if_cancelled
 from storagedriver_azure._objects import plain_etag, quoted
 from storagedriver_core import (
     ConflictError,
@@ -23,7 +22,6 @@ from storagedriver_core import (
 )
 
 _MOST_POLL_DELAY = 5.0
-_CLEANUP_SECONDS = 30.0
 
 
 async def version_of(connection: Connection, name: str) -> str:
@@ -63,16 +61,14 @@ async def copy_blob(
     headers = {"x-ms-copy-source": connection.url(source), "x-ms-source-if-match": quoted(etag)}
     if if_absent:
         headers["If-None-Match"] = "*"
-    copying = asyncio.ensure_future(
-        connection.request("PUT", target, headers=headers, expect=(202,), changes=True)
+
+    async def undo(begun: Answer) -> None:
+        if begun.headers.get("x-ms-copy-status") == "pending":
+            await _abort(connection, target, begun.headers.get("x-ms-copy-id", ""))
+
+    answer = await undone_if_cancelled(
+        connection.request("PUT", target, headers=headers, expect=(202,), changes=True), undo
     )
-    try:
-        answer = await asyncio.shield(copying)
-    except asyncio.CancelledError:
-        # Without its answer nobody could abort it.
-        await _finish(_abort_begun(connection, target, copying))
-        copying.cancel()
-        raise
     await _await_copy(connection, target, answer, poll_delay)
 
 
@@ -110,20 +106,12 @@ async def _await_copy(
                 raise ConflictError("the target was replaced while it was copied to")
             status = headers.get("x-ms-copy-status")
     except asyncio.CancelledError:
-        await _finish(_abort(connection, target, copy_id))
+        await finished(_abort(connection, target, copy_id))
         raise
     if status != "success":
-        await _finish(delete_version(connection, target, plain_etag(headers.get("etag", ""))))
+        await finished(delete_version(connection, target, plain_etag(headers.get("etag", ""))))
         told = headers.get("x-ms-copy-status-description", "")
         raise UnavailableError(f"the copy has ended as {status}: {told}")
-
-
-async def _abort_begun(
-    connection: Connection, target: str, copying: asyncio.Future[Answer]
-) -> None:
-    answer = await copying
-    if answer.headers.get("x-ms-copy-status") == "pending":
-        await _abort(connection, target, answer.headers.get("x-ms-copy-id", ""))
 
 
 async def _abort(connection: Connection, target: str, copy_id: str) -> None:
@@ -142,17 +130,3 @@ async def _abort(connection: Connection, target: str, copy_id: str) -> None:
             await delete_version(connection, target, plain_etag(left.headers.get("etag", "")))
     except (ConflictError, PathNotFoundError):
         pass  # it has ended meanwhile, or was replaced
-
-
-async def _finish(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end although the caller is cancelled meanwhile, but not for ever."""
-    task = asyncio.ensure_future(work)
-    deadline = time.monotonic() + _CLEANUP_SECONDS
-    while not task.done() and (left := deadline - time.monotonic()) > 0:
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({task}, timeout=left)
-    if task.done():
-        with suppress(StorageDriverError):
-            task.result()
-    else:
-        task.cancel()

@@ -26,6 +26,7 @@ from storagedriver_azure._listing import (
 )
 from storagedriver_azure._names import MAX_NAME_CHARACTERS, Names
 from storagedriver_azure._objects import file_info, parse_time, property_headers, quoted
+from storagedriver_azure._order import in_byte_order
 from storagedriver_azure._reading import blob_info, open_blob
 from storagedriver_azure._signing import Signer
 from storagedriver_azure._uploads import Uploads
@@ -208,10 +209,10 @@ class AzureDriver(StorageDriver):
         )
 
     def list(self, path: str, options: ListOptions) -> AsyncGenerator[Sequence[FileInfo], None]:
-        return self._list(path, options, children, delimiter=True)
+        return in_byte_order(self._list(path, options, children, delimiter=True))
 
     def walk(self, path: str, options: ListOptions) -> AsyncGenerator[Sequence[FileInfo], None]:
-        return self._list(path, options, files, delimiter=False)
+        return in_byte_order(self._list(path, options, files, delimiter=False))
 
     async def _list(
         self,

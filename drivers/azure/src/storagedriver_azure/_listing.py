@@ -5,11 +5,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, unquote
 
 from storagedriver_azure._connection import Connection
 from storagedriver_azure._names import Names
 from storagedriver_azure._objects import parse_time, plain_etag
+from storagedriver_azure._order import sort_key, start_of
 from storagedriver_core import (
     FileInfo,
     InvalidPathError,
@@ -22,7 +24,7 @@ MAX_PAGE = 5000
 """Entries of a page at most. Source: "List Blobs", `maxresults`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page:
     """One page of a list, names as the service has them.
 
@@ -37,41 +39,73 @@ class Page:
     marker: str
 
 
-def parse_page(body: bytes) -> Page:
-    """Read one page.
+class PageParser:
+    """Reads one page as it comes, without a tree of all of it.
 
     Source: "List Blobs", "Response body".
-
-    Raises:
-        UnavailableError: It is no list, or not a whole one.
     """
-    try:
-        root = ElementTree.fromstring(body)
-        if root.tag != "EnumerationResults":
-            raise ValueError(root.tag)
-        blobs, prefixes = [], []
-        for entry in root.iterfind("Blobs/*"):
-            name = _name(entry)
-            if entry.tag == "BlobPrefix":
-                prefixes.append(name)
-                continue
-            known = entry.find("Properties")
-            size = known.findtext("Content-Length") or "0"  # type: ignore[union-attr]  # caught
-            changed = known.findtext("Last-Modified") or ""  # type: ignore[union-attr]  # caught
-            etag = known.findtext("Etag") or ""  # type: ignore[union-attr]  # caught
-            blobs.append((name, int(size), changed, etag))
-        return Page(blobs, prefixes, root.findtext("NextMarker") or "")
-    except (ElementTree.ParseError, ValueError, AttributeError) as error:
-        raise UnavailableError("an answer that is no list of blobs") from error
+
+    def __init__(self) -> None:
+        self._parser: Any = ElementTree.XMLPullParser(("start", "end"))
+        self._page = Page([], [], "")
+        self._is_list = False
+
+    def feed(self, data: bytes) -> None:
+        """Take some of the body.
+
+        Raises:
+            UnavailableError: It is no list.
+        """
+        try:
+            self._parser.feed(data)
+            self._take()
+        except (ElementTree.ParseError, ValueError, AttributeError) as error:
+            raise UnavailableError("an answer that is no list of blobs") from error
+
+    def close(self) -> Page:
+        """Give the page.
+
+        Raises:
+            UnavailableError: The body was not a whole list.
+        """
+        try:
+            self._parser.close()
+            self._take()
+        except (ElementTree.ParseError, ValueError, AttributeError) as error:
+            raise UnavailableError("a list of blobs that ends early") from error
+        return self._page
+
+    def _take(self) -> None:
+        page = self._page
+        for event, element in self._parser.read_events():
+            tag = element.tag
+            if event == "start":
+                if not self._is_list and tag != "EnumerationResults":
+                    raise ValueError(tag)
+                self._is_list = True
+            elif tag == "Blob":
+                known = element.find("Properties")
+                page.blobs.append(
+                    (
+                        _name(element),
+                        int(known.findtext("Content-Length") or 0),
+                        known.findtext("Last-Modified") or "",
+                        known.findtext("Etag") or "",
+                    )
+                )
+                element.clear()
+            elif tag == "BlobPrefix":
+                page.prefixes.append(_name(element))
+                element.clear()
+            elif tag == "NextMarker":
+                page.marker = element.text or ""
 
 
-def _name(entry: ElementTree.Element) -> str:
+def _name(entry: Any) -> str:
     found = entry.find("Name")
-    name = found.text or ""  # type: ignore[union-attr]  # the caller catches it
+    name: str = found.text or ""
     # What XML cannot hold comes percent-encoded.
-    if found.get("Encoded") == "true":  # type: ignore[union-attr]  # as above
-        return unquote(name)
-    return name
+    return unquote(name) if found.get("Encoded") == "true" else name
 
 
 async def pages(
@@ -97,12 +131,16 @@ async def pages(
         query += f"&prefix={quote(prefix, safe='')}"
     if delimiter:
         query += "&delimiter=%2F"
-    if start:
+    if start := start_of(start):
         query += f"&startFrom={quote(start, safe='')}"
     marker = ""
     while True:
         more = f"&marker={quote(marker, safe='')}" if marker else ""
-        page = parse_page((await connection.request("GET", None, query=query + more)).body)
+        parser = PageParser()
+        async with await connection.stream("GET", None, query=query + more) as answer:
+            while chunk := await answer.next_chunk():
+                parser.feed(chunk)
+        page = parser.close()
         yield page
         if not page.marker:
             return
@@ -119,17 +157,16 @@ async def has_blobs(connection: Connection, prefix: str) -> bool:
 
 
 def children(names: Names, page: Page, prefix: str, options: ListOptions) -> list[FileInfo]:
-    """Give a page of direct children in byte order, a directory counted with its `/`."""
-    found: list[tuple[bytes, FileInfo]] = []
-    for info in files(names, page, prefix, options):
-        found.append((info.path.encode(), info))
-    for each in page.prefixes:
-        path = names.path(each)
-        if path is not None and each != prefix and not _is_passed(path, options):
-            found.append((path.encode(), FileInfo(path[:-1], is_dir=True)))
-    # The service may give files and directories apart.
-    found.sort(key=lambda entry: entry[0])
-    return [info for _, info in found]
+    """Give the direct children of a page, a directory counted with its `/`."""
+    found = files(names, page, prefix, options)
+    found += [
+        FileInfo(path[:-1], is_dir=True)
+        for name in page.prefixes
+        if (path := names.path(name)) is not None and not _is_passed(path, options)
+    ]
+    # The service may give files and directories apart; its own order stays where it is another.
+    found.sort(key=lambda info: sort_key(info).encode("utf-16-be"))
+    return found
 
 
 def files(names: Names, page: Page, prefix: str, options: ListOptions) -> list[FileInfo]:

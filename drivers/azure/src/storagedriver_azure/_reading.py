@@ -7,6 +7,7 @@ from storagedriver_azure._objects import condition_headers, file_info
 from storagedriver_core import (
     ByteStream,
     Conditions,
+    ConflictError,
     FileInfo,
     InvalidOffsetError,
     ReadOptions,
@@ -67,6 +68,9 @@ async def open_blob(
         headers["x-ms-range"] = f"bytes={options.offset}-{last}"
     try:
         answer = await connection.stream("GET", name, headers=headers, expect=(200, 206))
+    except ConflictError:
+        await blob_info(connection, path, name)
+        raise
     except InvalidOffsetError:
         # At the end there is nothing to read, beyond it is wrong: the size tells.
         info = await blob_info(connection, path, name, options.conditions)
@@ -98,7 +102,14 @@ async def blob_info(
         PathNotFoundError: There is none.
         ConflictError: The conditions do not hold.
     """
-    answer = await connection.request("HEAD", name, headers=condition_headers(conditions))
+    headers = condition_headers(conditions)
+    try:
+        answer = await connection.request("HEAD", name, headers=headers)
+    except ConflictError:
+        # No condition can hold for what is not there; the service does not tell these apart.
+        if headers:
+            await blob_info(connection, path, name)
+        raise
     return file_info(path, answer.headers)
 
 

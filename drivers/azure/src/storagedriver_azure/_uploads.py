@@ -40,6 +40,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from storagedriver_azure._connection import Answer, Connection, Pieces
+from storagedriver_azure._finishing import undone_if_cancelled
 from storagedriver_azure._objects import (
     MARKER,
     META,
@@ -104,7 +105,12 @@ class Uploads:
     async def open(self, name: str, path: str, holder: str, options: UploadOptions) -> Upload:
         """Stage the anchor of a new upload."""
         nonce = secrets.token_hex(8)
-        await self._stage(name, block_id(nonce, _NO_EPOCH, 0), [_OPEN])
+        anchor = block_id(nonce, _NO_EPOCH, 0)
+
+        async def undo(_: int) -> None:
+            await self._stage(name, anchor, [_ABORTED])
+
+        await undone_if_cancelled(self._stage(name, anchor, [_OPEN]), undo)
         data = {_OPENER: epoch_of(holder)}
         return Upload(path, nonce, data=data, holder=holder, options=options)
 
@@ -146,14 +152,13 @@ class Uploads:
         try:
             return await commit.send({"If-None-Match": "*"})
         except AlreadyExistsError:
-            pass
+            if options.if_absent:
+                return await self._closed(name, upload, if_absent=True)
         except ConflictError:
             return await self._closed(name, upload)
         blocks = await self._blocks(name)
         if not self._is_open(upload, blocks):
             return await self._closed(name, upload)
-        if options.if_absent:
-            raise AlreadyExistsError
         condition = {} if blocks.etag is None else {"If-Match": quoted(blocks.etag)}
         try:
             return await commit.send(condition)
@@ -207,13 +212,15 @@ class Uploads:
         except PathNotFoundError:
             return None
 
-    async def _closed(self, name: str, upload: Upload) -> FileInfo:
-        """Give what this very writer has published; otherwise say why its blocks are gone."""
+    async def _closed(self, name: str, upload: Upload, *, if_absent: bool = False) -> FileInfo:
+        """Give what this very writer has published; otherwise say why it cannot publish."""
         answer = await self._published(name)
         if answer is None:
             raise UploadNotFoundError("the upload's blocks are gone", outcome="unknown")
         nonce, _, epoch = marker_of(answer.headers).partition(".")
         if nonce != upload.upload_id:
+            if if_absent:
+                raise AlreadyExistsError
             raise ConflictError("the blob was replaced meanwhile, which drops an upload's blocks")
         if epoch != epoch_of(upload.holder):
             raise ConflictError("another writer has committed the upload")
