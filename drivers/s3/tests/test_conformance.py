@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from storagedriver_s3.harness import S3Harness
@@ -30,7 +31,7 @@ class TestSeaweedFS(DriverSuite):
 
 class TestSwift(DriverSuite):
     label = "s3 on Swift"
-    narrow: ClassVar[Mapping[str, object]] = {
+    narrow: ClassVar[Mapping[str, Any]] = {
         # Its list of uploads takes a name with a line break for another.
         "path_alphabet": "unicode",
         # Every one of several racing puts wins, and PUT with If-Match is not implemented.
