@@ -71,7 +71,12 @@ class Kit:
 
     def random_bytes(self, size: int) -> bytes:
         """Give `size` random bytes."""
-        return self.random.randbytes(size)
+        # Python makes less than 256 MiB at once.
+        block = 64 * 1024 * 1024
+        if size <= block:
+            return self.random.randbytes(size)
+        sizes = [block] * (size // block) + [size % block]
+        return b"".join(self.random.randbytes(each) for each in sizes)
 
     def wrapped_driver(self, driver: StorageDriver | None = None) -> StorageDriver:
         """Put the middleware under test around a new, unopened driver on the store.

@@ -112,6 +112,7 @@ class HttpDriver(StorageDriver):
         self._bucket = bucket
         self._key = key
         self._secret = signing.KEYS[key] if secret is None else secret
+        self._endpoint = endpoint
         self._public = public or endpoint
         self.client = Client(endpoint, key, self._secret)
 
@@ -170,12 +171,16 @@ class HttpDriver(StorageDriver):
                 if options.offset > info.size:
                     raise InvalidOffsetError(offset=options.offset)
                 return BytesStream(info, b"", options)
-            if wanted and answer.status != 206:
-                raise UnavailableError("the server ignores the range")
+            if wanted:
+                self.require_range(answer)
             return HttpStream(info, answer)
         except BaseException:
             answer.close()
             raise
+
+    def require_range(self, answer: aiohttp.ClientResponse) -> None:
+        if answer.status != 206:
+            raise UnavailableError("the server ignores the range")
 
     async def checksum(self, path: str, algorithm: str) -> str:
         digest: str = await self.client.call("GET", self.target(path, digest=algorithm))
@@ -288,15 +293,15 @@ class HttpDriver(StorageDriver):
         expires: timedelta,
         content_type: str | None = None,
     ) -> str:
-        target = self.target(path)
+        return self.signed_url(self._public, path, method, expires, content_type or "")
+
+    def signed_url(
+        self, host: str, path: str, method: str, expires: timedelta, content_type: str
+    ) -> str:
+        """Give the URL of a file at the public endpoint, signed for a host."""
+        target, seconds = self.target(path), expires.total_seconds()
         query = signing.signed_query(
-            self._key,
-            self._secret,
-            method,
-            urlsplit(self._public).netloc,
-            target,
-            expires.total_seconds(),
-            content_type or "",
+            self._key, self._secret, method, urlsplit(host).netloc, target, seconds, content_type
         )
         return f"{self._public}{target}?{query}"
 

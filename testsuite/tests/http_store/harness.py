@@ -78,6 +78,11 @@ class RunningServer:
         self._process.wait()
 
 
+def harness_of(driver_class: type[HttpDriver]) -> type[HttpHarness]:
+    """Give the harness of another driver of the same store."""
+    return type(f"{driver_class.__name__}Harness", (HttpHarness,), {"driver_class": driver_class})
+
+
 class HttpHarness(Harness):
     """A bucket of its own on the session's server.
 

@@ -17,6 +17,7 @@ from .parts import MUTATIONS as PARTS
 from .publishing import MUTATIONS as PUBLISHING
 from .purging import MUTATIONS as PURGING
 from .ranges import MUTATIONS as RANGES
+from .remote import MUTATIONS as REMOTE
 from .resources import MUTATIONS as RESOURCES
 from .resume import MUTATIONS as RESUME
 from .stat import MUTATIONS as STAT
@@ -38,6 +39,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *ERRORS,
     *FAULTS,
     *RESOURCES,
+    *REMOTE,
     *PURGING,
     *LAYERING,
     *MODEL,

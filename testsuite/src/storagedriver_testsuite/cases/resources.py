@@ -116,6 +116,7 @@ class ResourceCases(CaseGroup):
     ) -> None:
         storage = kit.storage
         await asyncio.gather(*(storage.put_content(f"/p/{n}", b"") for n in range(SESSIONS)))
+        await asyncio.gather(*(storage.get_content(f"/p/{n}") for n in range(SESSIONS)))
         threads, descriptors = threading.active_count(), count_descriptors()
         writers = []
         for number in range(SESSIONS):
@@ -125,7 +126,8 @@ class ResourceCases(CaseGroup):
         assert threading.active_count() < threads + SESSIONS / 2
         await asyncio.gather(*(storage.get_content(f"/p/{n}") for n in range(SESSIONS)))
         tokens = [await writer.suspend() for writer in writers]
-        assert count_descriptors() <= descriptors
+        # A pool of connections may still have grown by a few.
+        assert count_descriptors() < descriptors + SESSIONS / 2
         for token in tokens:
             await (await storage.resume(token)).cancel()
 
@@ -268,9 +270,10 @@ async def _fail_in_many_ways(kit: Kit, storage: Storage) -> None:
 
     if kit.capabilities.upload:
         refusing = await kit.open_parts(driver=Disturbed(kit.wrapped_driver(), refuse_parts))
+        size = 4 * max(PART, refusing.capabilities.min_part_size)
         with pytest.raises(UnavailableError):
-            await refusing.put_content("/f/3", _pieces(kit.random_bytes(4 * PART)))
-        task = asyncio.create_task(storage.put_content("/f/3", _pieces(kit.random_bytes(4 * PART))))
+            await refusing.put_content("/f/3", _pieces(kit.random_bytes(size)))
+        task = asyncio.create_task(storage.put_content("/f/3", _pieces(kit.random_bytes(size))))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})

@@ -18,7 +18,7 @@ from storagedriver_testsuite.cases._plain_http import Reply, fetch
 ODD_NAMES = ["a b", "a+b", "a%20b", "a&b=c", "ä", "a'b", "a(b)", "a~b", "a=b;c", "a@b:c", "a,b"]
 EXPIRY = timedelta(seconds=2)
 # How long after its end a URL may still work: clocks differ.
-LENIENCE_SECONDS = 30.0
+LENIENCE_SECONDS = 10.0
 
 
 def odd_names(kit: Kit) -> list[str]:
