@@ -12,6 +12,7 @@
 #   cases/                  the cases, a module a group
 #   _report, pytest_plugin  running and reporting
 #   benchmarks              what is measured, on any driver
+#   kills, large            runs that a driver's tests call: many kills, cases at real size
 #   _prefixed, _named       suites for drivers known by name, through middleware
 #   hooks, command          the `storagedriver conformance` and `storagedriver bench` commands
 
