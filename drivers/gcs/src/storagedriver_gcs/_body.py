@@ -22,8 +22,8 @@ class MemoryBody(Payload):
     """
 
     def __init__(self, buffers: Sequence[Buffer], content_type: str | None = None) -> None:
-        headers = {"Content-Type": content_type} if content_type is not None else None
-        super().__init__(buffers, headers=headers, content_type=content_type or "")
+        super().__init__(buffers, content_type=content_type or "")
+        self.media_type = content_type
         self._views = [memoryview(buffer) for buffer in buffers]
         self._size = sum(view.nbytes for view in self._views)
 

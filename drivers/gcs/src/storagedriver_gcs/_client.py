@@ -19,7 +19,7 @@ from yarl import URL
 from storagedriver_core import StorageDriverError, UnavailableError
 from storagedriver_gcs._body import MemoryBody
 from storagedriver_gcs._config import GcsConfig
-from storagedriver_gcs._credentials import Credentials, find_filesystem
+from storagedriver_gcs._credentials import Credentials, make_filesystem, read_key
 from storagedriver_gcs._errors import error_of, is_certain, translated
 
 Query = Mapping[str, str]
@@ -80,9 +80,14 @@ class Client:
         return self._credentials
 
     async def open(self) -> None:
-        """Find the credentials and make the session. Sends nothing to the service."""
-        filesystem = await asyncio.to_thread(find_filesystem, self.config)
+        """Make the session, and read the key. Sends nothing.
+
+        Raises:
+            ConfigurationError: The key cannot be read.
+        """
         config = self.config
+        self._credentials = Credentials(config, await asyncio.to_thread(read_key, config))
+        filesystem = await asyncio.to_thread(make_filesystem, config)
         filesystem.session_kwargs = {
             "auto_decompress": False,  # what is stored compressed is read as it is stored
             "read_bufsize": _READ_BUFFER,
@@ -103,7 +108,6 @@ class Client:
         session._retry_connection = False
         self._filesystem = filesystem  # it closes its session when it is collected
         self._session = session
-        self._credentials = Credentials(filesystem.credentials)
 
     async def aclose(self) -> None:
         """Close the session and its connections. Idempotent."""
@@ -206,10 +210,13 @@ class Client:
         assert self._session is not None, "the driver is open"
         if self._pays or query:
             url = f"{url}{'&' if '?' in url else '?'}{urlencode({**(query or {}), **self._pays})}"
+        sent = {**self._headers, **headers}
+        if body is not None and body.media_type is not None:
+            sent["Content-Type"] = body.media_type
         return self._session.request(
             method,
             URL(url, encoded=True),
-            headers={**self._headers, **headers},
+            headers=sent,
             data=body,
             skip_auto_headers=("Content-Type",),
             allow_redirects=False,  # 308 is an answer here

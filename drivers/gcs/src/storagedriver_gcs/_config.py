@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    field_validator,
     model_validator,
 )
 
@@ -26,6 +28,11 @@ def _given(value: object) -> object:
     return None if value == "" else value
 
 
+def _as_text(value: object) -> object:
+    """Read a mapping, as docker/distribution has it, as the JSON that a key file holds."""
+    return json.dumps(dict(value)) if isinstance(value, Mapping) else _given(value)
+
+
 Text = Annotated[str | None, BeforeValidator(_given)]
 
 
@@ -36,10 +43,11 @@ class GcsConfig(BaseModel):
         bucket: Name of the bucket, which has to be there.
         root_directory: What every name begins with; `rootdirectory`.
         keyfile: Path of a service account's key, or of another credentials file of Google's tools.
-        credentials: The content of such a file, in place of it.
-        credentials_source: Where credentials come from without these two. `google_default` is
+        credentials: The content of such a file, as a mapping or text, if there is no `keyfile`.
+        identity: Where credentials come from without these two. `google_default` is
             Google's own chain (`GOOGLE_APPLICATION_CREDENTIALS`, `gcloud`, workload identity, the
-            metadata server), `cloud` the metadata server alone, `anon` none at all.
+            metadata server), `cloud` the metadata server alone, `anon` none at all;
+            `credentials_source`.
         project: Project; billed where the bucket makes requesters pay.
         requester_pays: Let `project` pay for requests.
         endpoint: URL of the service, if it is not Google's.
@@ -58,8 +66,10 @@ class GcsConfig(BaseModel):
         "", validation_alias=AliasChoices("root_directory", "rootdirectory")
     )
     keyfile: Text = None
-    credentials: Mapping[str, SecretStr] | None = None
-    credentials_source: Literal["google_default", "cloud", "anon"] = "google_default"
+    credentials: Annotated[SecretStr | None, BeforeValidator(_as_text)] = None
+    identity: Literal["google_default", "cloud", "anon"] = Field(
+        "google_default", validation_alias=AliasChoices("identity", "credentials_source")
+    )
     project: Text = None
     requester_pays: bool = False
     endpoint: Text = None
@@ -70,22 +80,27 @@ class GcsConfig(BaseModel):
     read_timeout: float = Field(60.0, gt=0)
     user_agent: Text = Field(None, validation_alias=AliasChoices("user_agent", "useragent"))
 
+    @field_validator("endpoint", "public_endpoint")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("is a URL with http:// or https://")
+        return url
+
+    @field_validator("root_directory")
+    @classmethod
+    def _check_root(cls, root: str) -> str:
+        parts = root.strip("/").split("/")
+        if root.strip("/") and any(part in ("", ".", "..") for part in parts):
+            raise ValueError("holds an empty component, '.' or '..'")
+        return root
+
     @model_validator(mode="after")
     def _check(self) -> GcsConfig:
-        if self.keyfile is not None and self.credentials is not None:
-            raise ValueError("keyfile and credentials exclude each other")
-        if self.credentials_source != "google_default" and self.has_key:
-            raise ValueError("credentials_source goes without keyfile and credentials")
+        if self.identity != "google_default" and self.has_key:
+            raise ValueError("identity goes without keyfile and credentials")
         if self.requester_pays and self.project is None:
             raise ValueError("requester_pays needs project")
-        for name in ("endpoint", "public_endpoint"):
-            url = getattr(self, name)
-            if url is not None and not url.startswith(("http://", "https://")):
-                raise ValueError(f"{name} is a URL with http:// or https://")
-        if "//" in self.root_directory.strip("/"):
-            raise ValueError("root_directory holds an empty component")
-        if any(part in (".", "..") for part in self.root_directory.split("/")):
-            raise ValueError("root_directory holds '.' or '..'")
         return self
 
     @property
@@ -96,7 +111,7 @@ class GcsConfig(BaseModel):
     @property
     def is_anonymous(self) -> bool:
         """Whether requests carry no credentials."""
-        return self.credentials_source == "anon"
+        return self.identity == "anon"
 
     @property
     def url(self) -> str:

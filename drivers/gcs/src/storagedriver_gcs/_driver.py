@@ -136,12 +136,13 @@ class GcsDriver(StorageDriver):
 
     async def identity(self) -> Mapping[str, str]:
         config, found = self._config, self._client.credentials
+        await found.header()  # which finds them
         sources = {
             "anon": "anonymous",
             "cloud": "metadata server",
             "google_default": "application default",
         }
-        source = sources[config.credentials_source]
+        source = sources[config.identity]
         if config.has_key:
             source = "keyfile" if config.keyfile is not None else "credentials"
         facts = {
@@ -199,7 +200,10 @@ class GcsDriver(StorageDriver):
         pages = names_below(self._client, self._names.below(path), but=internal)
         count, failures = await delete_pages(self._client, pages)
         if failures:
-            raise partial({self._names.path(name): error for name, error in failures.items()})
+            by_path = {self._names.path(name): error for name, error in failures.items()}
+            raise partial(
+                {path: by_path[path].stamp(self.name, "delete", path) for path in by_path}
+            )
         if not was_file and not count and path != "/":
             raise PathNotFoundError
 

@@ -15,6 +15,11 @@ commit compares that of the ledger with that of the object. Whose parts they are
 `ConflictError`, and the object stays for the writer whose they are. So it is, too, for who resumes
 an older token and sends other bytes than were sent after it.
 
+To lose no upload to such a mixture, a writer that resumed looks, before its first byte, whether the
+session has grown since, and steps back if so; and of two in one driver the one goes on whose bytes
+are in the session. Writers in two processes that begin to send in the same moment may still both be
+refused. Never is a mixture published.
+
 What is held. Parts are multiples of 256 KiB and go out when they are put; what the service did not
 keep is sent again from the same memory. Only the last part may be of another size: it waits in
 memory for `complete_upload`, which sends it with the total.
@@ -68,16 +73,31 @@ class Holder:
     """What one writer knows of its upload.
 
     Attributes:
+        upload_id: The upload.
         persisted: Bytes that the service has; None where that has to be asked.
+        has_sent: Whether bytes of it may be in the session.
+        is_refused: Whether another writer of this driver has the upload.
         tail_offset: Where the last part begins that waits for the commit.
         tail: Its bytes.
         publication: How far the commit has come.
     """
 
+    upload_id: str = ""
     persisted: int | None = None
+    has_sent: bool = False
+    is_refused: bool = False
     tail_offset: int = 0
     tail: list[Buffer] = field(default_factory=list)
     publication: Publication = field(default_factory=Publication)
+
+    def require(self) -> None:
+        """Refuse a writer that may not go on.
+
+        Raises:
+            ConflictError: Another one has the upload.
+        """
+        if self.is_refused:
+            raise ConflictError("another writer has the upload")
 
     @property
     def tail_end(self) -> int:
@@ -104,7 +124,7 @@ class Uploads:
         )
         name = self._names.staging(upload_id)
         session = await self._begun(name, document)
-        self._holders[holder] = Holder(persisted=0)
+        self._holders[holder] = Holder(upload_id, persisted=0, has_sent=True)
         return Upload(path, upload_id, {_SESSION: session}, holder, options)
 
     async def _begun(self, name: str, document: Mapping[str, Any]) -> str:
@@ -130,6 +150,7 @@ class Uploads:
         holder = self._holder(upload)
         session = upload.data[_SESSION]
         size = size_of(data)
+        holder.require()
         if holder.persisted is None:
             progress = await _sessions.status(self._client, session)
             if progress.resource is not None:
@@ -143,9 +164,25 @@ class Uploads:
         if size % CHUNK_UNIT:
             holder.tail_offset, holder.tail = offset, [_kept(buffer) for buffer in data]
             return part
+        await self._check_alone(holder, session, offset + size)
         await self._send(holder, session, offset, data, None)
         holder.tail = []
         return part
+
+    async def _check_alone(self, holder: Holder, session: str, end: int) -> None:
+        """Before a writer that resumed sends its first byte, see that nobody else is sending.
+
+        Raises:
+            ConflictError: The session has grown since it was resumed.
+        """
+        assert holder.persisted is not None
+        if holder.has_sent or end <= holder.persisted:
+            return
+        holder.has_sent = True
+        progress = await _sessions.status(self._client, session)
+        if progress.resource is not None or progress.persisted != holder.persisted:
+            holder.is_refused = True
+            holder.require()
 
     async def _send(
         self,
@@ -183,7 +220,8 @@ class Uploads:
 
     async def state(self, upload: Upload, size: int) -> UploadState:
         """Ask the session how far it is, or find what has become of it."""
-        holder = Holder()
+        holder = Holder(upload.upload_id)
+        self._settle(holder)
         try:
             progress = await _sessions.status(self._client, upload.data[_SESSION])
         except KeyError:
@@ -219,6 +257,7 @@ class Uploads:
     ) -> FileInfo:
         """Complete the session, prove the object, publish it."""
         holder = self._holder(upload)
+        holder.require()
         target = self._names.name(options.path)
         publication = holder.publication
         await publication.refuse_existing(self._client, target, upload.upload_id, options)
@@ -274,9 +313,21 @@ class Uploads:
         """Forget what the holder knows."""
         self._holders.pop(upload.holder, None)
 
+    def _settle(self, new: Holder) -> None:
+        """Decide between a new writer and those of this driver that have the same upload.
+
+        One whose bytes may be in the session already cannot be dispossessed: they are there for
+        good, and the new writer's would be mixed with them.
+        """
+        others = [each for each in self._holders.values() if each.upload_id == new.upload_id]
+        new.is_refused = any(other.has_sent and not other.is_refused for other in others)
+        if not new.is_refused:
+            for other in others:
+                other.is_refused = True
+
     def _holder(self, upload: Upload) -> Holder:
         # One that was released, or opened by another driver, asks the session.
-        return self._holders.setdefault(upload.holder, Holder())
+        return self._holders.setdefault(upload.holder, Holder(upload.upload_id))
 
     def _staging(self, upload: Upload) -> str:
         return self._names.staging(upload.upload_id)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from storagedriver_core import PathNotFoundError, StorageDriver
 from storagedriver_gcs._config import GcsConfig
-from storagedriver_gcs._credentials import Credentials, find_filesystem
+from storagedriver_gcs._credentials import Credentials, read_key
 from storagedriver_gcs._driver import GcsDriver
 
 _SESSION = r"^(PUT|POST|DELETE) \S*[?&]upload_id="
@@ -51,8 +51,8 @@ class GcsHarness(Harness):
         return GcsConfig.model_validate(parameters)
 
     async def start(self) -> None:
-        found = await asyncio.to_thread(find_filesystem, self.config)
-        self._credentials = Credentials(found.credentials)
+        key = await asyncio.to_thread(read_key, self.config)
+        self._credentials = Credentials(self.config, key)
         self._http = aiohttp.ClientSession()
 
     async def stop(self) -> None:
