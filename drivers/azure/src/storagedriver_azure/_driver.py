@@ -81,6 +81,7 @@ def _capabilities(root: str, *, signs: bool) -> Capabilities:
         walk_with_start_after=True,
         sign_get=signs,
         sign_head=signs,
+        sign_put=signs,
         move="server_copy",
         atomic_commit=True,
         list_after_write=True,
@@ -111,9 +112,9 @@ class AzureDriver(StorageDriver):
 
     Not declared: `list_uploads` and `abort_frees` (the service lists no blocks of blobs that exist,
     and drops blocks by itself after seven days), `independent_uploads` (a commit drops the blocks
-    of the others), `copy_part` (copies have no limit), `sign_put` (a plain client does not send
-    `x-ms-blob-type`), `pinned_reads`, `checksum_algorithms` (the service computes MD5 of single
-    puts alone).
+    of the others), `copy_part` (copies have no limit), `sign_put_with_content_type` (a signature
+    does not cover headers), `pinned_reads`, `checksum_algorithms` (the service computes MD5 of
+    single puts alone).
 
     Args:
         config: The account, the container, and how to reach them.
@@ -295,7 +296,7 @@ class AzureDriver(StorageDriver):
     ) -> str:
         _ = self._connection
         assert self._signer is not None
-        return await self._signer.url(self._names.of_file(path), expires)
+        return await self._signer.url(self._names.of_file(path), method, expires)
 
     # Uploads -----------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from azure.storage.blob import UserDelegationKey, generate_blob_sas
 
 from storagedriver_azure._connection import Connection
-from storagedriver_core import UnavailableError
+from storagedriver_core import SignedMethod, UnavailableError
 
 # As long as a delegation key may live, less what clocks may differ by.
 _KEY_LIFE = timedelta(days=7) - timedelta(hours=1)
@@ -34,7 +34,7 @@ _new_key: Any = UserDelegationKey  # untyped in the SDK
 
 
 class Signer:
-    """Signs URLs to read one blob, for GET and HEAD.
+    """Signs URLs to read one blob (GET and HEAD) or to put it.
 
     Args:
         connection: The container.
@@ -48,8 +48,11 @@ class Signer:
         self._delegated: Any = None
         self._delegated_until = datetime.min.replace(tzinfo=UTC)
 
-    async def url(self, name: str, expires: timedelta) -> str:
-        """Give a URL that lets read the blob for some time."""
+    async def url(self, name: str, method: SignedMethod, expires: timedelta) -> str:
+        """Give a URL that lets read the blob, or put it, for some time.
+
+        A client that puts has to say `x-ms-blob-type: BlockBlob` in a header.
+        """
         until = datetime.now(UTC) + expires
         account_key = getattr(self._connection.service.credential, "account_key", None)
         delegated = None if account_key else await self._delegation_key(until)
@@ -59,7 +62,7 @@ class Signer:
             name,
             account_key=account_key,
             user_delegation_key=delegated,
-            permission="r",
+            permission="cw" if method == "PUT" else "r",
             expiry=until,
             # Over what is not encrypted anybody can read the URL, and so only an emulator is so.
             protocol="https" if self._endpoint.startswith("https:") else "https,http",
