@@ -17,7 +17,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from storagedriver_gcs._config import GcsConfig
+
+if TYPE_CHECKING:
+    from storagedriver_gcs._driver import GcsDriver
 
 __all__ = ["GcsConfig", "GcsDriver"]
 
