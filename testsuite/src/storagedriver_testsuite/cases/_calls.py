@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -110,6 +111,9 @@ def _calls_of_a_writer(declared: Capabilities) -> list[Call]:
     async def fill(storage: Storage, base: str) -> FileWriter:
         writer = await begin(storage, base)
         await writer.write(data)
+        # The full part has to have arrived: a writer never forgets that one failed.
+        while declared.durable_parts and writer.durable_offset == 0:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.001)
         return writer
 
     async def commit(storage: Storage, base: str, writer: FileWriter) -> None:

@@ -51,6 +51,10 @@ EVERYDAY: dict[str, Use] = {
 """Operations that need no capability."""
 
 
+# Long enough to open a driver in, which does not hang.
+HANG = 1.0
+
+
 class ErrorCases(CaseGroup):
     """What errors say, and when a storage can be used."""
 
@@ -242,7 +246,7 @@ class ErrorCases(CaseGroup):
             await asyncio.Event().wait()
 
         hung = with_middleware(
-            Disturbed(kit.wrapped_driver(), hang), "timeout", operation=0.01, step=0.01, grace=0.01
+            Disturbed(kit.wrapped_driver(), hang), "timeout", operation=HANG, step=HANG, grace=HANG
         )
         with pytest.raises(OperationTimeoutError) as late:
             await (await kit.open(hung)).check()
