@@ -48,6 +48,9 @@ ROOT_ELEMENTS = {
 }
 SDK_LOGGERS = ("botocore", "aiobotocore", "s3fs", "fsspec")
 
+# These have no document to tell of their success, and so no body.
+BODILESS = {"DeleteObject", "AbortMultipartUpload"}
+
 # Spaces that keep a slow answer alive come before the element.
 _LOOK_FOR_ROOT_BYTES = 64 * 1024
 
@@ -182,10 +185,12 @@ def _adapt(client: Any, *, delete_md5: bool) -> None:
 def _refuse_other_documents(
     operation_model: Any, response_dict: dict[str, Any], **_: object
 ) -> None:
-    expected = ROOT_ELEMENTS.get(operation_model.name)
-    if expected is None or response_dict["status_code"] >= 300:
+    name = operation_model.name
+    expected = ROOT_ELEMENTS.get(name)
+    if (expected is None and name not in BODILESS) or response_dict["status_code"] >= 300:
         return
-    if expected not in response_dict["body"][:_LOOK_FOR_ROOT_BYTES]:
+    body = response_dict["body"]
+    if body if expected is None else expected not in body[:_LOOK_FOR_ROOT_BYTES]:
         # The SDK takes the status from here: a bad gateway.
         response_dict["status_code"] = 502
         response_dict["body"] = b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -45,11 +45,15 @@ def entry_of(path: str, entry: Mapping[str, Any]) -> FileInfo:
 
 
 def date_of(response: Mapping[str, Any]) -> datetime:
-    """Give the store's time by the answer's `Date`."""
+    """Give the store's time by the answer's `Date`, which says no more than the second.
+
+    The end of that second: what was made just now is then not from the future, whichever way a
+    store rounds the times that it shows.
+    """
     date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
     if date is None:
         raise UnavailableError("the answer has no Date")
-    return parsedate_to_datetime(date).astimezone(UTC)
+    return parsedate_to_datetime(date).astimezone(UTC) + timedelta(seconds=1)
 
 
 def conditions_for(conditions: Conditions | None) -> dict[str, str]:
