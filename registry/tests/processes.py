@@ -87,13 +87,25 @@ def running(server: ServerProcess) -> Iterator[ServerProcess]:
 
 
 def our_server(
-    folder: Path, settings: Mapping[str, Mapping[str, object]] | None = None
+    folder: Path,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
+    *,
+    store: Mapping[str, object] | None = None,
 ) -> ServerProcess:
-    """Give our server on `folder/data`, not started; `settings` go into the sections."""
+    """Give our server, not started.
+
+    Args:
+        folder: For its files.
+        settings: Keys of the sections.
+        store: The driver's key with its parameters; by default files below `folder/data`.
+    """
     port, data = free_port(), folder / "data"
     sections: dict[str, Mapping[str, object]] = {
         "log": {"level": "warn"},
-        "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
+        "storage": {
+            **(store or {"filesystem": {"rootdirectory": str(data)}}),
+            "delete": {"enabled": True},
+        },
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     for name, section in (settings or {}).items():
