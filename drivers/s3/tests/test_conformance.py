@@ -26,6 +26,7 @@ class TestSeaweedFS(DriverSuite):
                 "access_key": SeaweedFS.other_access_key,
                 "secret_key": SeaweedFS.other_secret_key,
             },
+            policies=True,
         )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
+from botocore.config import Config
 from storagedriver_testsuite import Answer, Harness
 
 from storagedriver_core import ConfigurationError, StorageDriver
@@ -41,6 +45,8 @@ class S3Harness(Harness):
         parameters: The driver's; the bucket has to be there.
         other_credentials: `access_key` and `secret_key` of the same rights, for credentials that
             rotate.
+        policies: Whether the bucket takes policies and the store follows them at once, so that it
+            can be made to refuse changes. The bucket's own policy is away meanwhile.
 
     Raises:
         ConfigurationError: There are no parameters: no store can be made out of nothing.
@@ -56,6 +62,7 @@ class S3Harness(Harness):
         parameters: Mapping[str, object] | None = None,
         *,
         other_credentials: Mapping[str, str] | None = None,
+        policies: bool = False,
     ) -> None:
         if not parameters:
             raise ConfigurationError(
@@ -68,6 +75,7 @@ class S3Harness(Harness):
         self._root = f"{home}/root/"
         self._config = given.model_copy(update={"root_directory": f"{home}/root"})
         self._other_credentials = other_credentials
+        self._policies = policies
         self._client: Any = None
         self._lists = 0
 
@@ -156,6 +164,24 @@ class S3Harness(Harness):
         for upload in await self._uploads(self._key(path)):
             await self._client.abort_multipart_upload(Bucket=self._config.bucket, **upload)
 
+    @contextmanager
+    def read_only_store(self) -> Iterator[None]:
+        bucket = self._config.bucket
+        statement = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["s3:PutObject", "s3:DeleteObject"],
+            "Resource": f"arn:aws:s3:::{bucket}/{self._root}*",
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        client = _blocking_client(self._config)
+        try:
+            client.put_bucket_policy(Bucket=bucket, Policy=policy)
+            yield
+        finally:
+            client.delete_bucket_policy(Bucket=bucket)
+            client.close()
+
     def parameters(self) -> Mapping[str, object]:
         dumped = self._config.model_dump(mode="json", exclude_unset=True)
         secret = ("access_key", "secret_key", "session_token")
@@ -179,6 +205,8 @@ class S3Harness(Harness):
         ]
 
     def offers(self, method: str) -> bool:
+        if method == "read_only_store":
+            return self._policies
         if method == "rotated_driver":
             return self._other_credentials is not None
         if method == "upstream_url":
@@ -233,23 +261,36 @@ class _CountingDriver(S3Driver):
 
 def _back_door(config: S3Config) -> Any:
     """Give the context of a client that owes nothing to the driver."""
+    session = AioSession(profile=config.profile)
+    return session.create_client(**_client_parameters(config), config=AioConfig(**_options(config)))
+
+
+def _blocking_client(config: S3Config) -> Any:
+    session = botocore.session.Session(profile=config.profile)
+    return session.create_client(**_client_parameters(config), config=Config(**_options(config)))
+
+
+def _options(config: S3Config) -> dict[str, Any]:
+    return {
+        "signature_version": "s3v4",
+        "s3": {"addressing_style": "path" if config.is_path_style else "auto"},
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+        "max_pool_connections": 32,
+    }
+
+
+def _client_parameters(config: S3Config) -> dict[str, Any]:
     access_key, secret_key, token = (
         None if secret is None else secret.get_secret_value()
         for secret in (config.access_key, config.secret_key, config.session_token)
     )
-    return AioSession(profile=config.profile).create_client(
-        "s3",
-        region_name=config.region or config.traits.region,
-        endpoint_url=config.endpoint_url,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        aws_session_token=token,
-        verify=False if config.skip_verify else None,
-        config=AioConfig(
-            signature_version="s3v4",
-            s3={"addressing_style": "path" if config.is_path_style else "auto"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            max_pool_connections=32,
-        ),
-    )
+    return {
+        "service_name": "s3",
+        "region_name": config.region or config.traits.region,
+        "endpoint_url": config.endpoint_url,
+        "aws_access_key_id": access_key,
+        "aws_secret_access_key": secret_key,
+        "aws_session_token": token,
+        "verify": False if config.skip_verify else None,
+    }
