@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from azure.storage.blob import ContainerClient
+from storagedriver_registry import create_app
+from storagedriver_testsuite.proxy import Proxy
 
 from registry.tests.client import Repository, SlowRequest, sha256, sha512, unique_name
 from registry.tests.images import Images
@@ -28,6 +31,7 @@ from storagedriver_core import (
     PathNotFoundError,
     load_config,
     load_plugins,
+    open_storage,
 )
 
 KIB = 1024
@@ -197,6 +201,37 @@ def test_client_fetches_from_the_store_what_it_wants(repository: Repository, clo
     head = repository.http.head(repository.url(f"blobs/{digest}"))
     assert (head.status_code, head.history) == (200, [])
     assert head.headers["content-length"] == str(len(data))
+
+
+def test_small_push_costs_few_requests(cloud: Store) -> None:
+    """POST, PATCH and PUT, as skopeo has it, counted on the wire."""
+
+    async def push() -> list[str]:
+        url = urlsplit(cloud.url)
+        async with Proxy(f"{url.scheme}://{url.netloc}") as proxy:
+            ((driver, parameters),) = cloud.section.items()
+            spelt = "regionendpoint" if driver == "s3" else "endpoint"
+            storage = open_storage(
+                {
+                    "storage": {
+                        "driver": driver,
+                        "parameters": {**parameters, spelt: proxy.url + url.path},
+                    }
+                }
+            )
+            async with storage:
+                transport = httpx.ASGITransport(create_app({}, storage=storage))
+                async with httpx.AsyncClient(transport=transport, base_url="http://r") as http:
+                    begun = await http.post("/v2/small/blobs/uploads/")
+                    await proxy.forget()  # the key was made, and a bearer token fetched
+                    patched = await http.patch(begun.headers["location"], content=b"small")
+                    params = {"digest": sha256(b"small")}
+                    done = await http.put(patched.headers["location"], params=params)
+                    assert done.status_code == 201, done.text
+            return [f"{one.method} {one.path}" for one in await proxy.log()]
+
+    requests = asyncio.run(push())
+    assert len(requests) == 6, requests
 
 
 @pytest.mark.parametrize("digest_of", [sha256, sha512])
