@@ -16,10 +16,9 @@ _table          ratios and aims
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,27 +57,22 @@ def _compare(site_class: Callable[[Path], Site], rounds: int) -> Report:
     from benchmarks.cloud_drivers._rounds import measure
     from benchmarks.cloud_drivers._table import table
 
-    console = Console(stderr=True)
-    status = console.status("starting") if sys.stderr.isatty() else None
-    with (
-        tempfile.TemporaryDirectory(prefix="storagedriver-bench-") as folder,
-        status or nullcontext(),
-    ):
+    with _telling() as tell, tempfile.TemporaryDirectory(prefix="storagedriver-bench-") as folder:
         site = site_class(Path(folder))
-
-        def tell(text: str) -> None:
-            if status:
-                status.update(f"{site.name}: {text}")
-
-        tell("starting")
+        tell(f"{site.name}: starting")
         with site.server:
-            contenders = site.contenders()
-            measured = asyncio.run(measure(contenders, rounds, tell))
-        return table(
-            site.name,
-            site.service,
-            contenders,
-            measured,
-            is_s3=site.is_s3,
-            rounds=rounds,
-        )
+            contenders, measured = asyncio.run(
+                measure(site, rounds, lambda text: tell(f"{site.name}: {text}"))
+            )
+    return table(site, contenders, measured, rounds)
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what is being done."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status("") as status:
+        yield status.update

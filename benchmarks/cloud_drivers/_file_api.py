@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from benchmarks.cloud_drivers._contender import Contender, Role, Source, Take
@@ -16,6 +16,7 @@ class FileApi(Contender):
         make: Makes its filesystem, on the running event loop.
         close: Lets a filesystem go.
         bucket: The bucket.
+        large: Options of `_pipe_file` for a large object.
     """
 
     role: Role = "file API"
@@ -26,12 +27,14 @@ class FileApi(Contender):
         make: Callable[[], Any],
         close: Callable[[Any], Awaitable[object]],
         bucket: str,
+        large: Mapping[str, int] | None = None,
     ) -> None:
         self.label = f"{library}'s `_pipe_file`, `_cat_file`, `_info` and `_ls`"
         self.packages = (library, "fsspec")
         self._make = make
         self._close = close
         self._bucket = bucket
+        self._large = dict(large or {})
         self._files: Any = None
 
     async def open(self) -> None:
@@ -41,7 +44,7 @@ class FileApi(Contender):
         await self._close(self._files)
 
     async def put_large(self, name: str, source: Source) -> None:
-        await self._files._pipe_file(self._path(name), source.whole)
+        await self._files._pipe_file(self._path(name), source.whole, **self._large)
 
     async def get_large(self, name: str, take: Take) -> None:
         take(await self._files._cat_file(self._path(name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -82,7 +83,12 @@ class GcsfsCalls(Contender):
                 **token,
             )
             page = json.loads(body)
-            count += len(page["items"])
+            # The names, sizes and times that a listing is for; other clients give them ready.
+            entries = [
+                (each["name"], int(each["size"]), datetime.fromisoformat(each["updated"]))
+                for each in page["items"]
+            ]
+            count += len(entries)
             if not page.get("nextPageToken"):
                 return count
             token = {"pageToken": page["nextPageToken"]}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmarks.cloud_drivers._contender import Contender, Role
+from benchmarks.cloud_drivers._sites import Site
 from benchmarks.cloud_drivers._works import WORKS, Material, Work
 
 Kind = Literal["wall", "cpu"]
@@ -41,31 +42,31 @@ Measured = dict[Work, dict[Role, Costs]]
 
 
 async def measure(
-    contenders: Sequence[Contender], rounds: int, tell: Callable[[str], None]
-) -> Measured:
+    site: Site, rounds: int, tell: Callable[[str], None]
+) -> tuple[Sequence[Contender], Measured]:
     """Open them all, do every work once with a look at every byte, then in rounds by the clock.
 
     Args:
-        contenders: Those who compete; the raw one reads what others put.
+        site: Where, and who; the raw one reads what others put.
         rounds: Measured rounds of each work.
         tell: Called with what is being done.
     """
+    contenders = await site.contenders()
     async with AsyncExitStack() as stack:
         for contender in contenders:
             stack.push_async_callback(contender.aclose)
             await contender.open()
-        tell("laying out")
         material = Material(next(each for each in contenders if each.role == "raw"))
-        await material.lay_out()
         # What is there now stays: a collection needs not look at it in each round.
         gc.collect()
         gc.freeze()
         try:
-            return {
-                work: await _measure(work, contenders, material, rounds, tell) for work in WORKS
-            }
+            measured = {}
+            for work in WORKS:
+                measured[work] = await _measure(work, contenders, material, rounds, tell)
         finally:
             gc.unfreeze()
+    return contenders, measured
 
 
 async def _measure(
@@ -75,6 +76,9 @@ async def _measure(
     rounds: int,
     tell: Callable[[str], None],
 ) -> dict[Role, Costs]:
+    if work.prepare is not None:
+        tell(f"{work.title}: laying out")
+        await work.prepare(material)
     able = [each for each in contenders if work.title not in each.unable]
     for contender in able:
         tell(f"{work.title}: verifying {contender.role}")

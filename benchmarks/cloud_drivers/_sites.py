@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import weakref
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from benchmarks.cloud_drivers._aiobotocore import AioBotocore
 from benchmarks.cloud_drivers._azure_sdk import AzureSdk
-from benchmarks.cloud_drivers._contender import CONNECTIONS, Contender
+from benchmarks.cloud_drivers._contender import CONNECTIONS, PART_BYTES, Contender
 from benchmarks.cloud_drivers._file_api import FileApi
 from benchmarks.cloud_drivers._gcsfs import GcsfsCalls
 from benchmarks.cloud_drivers._obstore import Obstore
@@ -25,6 +24,8 @@ from servers.fake_gcs import FakeGcs
 from servers.seaweedfs import SeaweedFS
 
 BUCKET = "benchmark"
+# As s3fs and gcsfs call it; they would send 50 MiB at a time.
+IN_PARTS = {"chunksize": PART_BYTES}
 
 
 class Site(Protocol):
@@ -42,7 +43,7 @@ class Site(Protocol):
     is_s3: bool
     server: Server
 
-    def contenders(self) -> Sequence[Contender]:
+    async def contenders(self) -> Sequence[Contender]:
         """Make the bucket on the server, which runs, and those who compete; ours come first."""
 
 
@@ -56,7 +57,7 @@ class S3Site(Site):
     def __init__(self, directory: Path) -> None:
         self.server = SeaweedFS(directory)
 
-    def contenders(self) -> Sequence[Contender]:
+    async def contenders(self) -> Sequence[Contender]:
         """Make the bucket, and those who compete."""
         server = self.server
         server.create_bucket(BUCKET)
@@ -73,7 +74,7 @@ class S3Site(Site):
                 },
             ),
             AioBotocore(server, BUCKET),
-            FileApi("s3fs", lambda: _s3fs(server), _close_s3fs, BUCKET),
+            FileApi("s3fs", lambda: _s3fs(server), _close_s3fs, BUCKET, IN_PARTS),
             Obstore(
                 lambda: S3Store(
                     BUCKET,
@@ -109,7 +110,7 @@ class GcsSite(Site):
     def __init__(self, directory: Path) -> None:
         self.server = FakeGcs(directory)
 
-    def contenders(self) -> Sequence[Contender]:
+    async def contenders(self) -> Sequence[Contender]:
         """Make the bucket, and those who compete."""
         server = self.server
         server.create_bucket(BUCKET)
@@ -124,7 +125,7 @@ class GcsSite(Site):
         return (
             Ours("gcs", {"bucket": BUCKET, "endpoint": server.url, "credentials_source": "anon"}),
             GcsfsCalls(server, BUCKET),
-            FileApi("gcsfs", lambda: _gcsfs(server), _close_gcsfs, BUCKET),
+            FileApi("gcsfs", lambda: _gcsfs(server), _close_gcsfs, BUCKET, IN_PARTS),
             Obstore(
                 lambda: GCSStore(
                     BUCKET,
@@ -161,10 +162,10 @@ class AzureSite(Site):
     def __init__(self, directory: Path) -> None:
         self.server = Azurite(directory)
 
-    def contenders(self) -> Sequence[Contender]:
+    async def contenders(self) -> Sequence[Contender]:
         """Make the container, and those who compete."""
         server = self.server
-        asyncio.run(AzureSdk(server, BUCKET).create_container())
+        await AzureSdk(server, BUCKET).create_container()
         return (
             Ours(
                 "azure",

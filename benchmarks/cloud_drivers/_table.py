@@ -12,6 +12,7 @@ from typing import get_args
 from benchmarks._report import Report, circumstances
 from benchmarks.cloud_drivers._contender import Contender, Role
 from benchmarks.cloud_drivers._rounds import Costs, Kind, Measured
+from benchmarks.cloud_drivers._sites import Site
 from benchmarks.cloud_drivers._works import GET_LARGE, LIST, PUT_LARGE, Work
 
 ROLES: tuple[Role, ...] = ("ours", "raw", "file API", "obstore", "OpenDAL")
@@ -41,19 +42,11 @@ class Aim:
     holds: bool
 
 
-def table(
-    title: str,
-    service: str,
-    contenders: Sequence[Contender],
-    measured: Measured,
-    *,
-    is_s3: bool,
-    rounds: int,
-) -> Report:
+def table(site: Site, contenders: Sequence[Contender], measured: Measured, rounds: int) -> Report:
     """Make the report of one server."""
     lines, rows = [], []
     for work, costs in measured.items():
-        aims = list(_aims(work, costs, is_s3=is_s3))
+        aims = list(_aims(work, costs, is_s3=site.is_s3))
         missed = [f"{aim.other} {aim.kind}" for aim in aims if not aim.holds]
         lines.append(
             [
@@ -72,7 +65,8 @@ def table(
             }
         )
     columns = ("wall / CPU", *ROLES, *(f"÷ {role}" for role in COMPARED), "holds", "spread")
-    return Report(title, columns, lines, list(_notes(service, contenders, rounds)), rows)
+    notes = list(_notes(site.service, contenders, rounds))
+    return Report(site.name, columns, lines, notes, rows)
 
 
 def _aims(work: Work, costs: Mapping[Role, Costs], *, is_s3: bool) -> Iterator[Aim]:
