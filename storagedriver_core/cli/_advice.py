@@ -36,6 +36,24 @@ _PLACES = {
     "root_directory",
     "url",
 }
+# Parameters that say who asks. Secrets of them are masked, and so only their origin tells.
+_CREDENTIALS = {
+    "access_key",
+    "account_key",
+    "anonymous",
+    "connection_string",
+    "credentials",
+    "credentials_source",
+    "keyfile",
+    "password",
+    "profile",
+    "sas_token",
+    "secret_key",
+    "session_token",
+    "token",
+    "user",
+    "username",
+}
 # Parameters that say by which way it is reached.
 _WAYS = {"endpoint", "host", "region", "url", "account_name", "protocol"}
 
@@ -89,7 +107,8 @@ class Advice:
         call = _CALLS.get(operation, operation)
         match error:
             case AuthenticationError():
-                return (*self._who(), f"this machine's clock says {_now()}")
+                where = self._set_by(_CREDENTIALS)
+                return (*self._who(), *where, f"this machine's clock says {_now()}")
             case PermissionDeniedError():
                 return (f"needs the permission {self._permission(call)}", *self._who())
             case ConfigurationError():
@@ -124,8 +143,8 @@ class Advice:
     def _set_by(self, names: set[str]) -> Iterator[str]:
         """Give the keys of the configuration that say it, and where they are set."""
         for setting in self._settings:
-            section, _, name = setting.key.rpartition(".")
-            if section.endswith(".parameters") and name in names and setting.value:
+            _, section, name = setting.key.partition(".parameters.")
+            if section and name.partition(".")[0] in names and setting.value:
                 value = _without_user(json.dumps(setting.value))
                 yield f"{setting.key}: {value}  # {setting.origin}"
 

@@ -23,9 +23,11 @@ from typing import Any
 
 import pytest
 import yaml
+from azure.storage.blob import ContainerClient
 
 from servers.azurite import Azurite
 from servers.seaweedfs import SeaweedFS
+from servers.strict_gcs import StrictGcs
 from storagedriver_core.cli._signed import fetch
 from storagedriver_core.tests.conftest import Site
 from storagedriver_core.tests.test_cli import Command
@@ -368,6 +370,8 @@ def test_wrong_secret_says_who_was_refused(doctor: Doctor, s3: dict[str, Any]) -
     findings = doctor.examine(code=1)
     assert findings["check"]["error"] == "AuthenticationError"
     assert "credentials: configuration" in findings["check"]["help"]
+    origin = re.compile(r'storage\.parameters\.secret_key: "\*+"  # .*storage\.yml:9')
+    assert any(origin.fullmatch(line) for line in findings["check"]["help"])
     assert any(line.startswith("this machine's clock says") for line in findings["check"]["help"])
     assert results(findings, "failed") == {"check"}
     for form in ((), ("--json",)):
@@ -423,21 +427,89 @@ def closed_port() -> int:
         return port
 
 
-def test_missing_container_is_named_with_its_key(doctor: Doctor, azurite: Azurite) -> None:
-    doctor.configure(
-        "azure",
-        {
-            "container": "missing",
-            "endpoint": azurite.url,
-            "account_name": azurite.account,
-            "account_key": azurite.key,
-        },
-    )
+@pytest.fixture
+def gcs(strict_gcs: StrictGcs) -> dict[str, Any]:
+    """Parameters of an empty bucket of the strict fake."""
+    bucket = f"doctor-{time.time_ns()}"
+    strict_gcs.create_bucket(bucket)
+    return {"bucket": bucket, "endpoint": strict_gcs.url, "keyfile": str(strict_gcs.key_file)}
+
+
+@pytest.fixture
+def azure(azurite: Azurite) -> dict[str, Any]:
+    """Parameters of an empty container."""
+    name = f"doctor-{time.time_ns()}"
+    with ContainerClient.from_connection_string(azurite.connection_string, name) as container:
+        container.create_container()
+    return {
+        "container": name,
+        "endpoint": azurite.url,
+        "account_name": azurite.account,
+        "account_key": azurite.key,
+    }
+
+
+@pytest.mark.parametrize(("driver", "credentials"), [("gcs", "keyfile"), ("azure", "account key")])
+def test_other_cloud_that_is_well(
+    doctor: Doctor, request: pytest.FixtureRequest, driver: str, credentials: str
+) -> None:
+    parameters = request.getfixturevalue(driver)
+    doctor.configure(driver, parameters)
+    findings = doctor.examine(code=0)
+    assert results(findings, "ok") == set(STEPS) - {"list uploads"}
+    facts = findings["identity"]["facts"]
+    assert facts["credentials"] == credentials
+    assert facts["endpoint"] == parameters["endpoint"]
+    assert doctor.command.ok("ls", "-c", config(doctor)) == b""
+
+
+@pytest.mark.parametrize(("driver", "key"), [("gcs", "bucket"), ("azure", "container")])
+def test_missing_store_of_another_cloud_is_named_with_its_key(
+    doctor: Doctor, request: pytest.FixtureRequest, driver: str, key: str
+) -> None:
+    parameters = request.getfixturevalue(driver)
+    doctor.configure(driver, parameters | {key: "missing"})
     findings = doctor.examine(code=1)
     assert findings["check"]["error"] == "ConfigurationError"
-    key = re.compile(r'storage\.parameters\.container: "missing"  # .*storage\.yml:4')
-    assert any(key.fullmatch(line) for line in findings["check"]["help"])
-    assert azurite.key not in json.dumps(findings)
+    line = re.compile(rf'storage\.parameters\.{key}: "missing"  # .*storage\.yml:4')
+    assert any(line.fullmatch(one) for one in findings["check"]["help"])
+    if driver == "azure":
+        assert parameters["account_key"] not in json.dumps(findings)
+
+
+def test_service_account_that_nobody_knows(
+    doctor: Doctor, gcs: dict[str, Any], strict_gcs: StrictGcs
+) -> None:
+    doctor.configure("gcs", gcs | {"keyfile": str(strict_gcs.stranger_key_file)})
+    findings = doctor.examine(code=1)
+    assert findings["check"]["error"] == "AuthenticationError"
+    line = re.compile(r'storage\.parameters\.keyfile: ".*stranger\.json"  # .*storage\.yml:6')
+    assert any(line.fullmatch(one) for one in findings["check"]["help"])
+    assert "PRIVATE KEY" not in json.dumps(findings)
+
+
+def test_write_that_is_not_permitted_names_the_permission(
+    doctor: Doctor, gcs: dict[str, Any], strict_gcs: StrictGcs
+) -> None:
+    doctor.configure("gcs", gcs)
+    strict_gcs.control("read_only", on=True)
+    try:
+        findings = doctor.examine(code=1)
+    finally:
+        strict_gcs.control("read_only", on=False)
+    assert results(findings, "failed") == {"write", "create only", "upload"}
+    needed = findings["write"]["help"][0]
+    assert needed.startswith("needs the permission to write a file: storage.objects.create")
+    assert results(findings, "ok") >= {"check", "list", "clock"}
+
+
+def test_account_key_that_is_wrong(doctor: Doctor, azure: dict[str, Any]) -> None:
+    doctor.configure("azure", azure | {"account_key": "d3Jvbmc="})
+    findings = doctor.examine(code=1)
+    # Azurite answers AuthorizationFailure, where Azure has AuthenticationFailed.
+    assert findings["check"]["error"] in ("PermissionDeniedError", "AuthenticationError")
+    assert "credentials: account key" in findings["check"]["help"]
+    assert "d3Jvbmc=" not in json.dumps(findings)
 
 
 # A signed URL, as any client fetches it ----------------------------------------------------------
