@@ -280,7 +280,14 @@ async def _after_a_pause(operation: str, path: str, call: Callable[[], Awaitable
 
 
 async def _objects(kit: Kit) -> Objects:
-    return {path: await kit.peek(path) for path in await names(kit.storage.walk("/"))}
+    while True:
+        paths = await names(kit.storage.walk("/"))
+        try:
+            return {path: await kit.peek(path) for path in paths}
+        except Exception:
+            # At a remote store a cancelled request may still be acted on, between two looks.
+            if paths == await names(kit.storage.walk("/")):
+                raise
 
 
 def _summary(objects: Objects) -> dict[str, str]:
