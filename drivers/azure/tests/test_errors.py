@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -158,6 +159,16 @@ def test_every_failure_of_the_clients_is_translated() -> None:
     assert isinstance(from_failure(TimeoutError()), OperationTimeoutError)
 
 
+_RESPONSE = SimpleNamespace(
+    status_code=500,
+    reason="reason",
+    headers={},
+    request=None,
+    body=lambda: b"{}",
+    text=lambda: "{}",
+)
+
+
 def _key() -> Any:
     return aiohttp.client_reqrep.ConnectionKey("h", 1, False, True, None, None, None)
 
@@ -177,6 +188,7 @@ def _instances(module: Any, base: type[Exception]) -> list[Exception]:
             ("a", "b"),
             (b"a", b"b", "host", 1),
             ("/socket", _key(), OSError(1, "x")),
+            (_RESPONSE,),
         ):
             try:
                 failure = kind(*arguments)

@@ -247,24 +247,31 @@ class AzureDriver(StorageDriver):
 
     async def delete(self, path: str) -> None:
         found = False
-        if path != "/":
-            with suppress(PathNotFoundError):
-                await delete_blob(self._connection, self._names.of_file(path))
-                found = True
         failures: dict[str, StorageDriverError] = {}
-        prefix = self._names.below(path)
-        async with aclosing(pages(self._connection, prefix, page_size=1000)) as listing:
-            async for page in listing:
-                names = [name for name, *_ in page.blobs]
-                if path == "/":
-                    names = [name for name in names if not is_internal(self._shown(name))]
-                found = found or bool(names)
-                result = await delete_blobs(self._connection, {name: name for name in names})
-                for name, error in result.failed.items():
-                    shown = self._shown(name)
-                    failures[shown] = error.stamp(self.name, "delete", shown)
+        try:
+            if path != "/":
+                with suppress(PathNotFoundError):
+                    await delete_blob(self._connection, self._names.of_file(path))
+                    found = True
+            prefix = self._names.below(path)
+            async with aclosing(pages(self._connection, prefix, page_size=1000)) as listing:
+                async for page in listing:
+                    names = [name for name, *_ in page.blobs]
+                    if path == "/":
+                        names = [name for name in names if not is_internal(self._shown(name))]
+                    found = found or bool(names)
+                    result = await delete_blobs(self._connection, {name: name for name in names})
+                    for name, error in result.failed.items():
+                        shown = self._shown(name)
+                        failures[shown] = error.stamp(self.name, "delete", shown)
+        except StorageDriverError as error:
+            if found:
+                error.outcome = "unknown"  # some are gone, others may be left
+            raise
         if failures:
-            raise PartialDeleteError(failures=failures)
+            partial = PartialDeleteError(failures=failures)
+            partial.outcome = "unknown"  # the others are gone, and these perhaps
+            raise partial
         if not found and path != "/":
             raise PathNotFoundError
 

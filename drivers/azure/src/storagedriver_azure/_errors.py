@@ -171,10 +171,9 @@ def from_answer(
     if status in (429, 503):
         return ThrottledError(told, retry_after=_retry_after(headers))
     error: StorageDriverError = (CODES.get(code) or STATUSES.get(status) or UnavailableError)(told)
-    if changes and status >= 500 and not isinstance(error, NoSpaceError):
+    # A success that was not expected is not the service's: what it did is not known.
+    if changes and (status >= 500 or status < 300) and not isinstance(error, NoSpaceError):
         error.outcome = "unknown"
-    if isinstance(error, UnavailableError) and 200 <= status < 400:
-        error.temporary = False
     return error
 
 

@@ -20,6 +20,7 @@ from storagedriver_core import (
     child_prefix,
 )
 
+_PARSED_AT_ONCE = 16 * 1024
 MAX_PAGE = 5000
 """Entries of a page at most. Source: "List Blobs", `maxresults`."""
 
@@ -46,9 +47,9 @@ class PageParser:
     """
 
     def __init__(self) -> None:
-        self._parser: Any = ElementTree.XMLPullParser(("start", "end"))
+        self._parser: Any = ElementTree.XMLPullParser(("end",))
         self._page = Page([], [], "")
-        self._is_list = False
+        self._is_whole = False
 
     def feed(self, data: bytes) -> None:
         """Take some of the body.
@@ -57,8 +58,10 @@ class PageParser:
             UnavailableError: It is no list.
         """
         try:
-            self._parser.feed(data)
-            self._take()
+            # What was parsed waits as a tree until it is taken.
+            for start in range(0, len(data), _PARSED_AT_ONCE):
+                self._parser.feed(data[start : start + _PARSED_AT_ONCE])
+                self._take()
         except (ElementTree.ParseError, ValueError, AttributeError) as error:
             raise UnavailableError("an answer that is no list of blobs") from error
 
@@ -71,34 +74,30 @@ class PageParser:
         try:
             self._parser.close()
             self._take()
+            if not self._is_whole:
+                raise ValueError("another document")
         except (ElementTree.ParseError, ValueError, AttributeError) as error:
             raise UnavailableError("a list of blobs that ends early") from error
         return self._page
 
     def _take(self) -> None:
         page = self._page
-        for event, element in self._parser.read_events():
+        for _, element in self._parser.read_events():
             tag = element.tag
-            if event == "start":
-                if not self._is_list and tag != "EnumerationResults":
-                    raise ValueError(tag)
-                self._is_list = True
-            elif tag == "Blob":
+            if tag == "Blob":
                 known = element.find("Properties")
-                page.blobs.append(
-                    (
-                        _name(element),
-                        int(known.findtext("Content-Length") or 0),
-                        known.findtext("Last-Modified") or "",
-                        known.findtext("Etag") or "",
-                    )
+                size, changed, etag = map(
+                    known.findtext, ("Content-Length", "Last-Modified", "Etag")
                 )
+                page.blobs.append((_name(element), int(size or 0), changed or "", etag or ""))
                 element.clear()
             elif tag == "BlobPrefix":
                 page.prefixes.append(_name(element))
                 element.clear()
             elif tag == "NextMarker":
                 page.marker = element.text or ""
+            elif tag == "EnumerationResults":
+                self._is_whole = True
 
 
 def _name(entry: Any) -> str:

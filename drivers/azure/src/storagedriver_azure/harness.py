@@ -63,7 +63,7 @@ class AzureHarness(Harness):
     is_remote = True
     signed_put_headers: Mapping[str, str] = {"x-ms-blob-type": "BlockBlob"}
     # A case makes and deletes up to 10,001 blobs, one request each.
-    max_seconds = 300.0
+    max_seconds = 600.0
 
     def __init__(self, directory: Path, parameters: Mapping[str, object] | None = None) -> None:
         if not parameters:
