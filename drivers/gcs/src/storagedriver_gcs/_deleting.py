@@ -63,4 +63,6 @@ async def delete_pages(
 
 def partial(failures: dict[str, StorageDriverError]) -> PartialDeleteError:
     """Give the error that tells of those that are still there."""
-    return PartialDeleteError(f"{len(failures)} files were not deleted", failures=failures)
+    error = PartialDeleteError(f"{len(failures)} files were not deleted", failures=failures)
+    error.outcome = "unknown"
+    return error

@@ -198,7 +198,12 @@ class GcsDriver(StorageDriver):
         was_file = path != "/" and await self._delete_file(path)
         internal = self._names.below(f"/{INTERNAL_COMPONENT}") if path == "/" else ""
         pages = names_below(self._client, self._names.below(path), but=internal)
-        count, failures = await delete_pages(self._client, pages)
+        try:
+            count, failures = await delete_pages(self._client, pages)
+        except StorageDriverError as error:
+            # Some of it may be gone.
+            error.outcome = "unknown"
+            raise
         if failures:
             by_path = {self._names.path(name): error for name, error in failures.items()}
             raise partial(

@@ -77,6 +77,7 @@ class Holder:
         persisted: Bytes that the service has; None where that has to be asked.
         has_sent: Whether bytes of it may be in the session.
         is_refused: Whether another writer of this driver has the upload.
+        is_ending: Whether the session may be complete.
         tail_offset: Where the last part begins that waits for the commit.
         tail: Its bytes.
         publication: How far the commit has come.
@@ -86,6 +87,7 @@ class Holder:
     persisted: int | None = None
     has_sent: bool = False
     is_refused: bool = False
+    is_ending: bool = False
     tail_offset: int = 0
     tail: list[Buffer] = field(default_factory=list)
     publication: Publication = field(default_factory=Publication)
@@ -241,6 +243,7 @@ class Uploads:
                 await self._drop_staged(upload)
                 return UploadState(found.size, found)
             holder.publication = Publication(staged=progress.resource, is_begun=True)
+            holder.is_ending = True
         self._holders[upload.holder] = holder
         return UploadState(progress.persisted)
 
@@ -278,6 +281,7 @@ class Uploads:
 
     async def _completed(self, holder: Holder, session: str, total: int) -> Mapping[str, Any]:
         """Send the last part with the total, or the total alone; give the object."""
+        holder.is_ending = True
         if holder.persisted is None:
             progress = await _sessions.status(self._client, session)
             if progress.resource is not None:
@@ -302,11 +306,14 @@ class Uploads:
         session = upload.data.get(_SESSION)
         if session is None:
             raise UploadNotFoundError("the token names no session")
-        if not await _sessions.cancel(self._client, session):
+        is_cancelled = await _sessions.cancel(self._client, session)
+        # That a session which is complete can be cancelled is nowhere said, and not excluded.
+        if not is_cancelled or self._holder(upload).is_ending:
             try:
                 await _objects.delete(self._client, self._staging(upload))
             except PathNotFoundError:
-                raise UploadNotFoundError from None
+                if not is_cancelled:
+                    raise UploadNotFoundError from None
         self.release(upload)
 
     def release(self, upload: Upload) -> None:

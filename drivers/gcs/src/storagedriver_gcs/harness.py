@@ -34,7 +34,7 @@ class GcsHarness(Harness):
         parameters: The driver's.
     """
 
-    max_seconds = 120.0
+    max_seconds = 300.0
     is_remote = True
 
     def __init__(self, directory: Path, parameters: Mapping[str, object]) -> None:
@@ -67,7 +67,8 @@ class GcsHarness(Harness):
         return GcsDriver(self.config)
 
     async def raw_list(self) -> Sequence[str]:
-        return await self._names_below(self.config.prefix)
+        prefix = self.config.prefix
+        return [f"/{name.removeprefix(prefix)}" for name in await self._names_below(prefix)]
 
     async def raw_uploads(self) -> Sequence[str]:
         return []
