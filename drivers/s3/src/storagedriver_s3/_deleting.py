@@ -41,7 +41,10 @@ async def delete(bucket: Bucket, path: str) -> None:
                     if (name == key or name.startswith(prefix)) and not _is_kept(bucket, name, path)
                 ]
                 found = found or bool(doomed)
-                failures.update(await _delete_keys(bucket, doomed))
+                if doomed == [key]:
+                    await bucket.change("delete_object", Key=key)
+                else:
+                    failures.update(await _delete_keys(bucket, doomed))
                 if start != prefix and len(names) >= MAX_KEYS:
                     break
             else:
@@ -50,8 +53,7 @@ async def delete(bucket: Bucket, path: str) -> None:
     if not found and path != "/":
         raise PathNotFoundError
     if failures:
-        alone = failures.get(path)
-        raise alone if alone and len(failures) == 1 else PartialDeleteError(failures=failures)
+        raise PartialDeleteError(failures=failures)
 
 
 async def delete_many(bucket: Bucket, paths: Sequence[str]) -> DeleteReport:
@@ -66,8 +68,6 @@ async def _delete_keys(bucket: Bucket, keys: Sequence[str]) -> dict[str, Storage
     # XML has no control characters, and parsers change some that it has.
     alone = [key for key in keys if not key.isprintable()]
     together = [key for key in keys if key.isprintable()]
-    if len(together) == 1:
-        alone, together = [*alone, *together], []
     for key in alone:
         try:
             await bucket.change("delete_object", Key=key)
