@@ -65,13 +65,13 @@ def file_info(
     Raises:
         UnavailableError: The answer is not the service's.
     """
+    if headers.get("x-ms-copy-status") == "pending":
+        raise UnavailableError("the blob is being copied to")
     try:
         etag, changed = headers["etag"], headers["last-modified"]
         size = _size(headers) if size is None else size
     except (KeyError, ValueError) as error:
         raise UnavailableError("an answer that tells of no blob") from error
-    if headers.get("x-ms-copy-status") == "pending":
-        raise UnavailableError("the blob is being copied to")
     kind = content_type or headers.get("content-type")
     return FileInfo(
         path,
