@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from storagedriver_gcs.harness import GcsHarness
-from storagedriver_testsuite import DriverBenchmarks, DriverSuite, Harness
+from storagedriver_testsuite import DriverBenchmarks, DriverSuite, Harness, Kit
 
 from servers.fake_gcs import FakeGcs
 from servers.strict_gcs import StrictGcs
 
 from ._strict import StrictHarness
 
+README = Path(__file__).parents[1] / "README.md"
+
+NOT_DECLARED = {"F08", "F11", "F12", "F14", "M12", "M16", "M18", "N19"} | {
+    *("P01", "P02", "P03", "P04", "W26"),
+}
 BUCKET = "conformance"
 
 # No fault of a server: the driver's own choice, and the same on Google's service.
@@ -58,3 +64,10 @@ def _parameters(server: FakeGcs) -> dict[str, object]:
     with contextlib.suppress(OSError):  # it is there already
         server.create_bucket(BUCKET)
     return {"bucket": BUCKET, "endpoint": server.url, "identity": "anon"}
+
+
+def test_readme_names_what_is_not_declared(tmp_path: Path, strict_gcs: StrictGcs) -> None:
+    reasons = TestStrictFake().not_declared(Kit(StrictHarness(tmp_path, strict_gcs)))
+    named = re.findall(r"^\| ([A-Z]\d\d) \|", README.read_text(), re.MULTILINE)
+    assert set(named) == set(reasons) == NOT_DECLARED
+    assert set(TestStrictFake.deviations) == {"Q08"} and "Q08" in README.read_text()
