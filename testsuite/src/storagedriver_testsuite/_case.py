@@ -18,7 +18,8 @@ class Case:
     Attributes:
         id: Stable id, as `W33`.
         needs: Names of capabilities that must be declared, all of them. `harness.<method>` stands
-            for an optional method of the harness, `strace` for that program.
+            for an optional method of the harness, `harness.<one>|<other>` for either of two,
+            `strace` for that program.
     """
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -16,6 +17,7 @@ from storagedriver_testsuite._kit import PART, Kit
 from storagedriver_testsuite._suite import CaseGroup
 from storagedriver_testsuite.cases._support import Disturbed, Recorder
 from storagedriver_testsuite.cases.moving import assert_missing
+from storagedriver_testsuite.proxy import Fault
 
 
 async def open_for_parts(kit: Kit, driver: StorageDriver | None = None) -> tuple[Storage, int]:
@@ -138,6 +140,21 @@ class CopyCases(CaseGroup):
                     driver = kit.wrapped_driver(_failing_once(kit, operation, applied=applied))
                     storage, _ = await open_for_parts(kit, driver)
                     await self._check_converges(kit, storage)
+        if kit.harness.offers("proxied_driver"):
+            await self._check_lost_answers(kit)
+
+    async def _check_lost_answers(self, kit: Kit) -> None:
+        """Lose the answer to each request of a move in turn, and none at last."""
+        proxy = await kit.proxy()
+        storage = await kit.open(kit.harness.proxied_driver(proxy.url))
+        for nth in itertools.count(1):
+            lost = Fault(action="reset_after", nth=nth)
+            async with proxy.faults(lost):
+                await proxy.forget()
+                await self._check_converges(kit, storage)
+                if not any(entry.fault for entry in await proxy.log()):
+                    assert nth > 1, "a move without a request"
+                    return
 
     @staticmethod
     async def _check_converges(kit: Kit, storage: Storage) -> None:

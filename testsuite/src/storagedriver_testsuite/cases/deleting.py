@@ -22,6 +22,7 @@ from storagedriver_testsuite._kit import PART, Kit
 from storagedriver_testsuite._suite import CaseGroup
 from storagedriver_testsuite.cases._support import Disturbed, names
 from storagedriver_testsuite.cases.moving import assert_missing
+from storagedriver_testsuite.proxy import Fault
 
 # By alphabet; each one holds those before it.
 ODD_NAMES = {
@@ -209,6 +210,31 @@ class DeleteCases(CaseGroup):
                 self._check_failures(report.failed, stuck[:1])
             await kit.storage.delete("/d")
             assert await kit.harness.raw_list() == []
+
+        if kit.harness.offers("undeletable_answer"):
+            await self._check_refusal_of_one(kit, files, stuck[0])
+
+    async def _check_refusal_of_one(self, kit: Kit, files: list[str], stuck: str) -> None:
+        await kit.seed_many(dict.fromkeys(files, b""))
+        proxy, storage = await kit.proxied()
+        answer = kit.harness.undeletable_answer(stuck)
+        refusal = Fault(
+            action="answer",
+            target=answer.pattern,
+            times=None,
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+        )
+        async with proxy.faults(refusal):
+            report = await storage.delete_many([stuck])
+            self._check_failures(report.failed, [stuck])
+            with pytest.raises(PartialDeleteError) as partial:
+                await storage.delete("/d")
+            self._check_failures(partial.value.failures, [stuck])
+        assert stuck in await kit.snapshot()
+        await storage.delete("/d")
+        assert await kit.harness.raw_list() == []
 
     @staticmethod
     def _check_failures(failed: Any, paths: list[str]) -> None:

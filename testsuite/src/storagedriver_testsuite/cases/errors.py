@@ -12,6 +12,7 @@ import pytest
 
 from storagedriver_core import (
     AlreadyExistsError,
+    AuthenticationError,
     Capabilities,
     ChecksumMismatchError,
     ClosedError,
@@ -25,6 +26,7 @@ from storagedriver_core import (
     PermissionDeniedError,
     Storage,
     StorageDriverError,
+    ThrottledError,
     UnavailableError,
     UnsupportedMethodError,
     UploadNotFoundError,
@@ -34,8 +36,12 @@ from storagedriver_testsuite._kit import Kit
 from storagedriver_testsuite._suite import CaseGroup
 from storagedriver_testsuite._watch import BlockingCalls
 from storagedriver_testsuite.cases._support import Disturbed, Recorder, names, with_middleware
+from storagedriver_testsuite.proxy import Fault
 
 Use = Callable[[Storage], Awaitable[object]]
+
+# Enough for a healthy server on a busy machine; a hung one takes for ever.
+HUNG_SECONDS = 2.0
 
 EVERYDAY: dict[str, Use] = {
     "check": lambda storage: storage.check(),
@@ -143,8 +149,52 @@ class ErrorCases(CaseGroup):
             copy = pickle.loads(pickle.dumps(error))
             assert (type(copy), copy.__dict__) == (type(error), error.__dict__)
 
-    @case("E06", needs=("harness.read_only_store",))
+    @case("E06", needs=("harness.read_only_store|unauthenticated_driver|proxied_driver",))
     async def test_permission_denied_is_not_not_found(self, kit: Kit) -> None:
+        if kit.harness.offers("read_only_store"):
+            await self._check_read_only(kit)
+        if kit.harness.offers("unauthenticated_driver"):
+            await self._check_unauthenticated(kit)
+        if kit.harness.offers("proxied_driver"):
+            await self._check_refusals(kit)
+
+    @staticmethod
+    async def _check_unauthenticated(kit: Kit) -> None:
+        await kit.seed("/a", b"content")
+        for name, use in EVERYDAY.items():
+            stranger = kit.unopened(kit.wrapped_driver(kit.harness.unauthenticated_driver()))
+            with pytest.raises(AuthenticationError) as refused:
+                async with stranger:
+                    await use(stranger)
+            assert not refused.value.temporary and refused.value.outcome == "none", name
+        assert await kit.snapshot() == {"/a": b"content"}
+
+    @staticmethod
+    async def _check_refusals(kit: Kit) -> None:
+        """Refusals that come without a word of the service's own."""
+        proxy = await kit.proxy()
+        storage = await kit.open(kit.harness.proxied_driver(proxy.url))
+        await kit.seed("/a", b"content")
+        headers = {"Retry-After": "3"}
+        for status, kind in [
+            (403, PermissionDeniedError),
+            (429, ThrottledError),
+            (503, ThrottledError),
+        ]:
+            refusal = Fault(action="answer", times=None, status=status, headers=headers)
+            for name, use in EVERYDAY.items():
+                async with proxy.faults(refusal):
+                    with pytest.raises(StorageDriverError) as refused:
+                        await use(storage)
+                error = refused.value
+                assert isinstance(error, kind), f"{name}, {status}: {error!r}"
+                assert error.temporary == (status != 403), name
+                if isinstance(error, ThrottledError):
+                    assert error.retry_after == 3, name
+        assert await kit.snapshot() == {"/a": b"content"}
+
+    @staticmethod
+    async def _check_read_only(kit: Kit) -> None:
         storage, declared = kit.storage, kit.capabilities
         await kit.seed("/a", b"content")
 
@@ -242,6 +292,14 @@ class ErrorCases(CaseGroup):
                 await kit.storage.check()
             await kit.storage.check()
 
+        if kit.harness.offers("unauthenticated_driver"):
+            stranger = kit.unopened(kit.wrapped_driver(kit.harness.unauthenticated_driver()))
+            with pytest.raises(AuthenticationError):
+                async with stranger:
+                    await stranger.check()
+        if kit.harness.offers("proxied_driver"):
+            await self._check_hung_server(kit)
+
         async def hang(operation: str, path: str, call: Callable[[], Awaitable[Any]]) -> Any:
             await asyncio.Event().wait()
 
@@ -251,6 +309,20 @@ class ErrorCases(CaseGroup):
         with pytest.raises(OperationTimeoutError) as late:
             await (await kit.open(hung)).check()
         assert late.value.operation == "check" and late.value.temporary
+
+    @staticmethod
+    async def _check_hung_server(kit: Kit) -> None:
+        proxy = await kit.proxy()
+        driver = kit.harness.proxied_driver(proxy.url)
+        limits = {"operation": HUNG_SECONDS, "step": HUNG_SECONDS, "grace": HUNG_SECONDS}
+        storage = await kit.open(with_middleware(driver, "timeout", **limits))
+        async with proxy.faults(Fault(action="hang", times=None)):
+            with pytest.raises(OperationTimeoutError):
+                await storage.check()
+        async with proxy.refusing():
+            with pytest.raises(UnavailableError):
+                await storage.check()
+        await storage.check()
 
 
 def _verbs(declared: Capabilities, etag: str) -> dict[str, Use]:

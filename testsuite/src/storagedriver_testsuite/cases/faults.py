@@ -22,7 +22,9 @@ from storagedriver_core import (
 from storagedriver_testsuite._case import case
 from storagedriver_testsuite._kit import PART, Kit
 from storagedriver_testsuite._suite import CaseGroup
+from storagedriver_testsuite.cases._calls import FaultyCalls, calls
 from storagedriver_testsuite.cases._support import Disturbed, names, with_middleware
+from storagedriver_testsuite.proxy import Fault
 
 MIB = 1024 * 1024
 # What a loaded machine may add to a bound; what hangs takes longer.
@@ -89,6 +91,23 @@ class FaultCases(CaseGroup):
             assert lost.value.outcome == "unknown"
             assert (await writer.commit()).size == len(data)
         assert await kit.peek("/v") == data
+        if kit.harness.offers("proxied_driver"):
+            await self._check_lost_answers(kit)
+
+    @staticmethod
+    async def _check_lost_answers(kit: Kit) -> None:
+        """Lose one answer alone: what a client library repeats by itself finds its own traces.
+
+        That must not be told as somebody else's doing.
+        """
+        faulty = FaultyCalls(kit)
+        await faulty.open()
+        for call in calls(kit.capabilities):
+            if call.changes:
+                for nth in range(1, 1 + len(await faulty.requests(call))):
+                    error = await faulty.fail(call, Fault(action="reset_after", nth=nth))
+                    assert error is None or error.temporary, f"{call.name} at {nth}: {error!r}"
+                    assert error is None or error.outcome != "applied", call.name
 
     @case("F06")
     async def test_retries_and_timeouts_end_in_the_declared_time(self, kit: Kit) -> None:

@@ -20,6 +20,9 @@ from storagedriver_testsuite._kit import PART, Kit
 from storagedriver_testsuite._suite import CaseGroup
 from storagedriver_testsuite.cases._support import Recorder, TracedMemory, names
 
+# Questions and answers that hold no content.
+FEW_BYTES = 64 * 1024
+
 
 def verbs(storage: Storage) -> list[Callable[..., Awaitable[None]]]:
     """Give `move`, and `copy` where it is declared: most rules hold for both."""
@@ -236,3 +239,8 @@ class MoveCases(CaseGroup):
             # Nor did they pass inside the driver.
             assert memory.peak < size // 4
         assert await kit.peek("/target") == bytes(size)
+        if kit.harness.offers("proxied_driver") and kit.capabilities.move != "client_copy":
+            proxy, proxied = await kit.proxied()
+            await proxied.move("/target", "/moved")
+            assert sum(entry.sent + entry.received for entry in await proxy.log()) < FEW_BYTES
+            assert await kit.peek("/moved") == bytes(size)

@@ -25,6 +25,7 @@ from storagedriver_testsuite._case import case
 from storagedriver_testsuite._kit import PART, Kit
 from storagedriver_testsuite._suite import CaseGroup
 from storagedriver_testsuite.cases._support import Disturbed, Recorder, conditions_of
+from storagedriver_testsuite.proxy import Fault
 
 DIGITS = b"0123456789"
 
@@ -267,6 +268,24 @@ class RangeCases(CaseGroup):
             if storage.capabilities.get_range and storage.capabilities.get_with_conditions:
                 with pytest.raises(UnavailableError):
                     await _read_in_chunks(storage)
+        if kit.harness.offers("proxied_driver"):
+            await self._check_broken_connection(kit, len(data))
+
+    @staticmethod
+    async def _check_broken_connection(kit: Kit, size: int) -> None:
+        proxy = await kit.proxy()
+        storage = await kit.open(kit.harness.proxied_driver(proxy.url))
+        for left in [size - 1, size // 2, 0]:
+            async with proxy.faults(Fault(action="truncate", size=left, method="GET", times=None)):
+                with pytest.raises(UnavailableError) as refused:
+                    await storage.get_content("/a")
+                assert refused.value.temporary
+                with pytest.raises(UnavailableError):
+                    async with await storage.reader("/a") as reader:
+                        await reader.read()
+                if kit.capabilities.get_range and left < size // 2:
+                    with pytest.raises(UnavailableError):
+                        await storage.read_ranges("/a", [(1, size - 1)])
 
 
 class Truncated(DriverMiddleware):
