@@ -156,20 +156,20 @@ def translate(
 
 
 def from_status(
-    status: int, *, changing: bool = False, retry_after: str = "", path: str = ""
+    status: int, *, changing: bool = False, retry_after: str = ""
 ) -> StorageDriverError:
     """Give the error of the contract for an HTTP status of 400 and more."""
     kind, message = STATUS_TYPES.get(status, (None, ""))
     if kind is ThrottledError:
         seconds = float(retry_after) if retry_after.isdecimal() else None
-        return ThrottledError(message, retry_after=seconds, path=path)
+        return ThrottledError(message, retry_after=seconds)
     if kind is not None:
-        return kind(message, path=path)
+        return kind(message)
     if status >= 500:
-        failed = UnavailableError(f"the server answers {status}", path=path)
+        failed = UnavailableError(f"the server answers {status}")
         failed.outcome = "unknown" if changing else "none"
         return failed
-    return StorageDriverError(f"the server answers {status}", path=path)
+    return StorageDriverError(f"the server answers {status}")
 
 
 @contextmanager

@@ -34,10 +34,13 @@ def make_filesystem(cls: Any, options: dict[str, Any]) -> Any:
     """
     from fsspec.dircache import DirCache
 
+    options = dict(options)
     if isinstance(options.get("port"), str):  # as environment variables have it
-        options = {**options, "port": int(options["port"])}
+        options["port"] = int(options["port"])
+    if isinstance(options.get("auth"), list):  # YAML has no tuples
+        options["auth"] = tuple(options["auth"])
     if cls.async_impl:
-        options = {**options, "asynchronous": True}
+        options["asynchronous"] = True
     try:
         with translating():
             made = cls(**options, skip_instance_cache=True)

@@ -182,6 +182,7 @@ class Store:
             write: Writes it.
             source: What has to be there for it, too.
         """
+        was_there = False
         for attempt in range(_TRIES):
             try:
                 return await write()
@@ -190,10 +191,11 @@ class Store:
                     raise
                 if source and isinstance(error, PathNotFoundError):
                     await self.files.info(source)
-                if not await self._make_directories(parent(path)) and not isinstance(
-                    error, PathNotFoundError
-                ):
+                made = await self._make_directories(parent(path))
+                # Others may have made it in this moment. If it was there twice, it is not that.
+                if was_there and not made and not isinstance(error, PathNotFoundError):
                     raise
+                was_there = not made
         raise AssertionError  # the last attempt has raised
 
     async def _make_directories(self, path: str) -> bool:

@@ -21,10 +21,12 @@ from storagedriver_core import (
     ConflictError,
     FileInfo,
     PathNotFoundError,
+    PermissionDeniedError,
     ReadOptions,
     StorageDriverError,
     UnavailableError,
     byte_range,
+    parent,
 )
 from storagedriver_fsspec._errors import from_status, translated, translating
 from storagedriver_fsspec._files import Body, Take, finished, utc
@@ -54,6 +56,7 @@ _STAMP_WANTED = (
 _LOCKED = 423
 _WAITING = ("MOVE", "DELETE", "MKCOL")
 _LOCK_TRIES = 100
+_RENAME_TRIES = 20
 _LOCK_PAUSE_SECONDS = 0.05
 _MULTISTATUS = 207
 _REDIRECTS = range(300, 400)
@@ -157,7 +160,7 @@ class WebdavFiles(PlainFiles):
             return ResponseBody(info, response, 0)
         if status in _REDIRECTS:
             await self._file(path)  # which a collection is not
-        self._check(response, path)
+        self._check(response)
         size = _length(response)
         if status == HTTPStatus.PARTIAL_CONTENT:
             size = int(response.headers["content-range"].rpartition("/")[2])
@@ -212,15 +215,28 @@ class WebdavFiles(PlainFiles):
         self._request("DELETE", path, changing=True)
 
     async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
+        for _ in range(_RENAME_TRIES):
+            try:
+                # To overwrite is to delete first, whatever is there (RFC 4918, section 9.9.3).
+                return await self._move(source, target, overwrite=False)
+            except AlreadyExistsError:
+                if not replace:
+                    raise
+            with suppress(PathNotFoundError):  # another overwrites it in this moment
+                if (await self.info(target)).is_dir:
+                    raise ConflictError("it is a directory", path=target)
+                return await self._move(source, target, overwrite=True)
+            await self._file(source)
+        raise ConflictError("others overwrite it all the time", path=target)
+
+    async def _move(self, source: str, target: str, *, overwrite: bool) -> None:
         try:
-            # To overwrite is to delete first, whatever is there (RFC 4918, section 9.9.3).
-            await self._transfer("MOVE", source, target, overwrite=False)
-        except AlreadyExistsError:
-            if not replace:
-                raise
-            if (await self.info(target)).is_dir:
-                raise ConflictError("it is a directory", path=target) from None
-            await self._transfer("MOVE", source, target, overwrite=True)
+            await self._transfer("MOVE", source, target, overwrite=overwrite)
+        except PermissionDeniedError:
+            # Some servers say so of whatever they cannot rename.
+            await self._file(source)
+            await self.info(parent(target))
+            raise
 
     async def copy(self, source: str, target: str) -> None:
         await self._transfer("COPY", source, target, overwrite=True)
@@ -247,9 +263,10 @@ class WebdavFiles(PlainFiles):
             if await self.children(path):
                 raise ConflictError("the directory is not empty", path=path)
             await self._remove_locked(path, lock)
-        except BaseException:
-            await self._unlock(path, lock)
-            raise
+        finally:
+            # Some servers keep the lock of what is gone, and refuse to lock what was above it.
+            with suppress(StorageDriverError):
+                await self._unlock(path, lock)
 
     async def stamp(self, path: str, stamp: str) -> None:
         # A dead property, which a MOVE takes along (RFC 4918, section 9.9.1). A server that keeps
@@ -332,17 +349,17 @@ class WebdavFiles(PlainFiles):
                 break
             # Another process looks whether a collection is empty.
             time.sleep(_LOCK_PAUSE_SECONDS)
-        self._check(response, path, changing=changing)
+        self._check(response, changing=changing)
         if response.status_code == _MULTISTATUS and not method.startswith("PROP"):
             # Part of it failed (RFC 4918, section 9.6.1).
             raise StorageDriverError("the server could not do all of it", outcome="unknown")
         return response
 
     @staticmethod
-    def _check(response: Any, path: str, *, changing: bool = False) -> None:
+    def _check(response: Any, *, changing: bool = False) -> None:
         if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
             after = response.headers.get("retry-after", "")
-            raise from_status(response.status_code, changing=changing, retry_after=after, path=path)
+            raise from_status(response.status_code, changing=changing, retry_after=after)
 
     def _put(self, path: str, pieces: Iterator[bytes], size: int) -> None:
         headers = {"content-length": str(size), "content-type": "application/octet-stream"}
@@ -367,7 +384,7 @@ class WebdavFiles(PlainFiles):
         with self._http.stream(
             "PROPFIND", self._url(path), headers=headers, content=_WANTED, follow_redirects=False
         ) as response:
-            self._check(response, path)
+            self._check(response)
             if response.status_code != _MULTISTATUS:
                 raise UnavailableError("the server's answer is none of WebDAV")
             try:
@@ -410,7 +427,8 @@ def _entry(response: ElementTree.Element) -> tuple[str, FileInfo]:
 
 def _info_of(path: str, size: int, headers: Mapping[str, str | None]) -> FileInfo:
     time = headers.get("last-modified")
-    etag = headers.get("etag")
+    # Some servers quote it in a header and not in a property.
+    etag = (headers.get("etag") or "").strip('"') or None
     return FileInfo(path, size, utc(parsedate_to_datetime(time)) if time else None, etag=etag)
 
 
