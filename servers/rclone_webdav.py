@@ -19,7 +19,9 @@ class RcloneWebDav(WebDavServer):
         """Give the options."""
         address = ["--addr", f"{HOST}:{self.port}", "--user", self.user, "--pass", self.password]
         kind = ["--vfs-cache-mode", "off", "--etag-hash", "MD5"]
-        return ["serve", "webdav", *address, *kind, str(self.files)]
+        # What tests put into the folder shows at once.
+        fresh = ["--dir-cache-time", "0s"]
+        return ["serve", "webdav", *address, *kind, *fresh, str(self.files)]
 
     def environment(self) -> Mapping[str, str]:
         """Keep the configuration of whoever runs the tests away."""
