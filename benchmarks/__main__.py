@@ -17,6 +17,7 @@ BENCHMARKS = {
     "filesystem_speed": "benchmarks.filesystem_speed:run",
     "cloud_s3": "benchmarks.cloud_drivers:s3",
     "cloud_gcs": "benchmarks.cloud_drivers:gcs",
+    "cloud_gcs_strict": "benchmarks.cloud_drivers:gcs_strict",
     "cloud_azure": "benchmarks.cloud_drivers:azure",
 }
 

@@ -46,6 +46,13 @@ def gcs(rounds: int | None = None) -> Report:
     return _compare(GcsSite, rounds or ROUNDS)
 
 
+def gcs_strict(rounds: int | None = None) -> Report:
+    """Compare on the strict fake."""
+    from benchmarks.cloud_drivers._sites import StrictGcsSite
+
+    return _compare(StrictGcsSite, rounds or ROUNDS)
+
+
 def azure(rounds: int | None = None) -> Report:
     """Compare on Azurite."""
     from benchmarks.cloud_drivers._sites import AzureSite

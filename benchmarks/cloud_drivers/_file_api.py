@@ -17,6 +17,7 @@ class FileApi(Contender):
         close: Lets a filesystem go.
         bucket: The bucket.
         large: Options of `_pipe_file` for a large object.
+        unable: What it cannot do on this server.
     """
 
     role: Role = "file API"
@@ -28,12 +29,14 @@ class FileApi(Contender):
         close: Callable[[Any], Awaitable[object]],
         bucket: str,
         large: Mapping[str, int] | None = None,
+        unable: Mapping[str, str] | None = None,
     ) -> None:
         self.label = f"{library}'s `_pipe_file`, `_cat_file`, `_info` and `_ls`"
         self.packages = (library, "fsspec")
         self._make = make
         self._close = close
         self._bucket = bucket
+        self.unable = unable or {}
         self._large = dict(large or {})
         self._files: Any = None
 

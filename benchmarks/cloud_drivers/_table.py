@@ -74,8 +74,9 @@ def _aims(work: Work, costs: Mapping[Role, Costs], *, is_s3: bool) -> Iterator[A
         most = LIST_CPU if is_s3 and work is LIST and kind == "cpu" else AS_FAST
         ratio = _ratio(costs, "raw", kind)
         yield Aim("raw", kind, ratio, most, ratio <= most)
-        ratio = _ratio(costs, "file API", kind)
-        yield Aim("file API", kind, ratio, FASTER, ratio < FASTER)
+        if "file API" in costs:
+            ratio = _ratio(costs, "file API", kind)
+            yield Aim("file API", kind, ratio, FASTER, ratio < FASTER)
     if is_s3 and work in (PUT_LARGE, GET_LARGE):
         ratio = _ratio(costs, "obstore", "wall")
         yield Aim("obstore", "wall", ratio, AS_FAST, ratio <= AS_FAST)
@@ -101,9 +102,9 @@ def _ratios(costs: Mapping[Role, Costs], other: Role) -> str:
     return f"{_ratio(costs, other, 'wall'):.2f} / {_ratio(costs, other, 'cpu'):.2f}"
 
 
-def _notes(service: str, contenders: Sequence[Contender], rounds: int) -> Iterator[str]:
+def _notes(service: str | None, contenders: Sequence[Contender], rounds: int) -> Iterator[str]:
     packages = [package for each in contenders for package in each.packages]
-    yield circumstances(packages, [_pinned(service)])
+    yield circumstances(packages, [_pinned(service)] if service else [])
     yield (
         f"{rounds} rounds. " + "; ".join(f"{each.role}: {each.label}" for each in contenders) + "."
     )
