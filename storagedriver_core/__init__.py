@@ -40,7 +40,14 @@ from storagedriver_core._config import (
     validate_document,
 )
 from storagedriver_core._cuts import UploadCuts
-from storagedriver_core._discovery import PluginProblem
+from storagedriver_core._discovery import (
+    Discovery,
+    PluginProblem,
+    PluginProject,
+    PluginSource,
+    PluginSpec,
+    import_factory,
+)
 from storagedriver_core._document import Document
 from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import (
@@ -68,7 +75,12 @@ from storagedriver_core._errors import (
 from storagedriver_core._hashing import Hasher, new_hasher
 from storagedriver_core._parts import DEFAULT_PART_SIZE, PartPlan, plan_parts
 from storagedriver_core._paths import INTERNAL_COMPONENT, child_prefix, is_internal, parent
-from storagedriver_core._plugins import PluginRegistry, discover_plugins, load_plugins
+from storagedriver_core._plugins import (
+    PluginRegistry,
+    close_match,
+    discover_plugins,
+    load_plugins,
+)
 from storagedriver_core._reader import BytesStream, FileReader, byte_range
 from storagedriver_core._storage import Storage
 from storagedriver_core._storage_config import StorageConfig
@@ -126,6 +138,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "DeleteReport",
+    "Discovery",
     "Document",
     "DriverMiddleware",
     "DriverSpec",
@@ -149,7 +162,10 @@ __all__ = [
     "PathNotFoundError",
     "PermissionDeniedError",
     "PluginProblem",
+    "PluginProject",
     "PluginRegistry",
+    "PluginSource",
+    "PluginSpec",
     "PutOptions",
     "ReadOptions",
     "SignedMethod",
@@ -174,9 +190,11 @@ __all__ = [
     "WriterState",
     "byte_range",
     "child_prefix",
+    "close_match",
     "discover_plugins",
     "driver_schema",
     "hookimpl",
+    "import_factory",
     "is_internal",
     "load_config",
     "load_plugins",

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib
-import operator
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from storagedriver_core._discovery import Discovery, PluginProblem, PluginSource
+from storagedriver_core import hookspecs
+from storagedriver_core._discovery import (
+    Discovery,
+    PluginProblem,
+    PluginProject,
+    PluginSource,
+    import_factory,
+)
 from storagedriver_core._errors import ConfigurationError
 from storagedriver_core._types import OperationEvent
 from storagedriver_core.hookspecs import (
+    API_VERSION,
+    CORE_COMMANDS,
     PROJECT_NAME,
     CommandSpec,
     DriverSpec,
@@ -27,6 +35,24 @@ from storagedriver_core.hookspecs import (
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    import pluggy
+
+logger = logging.getLogger(__name__)
+
+_PROJECT = PluginProject(
+    name=PROJECT_NAME,
+    distribution="storagedriver-core",
+    hookspecs=hookspecs,
+    kinds={
+        "storagedriver_register_drivers": DriverSpec,
+        "storagedriver_register_middlewares": MiddlewareSpec,
+        "storagedriver_register_harnesses": HarnessSpec,
+        "storagedriver_register_commands": CommandSpec,
+    },
+    api_version=API_VERSION,
+    reserved={CommandSpec: CORE_COMMANDS},
+)
 
 _KNOWN_DRIVERS = ("azure", "filesystem", "fsspec", "gcs", "inmemory", "s3")
 """Drivers of this project; the package of each is `storagedriver-<name>`."""
@@ -83,15 +109,7 @@ class PluginRegistry:
         Raises:
             ConfigurationError: It cannot be imported. Says which distribution is broken.
         """
-        module, _, attribute = spec.factory.partition(":")
-        try:
-            return operator.attrgetter(attribute)(importlib.import_module(module))
-        except (ImportError, AttributeError) as error:
-            distribution = self.sources[spec].distribution
-            raise ConfigurationError(
-                f"{spec.name!r} of {distribution} cannot be loaded: {error}; "
-                f"try `pip install --upgrade {distribution}`"
-            ) from error
+        return import_factory(spec, self.sources[spec])
 
     def _unknown_driver(self, name: str) -> str:
         known = [*self.drivers, *_KNOWN_DRIVERS]
@@ -124,8 +142,10 @@ def load_plugins() -> PluginRegistry:
 
 def discover_plugins(entry_points: Iterable[EntryPoint]) -> PluginRegistry:
     """Load the plugins that `entry_points` name, and the core's own."""
-    found = Discovery()
-    found.add_core()
+    from storagedriver_core import hooks
+
+    found = Discovery(_PROJECT)
+    found.add_own(hooks)
     for entry_point in entry_points:
         found.add(entry_point)
     return PluginRegistry(
@@ -133,10 +153,23 @@ def discover_plugins(entry_points: Iterable[EntryPoint]) -> PluginRegistry:
         middlewares=found.select(MiddlewareSpec),
         harnesses=found.select(HarnessSpec),
         commands=found.select(CommandSpec),
-        observers=tuple(found.observers),
+        observers=tuple(map(_Observer, found.observers)),
         problems=tuple(found.problems),
         sources=found.sources,
     )
+
+
+class _Observer:
+    """Calls a hook as a plain function that raises nothing."""
+
+    def __init__(self, caller: pluggy.HookCaller) -> None:
+        self._caller = caller
+
+    def __call__(self, event: OperationEvent) -> None:
+        try:
+            self._caller(event=event)
+        except Exception:
+            logger.exception("an observer of %s operations failed", event.driver_name)
 
 
 def close_match(word: str, known: Iterable[str]) -> str:

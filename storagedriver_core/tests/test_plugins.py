@@ -63,13 +63,13 @@ BROKEN = {
     "returned str, not DriverSpec": returning("['s3']"),
     "'My Driver' is not a name": driver("My Driver"),
     "is not of the form 'module:attribute'": driver("odd", factory="module.Class"),
-    "wants API version 2.0, the core has 1.0; upgrade storagedriver-core": driver(
+    "wants API version 2.0, storagedriver-core has 1.0; upgrade storagedriver-core": driver(
         "odd", api_version=(2, 0)
     ),
-    "wants API version 1.1, the core has 1.0; upgrade storagedriver-core": driver(
+    "wants API version 1.1, storagedriver-core has 1.0; upgrade storagedriver-core": driver(
         "odd", api_version=(1, 1)
     ),
-    "wants API version 0.9, the core has 1.0; upgrade the plugin": driver(
+    "wants API version 0.9, storagedriver-core has 1.0; upgrade the plugin": driver(
         "odd", api_version=(0, 9)
     ),
     "is not a pair of numbers": driver("odd", api_version="1.0"),
@@ -83,7 +83,7 @@ BROKEN = {
     "unknown hook 'storagedriver_register_drover'": returning(
         "[]", hook="storagedriver_register_drover"
     ),
-    "command 'ls' is one of the core's own": returning(
+    "command 'ls' is one of storagedriver-core's own": returning(
         "[CommandSpec(name='ls', summary='', factory='a:b')]",
         hook="storagedriver_register_commands",
     ),
