@@ -19,8 +19,8 @@ def seaweedfs_bucket(seaweedfs: SeaweedFS) -> Mapping[str, object]:
 
 @pytest.fixture(scope="session")
 def swift_bucket(swift: Swift) -> Mapping[str, object]:
-    """Give the parameters of a bucket on Swift, which is a store like Amazon's, in a path."""
-    return {**_bucket(swift, "ceph"), "preset": "ceph"}
+    """Give the parameters of a bucket on Swift."""
+    return _bucket(swift, "swift")
 
 
 def _bucket(server: S3Server, preset: str) -> Mapping[str, object]:

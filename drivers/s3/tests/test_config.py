@@ -122,7 +122,7 @@ def test_preset_makes_capabilities_that_fit(name: str) -> None:
     assert declared.put_if_absent == traits.put_if_absent
     assert declared.list_uploads == traits.list_uploads
     assert declared.ordered_walk == declared.walk_with_start_after == traits.ordered
-    assert declared.max_path_bytes == 1023
+    assert declared.max_path_bytes == traits.max_key_bytes - 1
     options = _client_options(config)
     assert options["request_checksum_calculation"] == traits.checksums
     assert options["s3"]["addressing_style"] == ("path" if traits.path_style else "auto")
@@ -136,7 +136,7 @@ def test_preset_is_never_guessed() -> None:
 
 def test_keys_are_paths_below_the_root_without_a_first_slash() -> None:
     for root, first in (("", ""), ("/", ""), ("a", "a/"), ("/a/b/", "a/b/")):
-        keys = Keys(root)
+        keys = Keys(root, 1024)
         assert keys.key("/x/y") == f"{first}x/y"
         assert keys.path(f"{first}x/y") == "/x/y"
         assert keys.prefix("/") == first

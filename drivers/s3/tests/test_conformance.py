@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 from storagedriver_s3.harness import S3Harness
@@ -32,15 +31,6 @@ class TestSeaweedFS(DriverSuite):
 
 class TestSwift(DriverSuite):
     label = "s3 on Swift"
-    narrow: ClassVar[Mapping[str, Any]] = {
-        # Its list of uploads takes a name with a line break for another.
-        "path_alphabet": "unicode",
-        # Every one of several racing puts wins, and PUT with If-Match is not implemented.
-        "put_if_absent": False,
-        "put_if_match": False,
-        "copy_if_absent": False,
-        "move_if_absent": False,
-    }
 
     @pytest.fixture
     def harness(self, tmp_path: Path, swift_bucket: Mapping[str, object]) -> Harness:

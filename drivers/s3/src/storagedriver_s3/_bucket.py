@@ -37,7 +37,7 @@ class Bucket:
 
     def __init__(self, config: S3Config) -> None:
         self.config = config
-        self.keys = Keys(config.root_directory)
+        self.keys = Keys(config.root_directory, config.traits.max_key_bytes)
         self.protection = _protection(config)
         self._connection: Connection | None = None
 

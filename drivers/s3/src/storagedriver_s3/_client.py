@@ -14,6 +14,7 @@ What differs from a client as it comes:
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import functools
 import hashlib
@@ -28,7 +29,6 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory
 from aiobotocore.session import AioSession
 from botocore.handlers import add_expect_header
-from botocore.loaders import create_loader
 from botocore.utils import parse_timestamp as sdk_parse_timestamp
 from s3fs import S3FileSystem
 
@@ -72,7 +72,7 @@ class Connection:
     async def open(cls, config: S3Config, endpoint_url: str | None) -> Connection:
         """Make a client; sends nothing but what finding the credentials takes."""
         _quieten(config.loglevel)
-        session = _session(config)
+        session = _session(config, await _warm_loader())
         region = config.region or session.get_config_variable("region") or config.traits.region
         filesystem = S3FileSystem(
             asynchronous=True,
@@ -87,7 +87,8 @@ class Connection:
             use_ssl=config.secure,
             client_kwargs={
                 "region_name": region,
-                "verify": False if config.skip_verify else None,
+                # Without TLS there is nothing to verify, and no need to read certificates.
+                "verify": False if config.skip_verify or is_plain(endpoint_url) else None,
             },
             config_kwargs=_client_options(config),
         )
@@ -122,6 +123,11 @@ def parse_timestamp(value: Any) -> datetime:
     return parsed
 
 
+def is_plain(endpoint_url: str | None) -> bool:
+    """Tell whether requests go without TLS."""
+    return endpoint_url is not None and endpoint_url.startswith("http:")
+
+
 def _quieten(level: str | bool | None) -> None:
     if isinstance(level, str) and level.lower().startswith("debug"):
         return
@@ -131,25 +137,33 @@ def _quieten(level: str | bool | None) -> None:
             logger.setLevel(logging.INFO)
 
 
-def _session(config: S3Config) -> AioSession:
+def _session(config: S3Config, loader: Any) -> AioSession:
     session = AioSession(profile=config.profile)
     # The description of the service is a megabyte of JSON, the same for every session.
-    session.register_component("data_loader", _loader())
+    session.register_component("data_loader", loader)
     factory = AioResponseParserFactory()
     factory.set_parser_defaults(timestamp_parser=parse_timestamp)
     session.register_component("response_parser_factory", factory)
     return session
 
 
+async def _warm_loader() -> Any:
+    """Give the descriptions of the service, read once; off the event loop, which it would block."""
+    return _loader() if _loader.cache_info().currsize else await asyncio.to_thread(_loader)
+
+
 @functools.cache
 def _loader() -> Any:
-    return create_loader()
+    session = AioSession()
+    session.warm_up_loader_caches("s3")
+    return session.get_component("data_loader")
 
 
 def _client_options(config: S3Config) -> dict[str, Any]:
     agent = f"storagedriver-s3/{version('storagedriver-s3')}"
-    encrypted = (config.endpoint_url or "https:").startswith("https:")
-    signing = not encrypted if config.payload_signing is None else config.payload_signing
+    signing = config.payload_signing
+    if signing is None:
+        signing = is_plain(config.endpoint_url)
     options: dict[str, Any] = {
         "signature_version": "s3v4",
         "retries": {"mode": "standard", "total_max_attempts": 1},
@@ -165,7 +179,6 @@ def _client_options(config: S3Config) -> dict[str, Any]:
             **({"use_accelerate_endpoint": True} if config.accelerate else {}),
         },
         "http_session_cls": _OneAttemptSession,
-        "warm_up_loader_caches": True,
     }
     if config.use_dualstack:
         options["use_dualstack_endpoint"] = True

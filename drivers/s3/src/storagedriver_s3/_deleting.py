@@ -50,8 +50,11 @@ async def delete(bucket: Bucket, path: str) -> None:
             else:
                 break
         start = prefix
-    if not found and path != "/":
-        raise PathNotFoundError
+    if not found and key is not None:
+        # A listing that is late must not make a file missing.
+        if not await bucket.is_file(path):
+            raise PathNotFoundError
+        await bucket.change("delete_object", Key=key)
     if failures:
         raise PartialDeleteError(failures=failures)
 

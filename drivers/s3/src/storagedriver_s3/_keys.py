@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from storagedriver_core import INTERNAL_COMPONENT, child_prefix
 
-MAX_KEY_BYTES = 1024
-
 
 class Keys:
     """Paths and keys below one root directory.
@@ -24,11 +22,11 @@ class Keys:
         internal: What the driver's own keys begin with.
     """
 
-    def __init__(self, root_directory: str) -> None:
+    def __init__(self, root_directory: str, max_key_bytes: int) -> None:
         stripped = root_directory.strip("/")
         self.root = f"{stripped}/" if stripped else ""
         self.internal = f"{self.root}{INTERNAL_COMPONENT}/"
-        self.max_path_bytes = MAX_KEY_BYTES - len(self.root.encode()) + 1
+        self.max_path_bytes = max_key_bytes - len(self.root.encode()) + 1
 
     def key(self, path: str) -> str:
         """Give the key of a file."""

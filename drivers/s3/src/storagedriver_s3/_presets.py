@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 PresetName: TypeAlias = Literal[
-    "aws", "minio", "ceph", "seaweedfs", "r2", "b2", "wasabi", "digitalocean"
+    "aws", "minio", "ceph", "seaweedfs", "swift", "r2", "b2", "wasabi", "digitalocean"
 ]
 
 
@@ -34,9 +34,12 @@ class Preset:
         delete_if_match: `If-Match` on `DeleteObject`.
         list_uploads: Uploads can be listed by a prefix.
         abort_is_silent: Aborting an upload that is gone succeeds, so that it has to be looked for.
+        keeps_completed: An upload is still shown after its completion, and takes parts that would
+            spoil the object.
         ordered: Listings come in byte order of the key, and begin after any key.
         shares_names: `a` and `a/b` can both be objects.
         any_character: Keys may hold control characters; otherwise printable ones.
+        max_key_bytes: Bytes of a key.
         max_component_bytes: Bytes between two slashes of a key; None for as many as the key has.
         acl: Objects take a canned ACL.
         encryption: Objects take server-side encryption parameters.
@@ -55,9 +58,11 @@ class Preset:
     delete_if_match: bool = False
     list_uploads: bool = True
     abort_is_silent: bool = False
+    keeps_completed: bool = False
     ordered: bool = True
     shares_names: bool = True
     any_character: bool = True
+    max_key_bytes: int = 1024
     max_component_bytes: int | None = None
     acl: bool = True
     encryption: bool = True
@@ -83,6 +88,17 @@ PRESETS: Mapping[PresetName, Preset] = {
         ordered=False,
         any_character=False,
         max_component_bytes=255,
+        acl=False,
+        encryption=False,
+        storage_class=False,
+    ),
+    # OpenStack Swift's s3api. A part is an object whose name is the key, the upload's and a number.
+    "swift": Preset(
+        path_style=True,
+        delete_md5=True,
+        keeps_completed=True,
+        any_character=False,
+        max_key_bytes=968,
         acl=False,
         encryption=False,
         storage_class=False,

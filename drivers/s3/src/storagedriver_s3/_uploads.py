@@ -107,6 +107,10 @@ async def copy_part(
 
 async def upload_state(bucket: Bucket, upload: Upload, size: int) -> UploadState:
     """Find an upload again, or the object that it has made."""
+    if bucket.config.traits.keeps_completed:
+        info = await _published(bucket, upload, upload.path)
+        if info is not None:
+            return UploadState(info.size, info)
     try:
         held = await _held(bucket, upload)
     except UploadNotFoundError as error:
