@@ -11,7 +11,7 @@ from storagedriver_fsspec.harness import (
     MemoryHarness,
     WebdavHarness,
 )
-from storagedriver_testsuite import DriverBenchmarks, DriverSuite, Harness
+from storagedriver_testsuite import DriverSuite, Harness
 
 from servers.rclone_webdav import RcloneWebDav
 from servers.sshd import Sshd

@@ -115,6 +115,14 @@ class BlockingFsspecDriver(BlockingStorageDriver):
     def __reduce__(self) -> tuple[object, ...]:
         return (fsspec_driver, (self._objects.config,))
 
+    async def open(self) -> None:
+        try:
+            await super().open()
+        except BaseException:
+            # Nobody closes what did not open, and a thread has tried.
+            await self.aclose()
+            raise
+
 
 class AsyncFsspecDriver(StorageDriver):
     """An asynchronous filesystem, on the event loop."""

@@ -104,6 +104,8 @@ STATUS_TYPES: dict[int, Kind] = {
     507: (NoSpaceError, "no space left"),
 }
 
+_NO_CONNECTION = ("ConnectError", "ConnectTimeout", "NoValidConnectionsError", "gaierror")
+
 # By package and name of the class, so that nothing is imported. A class counts for those below it.
 CLASS_TYPES: dict[tuple[str, str], Kind] = {
     ("builtins", "FileNotFoundError"): (PathNotFoundError, "not found"),
@@ -119,6 +121,8 @@ CLASS_TYPES: dict[tuple[str, str], Kind] = {
     ("ssl", "SSLCertVerificationError"): (ConfigurationError, "the server's certificate is wrong"),
     ("paramiko", "AuthenticationException"): (AuthenticationError, "the server refuses the login"),
     ("paramiko", "BadHostKeyException"): (ConfigurationError, "the server has another host key"),
+    ("paramiko", "UnknownKeyType"): (ConfigurationError, "the key is of an unknown kind"),
+    ("paramiko", "NoValidConnectionsError"): (UnavailableError, "the server cannot be reached"),
     ("paramiko", "SSHException"): (UnavailableError, "the SSH connection is gone"),
     ("paramiko", "SFTPError"): (UnavailableError, "the SFTP session is gone"),
     ("httpx", "TimeoutException"): (OperationTimeoutError, "the server does not answer"),
@@ -218,4 +222,4 @@ def _find(error: BaseException, writing: bool) -> Kind:
 def _never_arrived(error: BaseException) -> bool:
     """Tell whether no connection was made, so that nothing can have been done."""
     refused = isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
-    return refused or type(error).__name__ in ("ConnectError", "ConnectTimeout", "gaierror")
+    return refused or type(error).__name__ in _NO_CONNECTION

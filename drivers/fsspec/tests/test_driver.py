@@ -1,0 +1,244 @@
+"""The driver beside the suite: what it refuses, what it hides, and what it leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from fsspec import AbstractFileSystem, register_implementation
+from fsspec.implementations.memory import MemoryFileSystem
+from storagedriver_fsspec._config import FsspecConfig
+from storagedriver_fsspec._driver import fsspec_driver
+
+from servers.rclone_webdav import RcloneWebDav
+from servers.sshd import Sshd
+from storagedriver_core import (
+    AuthenticationError,
+    ConfigurationError,
+    Storage,
+    StorageDriver,
+    UnavailableError,
+    UnsupportedMethodError,
+    load_config,
+    open_storage,
+)
+
+SECRET = "hunter2-and-nobody-else"
+
+
+def driver(protocol: str, root: object, **settings: Any) -> StorageDriver:
+    options = settings.pop("options", {})
+    config = {"protocol": protocol, "root_directory": str(root), "options": options, **settings}
+    return fsspec_driver(FsspecConfig.model_validate(config))
+
+
+def test_unknown_protocol_is_refused_with_those_that_fsspec_knows() -> None:
+    with pytest.raises(ConfigurationError, match=r"'gopher'.*sftp.*webdav"):
+        driver("gopher", "/")
+
+
+def test_protocol_whose_package_is_missing_says_what_to_install() -> None:
+    with pytest.raises(ConfigurationError, match="boxfs"):
+        driver("box", "/")
+
+
+def test_options_that_the_class_does_not_take_are_named_without_their_values(
+    tmp_path: Path,
+) -> None:
+    async def use() -> None:
+        async with Storage(driver("webdav", "/", options={"base_url": 7, "auth": SECRET})):
+            pass
+
+    with pytest.raises(ConfigurationError) as refused:
+        asyncio.run(use())
+    assert "auth" in str(refused.value) and SECRET not in str(refused.value)
+
+
+def test_options_show_nowhere(tmp_path: Path) -> None:
+    options = {"password": SECRET, "nested": {"deep": [SECRET]}, "port": 22}
+    parameters = {"protocol": "sftp", "root_directory": "/x", "options": options}
+    document = {"storage": {"driver": "fsspec", "parameters": parameters}}
+    config = load_config(document)
+    made = driver("sftp", "/x", options=options)
+    shown = [repr(config), config.to_yaml(), repr(config.settings()), repr(config.parameters)]
+    shown += [repr(made), str(config.parameters), repr(open_storage(document))]
+    assert not any(SECRET in text for text in shown)
+    revealed = config.to_mapping(reveal_secrets=True)["storage"]["parameters"]
+    assert revealed["options"] == options
+
+
+def test_option_of_a_file_is_read_from_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    options = {"password": f"file:{tmp_path}/secret"}
+    parameters = {"protocol": "sftp", "root_directory": "/x", "options": options}
+    config = load_config({"storage": {"driver": "fsspec", "parameters": parameters}})
+    assert config.to_mapping(reveal_secrets=True)["storage"]["parameters"]["options"] == {
+        "password": SECRET
+    }
+
+
+def test_nothing_is_imported_until_a_driver_is_constructed() -> None:
+    code = """
+import sys
+import storagedriver_fsspec.hooks
+from storagedriver_core import load_plugins
+load_plugins().driver("fsspec")
+from storagedriver_fsspec import _config
+sdks = {"fsspec", "paramiko", "httpx", "webdav4", "s3fs"}
+assert not sdks & set(sys.modules), sdks & set(sys.modules)
+import storagedriver_fsspec._driver as made
+assert not sdks & set(sys.modules), sdks & set(sys.modules)
+config = _config.FsspecConfig(protocol="memory", root_directory="/x")
+made.fsspec_driver(config)
+assert "fsspec" in sys.modules and not {"paramiko", "httpx", "s3fs"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+class Plain(MemoryFileSystem):  # type: ignore[misc]  # fsspec is untyped
+    """A filesystem that the table does not name, and that counts who is inside."""
+
+    protocol = "plain"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    inside = most = 0
+
+    def cat_file(self, path: str, start: Any = None, end: Any = None, **kwargs: Any) -> bytes:
+        Plain.inside += 1
+        Plain.most = max(Plain.most, Plain.inside)
+        threading.Event().wait(0.002)
+        Plain.inside -= 1
+        data: bytes = super().cat_file(path, start, end)
+        return data
+
+
+@pytest.fixture
+def plain() -> type[AbstractFileSystem]:
+    register_implementation("plain", Plain, clobber=True)
+    Plain.store.clear()
+    Plain.pseudo_dirs[:] = [""]
+    Plain.most = 0
+    return Plain
+
+
+def test_filesystem_that_the_table_does_not_name_serves_the_plain_operations(
+    plain: type[AbstractFileSystem],
+) -> None:
+    async def use() -> None:
+        async with Storage(driver("plain", "/root")) as storage:
+            await storage.put_content("/a/b", b"content")
+            await storage.put_content("/a/b", b"other")
+            assert await storage.get_content("/a/b") == b"other"
+            assert (await storage.stat("/a/b")).size == 5
+            assert [info.path async for info in storage.walk("/")] == ["/a/b"]
+            await storage.move("/a/b", "/c")
+            await storage.delete("/c")
+            assert [info async for info in storage.walk("/")] == []
+            with pytest.raises(UnsupportedMethodError):
+                await storage.writer("/a")
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1, 1), (4, 1)])
+def test_library_for_one_thread_is_called_by_one(
+    most: int, expected: int, plain: type[AbstractFileSystem]
+) -> None:
+    async def use() -> None:
+        async with Storage(driver("plain", "/root", max_threads=most)) as storage:
+            await storage.put_content("/a", b"content")
+            await asyncio.gather(*(storage.get_content("/a") for _ in range(16)))
+
+    asyncio.run(use())
+    assert Plain.most == expected
+
+
+def test_threads_are_no_more_than_configured(tmp_path: Path) -> None:
+    async def use() -> int:
+        async with Storage(driver("file", tmp_path, max_threads=3)) as storage:
+            await storage.put_content("/a", b"content")
+            await asyncio.gather(*(storage.get_content("/a") for _ in range(64)))
+            return sum("storagedriver-blocking" in each.name for each in threading.enumerate())
+
+    assert 1 <= asyncio.run(use()) <= 3
+
+
+def test_missing_root_is_made_or_refused(tmp_path: Path) -> None:
+    async def use(*, create: bool) -> None:
+        async with Storage(driver("file", tmp_path / "a" / "b", create=create)):
+            pass
+
+    with pytest.raises(ConfigurationError):
+        asyncio.run(use(create=False))
+    asyncio.run(use(create=True))
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_wrong_password_of_webdav_is_an_authentication_error(rclone_webdav: RcloneWebDav) -> None:
+    options = {"base_url": rclone_webdav.url, "auth": ["nobody", SECRET]}
+
+    async def use() -> None:
+        async with Storage(driver("webdav", "/x", options=options)):
+            pass
+
+    with pytest.raises(AuthenticationError) as refused:
+        asyncio.run(use())
+    assert SECRET not in str(refused.value)
+
+
+def sftp_options(sshd: Sshd) -> dict[str, object]:
+    return {
+        "host": sshd.host,
+        "port": sshd.port,
+        "username": sshd.user,
+        "key_filename": str(sshd.key_file),
+        "look_for_keys": False,
+        "allow_agent": False,
+    }
+
+
+def test_wrong_password_of_sftp_is_an_authentication_error(sshd: Sshd) -> None:
+    options = {**sftp_options(sshd), "password": SECRET}
+    del options["key_filename"]
+
+    async def use() -> None:
+        async with Storage(driver("sftp", sshd.files, options=options)):
+            pass
+
+    with pytest.raises(AuthenticationError) as refused:
+        asyncio.run(use())
+    assert SECRET not in str(refused.value)
+
+
+def test_sftp_server_that_is_not_there_is_unavailable(sshd: Sshd) -> None:
+    async def use() -> None:
+        async with Storage(driver("sftp", "/", options={**sftp_options(sshd), "port": 1})):
+            pass
+
+    with pytest.raises(UnavailableError) as refused:
+        asyncio.run(use())
+    assert refused.value.outcome == "none"
+
+
+def test_sftp_goes_on_after_its_connection_was_lost(sshd: Sshd) -> None:
+    made = driver("sftp", f"{sshd.files}/lost", options=sftp_options(sshd))
+
+    async def use() -> None:
+        async with Storage(made) as storage:
+            await storage.put_content("/a", b"content")
+            made._objects.files._fs.client.get_transport().close()  # type: ignore[attr-defined]
+            with_errors = 0
+            for _ in range(3):
+                try:
+                    assert await storage.get_content("/a") == b"content"
+                except UnavailableError:
+                    with_errors += 1
+            assert with_errors <= 1
+            await storage.delete("/a")
+
+    asyncio.run(use())
