@@ -92,7 +92,7 @@ def is_container(annotation: Any) -> bool:
 
 def is_secret(annotation: Any) -> bool:
     """Tell whether `annotation` hides what it holds."""
-    return any(arm in (SecretStr, SecretBytes) for arm in _arms(annotation))
+    return any(_is_secret_class(arm) for arm in _arms(annotation))
 
 
 def scalars(annotation: Any, value: Any, key: Key = ()) -> Iterator[tuple[Key, Any, Any]]:
@@ -127,6 +127,10 @@ def _spellings(model: type[BaseModel], name: str, field: FieldInfo) -> list[str]
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
     by_name = [name] if model.model_config.get("populate_by_name") else []
     return list(dict.fromkeys([choice for choice in choices if isinstance(choice, str)] + by_name))
+
+
+def _is_secret_class(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, SecretStr | SecretBytes)
 
 
 def _is_model(kind: Any) -> bool:
