@@ -162,9 +162,8 @@ class CancellingCases(CaseGroup):
             finished = await operation_on_fresh_store(kit, work)
             where = f"{name} cancelled at point {point}, {'late' if late else 'at once'}"
             await settle(descriptors, where)
-            objects = await _objects(kit)
+            objects, left = await _looked_through(kit)
             assert operation.allows(objects), f"{where}: {_summary(objects)}"
-            left = sorted(await kit.harness.raw_list())
             assert len(left) == len(objects), f"{where}: left behind: {left}"
             if finished:
                 assert objects == operation.after
@@ -288,6 +287,21 @@ async def _objects(kit: Kit) -> Objects:
             # At a remote store a cancelled request may still be acted on, between two looks.
             if paths == await names(kit.storage.walk("/")):
                 raise
+
+
+async def _looked_through(kit: Kit) -> tuple[Objects, list[str]]:
+    """Give what shows, and everything that is there.
+
+    At a remote store a cancelled request may still be acted on between the two looks.
+    """
+    patience = SETTLING_SECONDS if kit.harness.is_remote else 0.0
+    deadline = time.monotonic() + patience
+    while True:
+        objects = await _objects(kit)
+        left = sorted(await kit.harness.raw_list())
+        if len(left) == len(objects) or time.monotonic() >= deadline:
+            return objects, left
+        await asyncio.sleep(0.01)
 
 
 def _summary(objects: Objects) -> dict[str, str]:

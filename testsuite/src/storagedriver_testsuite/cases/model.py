@@ -40,6 +40,8 @@ from storagedriver_testsuite.cases._support import names
 T = TypeVar("T")
 
 PHASES = [Phase.generate, Phase.shrink]
+# Where each step costs requests: as many as still meet each operation with each other.
+REMOTE_EXAMPLES = 8
 SETTINGS = settings(
     max_examples=30,
     stateful_step_count=40,
@@ -311,6 +313,8 @@ class ModelCases(CaseGroup):
         loop = asyncio.get_running_loop()
         # Finding the shortest sequence that fails takes minutes.
         chosen = settings(SETTINGS, phases=PHASES[: 2 if kit.large else 1])
+        if kit.harness.is_remote and not kit.large:
+            chosen = settings(chosen, max_examples=REMOTE_EXAMPLES)
 
         def run_machines() -> None:
             make: Any = functools.partial(StorageMachine, kit, storage, loop)
