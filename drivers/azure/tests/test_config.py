@@ -85,6 +85,20 @@ def test_each_way_to_ask_reaches_the_client() -> None:
     assert by_text["url"] == "https://other.blob.core.windows.net/images/a/b"
 
 
+def test_urls_are_signed_only_with_a_key_or_a_token() -> None:
+    def signs(**parameters: Any) -> bool:
+        base = {"account_name": "example", "container": "images"}
+        config = AzureConfig.model_validate({**base, **parameters})
+        return AzureDriver(config).capabilities.sign_get
+
+    assert signs()
+    assert signs(account_key=KEY)
+    assert signs(connection_string=f"AccountName=a;AccountKey={KEY}")
+    assert not signs(connection_string="AccountName=a;SharedAccessSignature=sig=1")
+    assert not signs(sas_token="sig=1")
+    assert not signs(anonymous=True)
+
+
 def test_what_is_configured_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"AccountName=theirs;AccountKey={KEY}")
     base = {"account_name": "ours", "container": "images"}

@@ -135,3 +135,10 @@ class AzureConfig(BaseModel):
         if self.credentials.type == "shared_key" and self.account_key is None:
             raise ValueError("credentials.type shared_key needs account_key")
         return self
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether URLs can be signed: with a key or a token, not with another's signature."""
+        if self.connection_string is not None:
+            return "accountkey=" in self.connection_string.get_secret_value().lower()
+        return self.account_key is not None or not (self.sas_token or self.anonymous)

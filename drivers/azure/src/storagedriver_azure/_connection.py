@@ -12,7 +12,7 @@ import asyncio
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from types import TracebackType
@@ -185,14 +185,13 @@ class Connection:
         if self._is_closed:
             return
         self._is_closed = True
-        await self._session.close()
-        await self.service.close()
-        if self._filesystem.credential is not None and hasattr(
-            self._filesystem.credential, "close"
-        ):
-            await self._filesystem.credential.close()
-        if self._filesystem.sync_credential is not None:
-            self._filesystem.sync_credential.close()
+        async with AsyncExitStack() as stack:  # each is closed, whatever the others raise
+            if self._filesystem.sync_credential is not None:
+                stack.callback(self._filesystem.sync_credential.close)
+            if hasattr(self._filesystem.credential, "close"):
+                stack.push_async_callback(self._filesystem.credential.close)
+            stack.push_async_callback(self.service.close)
+            stack.push_async_callback(self._session.close)
 
     def url(self, name: str | None, query: str = "") -> str:
         """Give the address of a blob, or of the container, as it goes over the wire."""

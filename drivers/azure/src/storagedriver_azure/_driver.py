@@ -125,8 +125,7 @@ class AzureDriver(StorageDriver):
     def __init__(self, config: AzureConfig) -> None:
         self._config = config
         self._names = Names(config.root_directory)
-        signs = not (config.anonymous or config.sas_token)
-        self._capabilities = _capabilities(self._names.root, signs=signs)
+        self._capabilities = _capabilities(self._names.root, signs=config.can_sign)
         self._opened: Connection | None = None
         self._uploads: Uploads | None = None
         self._signer: Signer | None = None

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from azure.storage.blob import UserDelegationKey, generate_blob_sas
 
 from storagedriver_azure._connection import Connection
-from storagedriver_core import SignedMethod, UnavailableError
+from storagedriver_core import SignedMethod, UnavailableError, UnsupportedMethodError
 
 # As long as a delegation key may live, less what clocks may differ by.
 _KEY_LIFE = timedelta(days=7) - timedelta(hours=1)
@@ -54,7 +54,11 @@ class Signer:
         A client that puts has to say `x-ms-blob-type: BlockBlob` in a header.
         """
         until = datetime.now(UTC) + expires
-        account_key = getattr(self._connection.service.credential, "account_key", None)
+        credential = self._connection.service.credential
+        account_key = getattr(credential, "account_key", None)
+        if account_key is None and not hasattr(credential, "get_token"):
+            # What the environment says is known only now.
+            raise UnsupportedMethodError(capability=f"sign_{method.lower()}")
         delegated = None if account_key else await self._delegation_key(until)
         signature = generate_blob_sas(
             self._connection.account,
