@@ -19,9 +19,7 @@ class RcloneWebDav(WebDavServer):
         """Give the options."""
         address = ["--addr", f"{HOST}:{self.port}", "--user", self.user, "--pass", self.password]
         kind = ["--vfs-cache-mode", "off", "--etag-hash", "MD5"]
-        # What tests put into the folder shows at once.
-        fresh = ["--dir-cache-time", "0s"]
-        return ["serve", "webdav", *address, *kind, *fresh, str(self.files)]
+        return ["serve", "webdav", *address, *kind, str(self.files)]
 
     def environment(self) -> Mapping[str, str]:
         """Keep the configuration of whoever runs the tests away."""
