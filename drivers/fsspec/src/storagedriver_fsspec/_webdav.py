@@ -6,6 +6,7 @@ and repeat by themselves.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +30,7 @@ from storagedriver_core import (
     parent,
 )
 from storagedriver_fsspec._errors import from_status, translated, translating
-from storagedriver_fsspec._files import Body, Take, finished, utc
+from storagedriver_fsspec._files import Body, Take, utc
 from storagedriver_fsspec._plain import PlainFiles, check_range
 
 _CHUNK_BYTES = 1024 * 1024
@@ -194,21 +195,22 @@ class WebdavFiles(PlainFiles):
 
     @translated(writing=True)
     async def concatenate(self, sources: Sequence[str], target: str) -> None:
-        bodies = [await self.body(source, ReadOptions()) for source in sources[:1]]
-        sizes = [body.info.size for body in bodies]
-        for body in bodies:
-            await body.close()
-        sizes += [(await self.info(source)).size for source in sources[1:]]
-        self._put(target, self._joined(sources), sum(sizes))
-
-    def _joined(self, sources: Sequence[str]) -> Iterator[bytes]:
-        for source in sources:
-            body = finished(self.body(source, ReadOptions()))
-            try:
-                while piece := finished(body.read(_CHUNK_BYTES)):
-                    yield piece
-            finally:
-                finished(body.close())
+        if len(sources) == 1:
+            await self.copy(sources[0], target)
+            return
+        # By a file of this machine, not from one request into the other: while a file is open for
+        # writing, rclone answers no read of its directory, if it has to look at that anew.
+        with tempfile.TemporaryFile(prefix="storagedriver-") as spool:
+            for source in sources:
+                body = await self.body(source, ReadOptions())
+                try:
+                    while piece := await body.read(_CHUNK_BYTES):
+                        spool.write(piece)
+                finally:
+                    await body.close()
+            size = spool.tell()
+            spool.seek(0)
+            self._put(target, iter(lambda: spool.read(_CHUNK_BYTES), b""), size)
 
     @translated(writing=True, changing=True)
     async def remove(self, path: str) -> None:
