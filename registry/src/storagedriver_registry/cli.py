@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from storagedriver_core import ConfigurationError
+from storagedriver_core import ConfigurationError, StorageDriverError
 from storagedriver_registry.configuration import (
     Configuration,
     default_configuration,
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+referrers_app = typer.Typer(help="The index of referrers.", no_args_is_help=True)
+app.add_typer(referrers_app, name="referrers")
 
 ConfigArgument = Annotated[
     Path | None,
@@ -55,6 +57,26 @@ def check(config: Annotated[Path, typer.Argument(help="A config.yml.")]) -> None
     host, port = configuration.settings.http.address
     driver = configuration.backend.driver_name
     typer.echo(f"{config} is right: driver {driver}, at {host}:{port}")
+
+
+@referrers_app.command()
+def rebuild(config: Annotated[Path, typer.Argument(help="A config.yml.")]) -> None:
+    """Index the referrers in a root that another registry has written.
+
+    It may be run while servers are at work, and again.
+    """
+    import asyncio
+
+    from storagedriver_registry.maintenance import rebuild_referrers
+
+    def report(name: str, manifests: int, referrers: int) -> None:
+        typer.echo(f"{name}: {manifests} manifests, {referrers} with a subject", err=True)
+
+    try:
+        manifests, referrers = asyncio.run(rebuild_referrers(_load(config), report))
+    except (ConfigurationError, StorageDriverError) as error:
+        raise _failure(str(error)) from None
+    typer.echo(f"{manifests} manifests, {referrers} with a subject")
 
 
 def _load(config: Path | None) -> Configuration:

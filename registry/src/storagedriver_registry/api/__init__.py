@@ -6,9 +6,11 @@
 #   request, response           HTTP over ASGI
 #   routes, urls                resources and their URLs
 #   conditions, paging          what headers and queries ask for
+#   validation                  what a pushed manifest must not lack
 #   services                    what handlers work with
 #   base, blobs, uploads,
-#   manifests, tags, catalog    a module for each resource
+#   manifests, referrers,
+#   tags, catalog               a module for each resource
 #   router                      from a path to its handler
 
 from __future__ import annotations

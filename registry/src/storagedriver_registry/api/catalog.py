@@ -12,15 +12,14 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.api.urls import next_page
 
 _DEFAULT_ENTRIES = 100
-_MAX_ENTRIES = 1000
 
 
 async def get(services: Services, request: Request) -> Response:
-    """List repositories, `n` at most, after `last`."""
-    wanted = page_size(request)
-    if wanted is not None and wanted > _MAX_ENTRIES:
+    """List repositories, `n` at most, after `last`. More than `catalog.maxentries` is an error."""
+    wanted, most = page_size(request), services.most_repositories
+    if wanted is not None and wanted > most:
         raise ApiError(PAGINATION_NUMBER_INVALID, {"n": wanted})
-    count = _DEFAULT_ENTRIES if wanted is None else wanted
+    count = min(_DEFAULT_ENTRIES, most) if wanted is None else wanted
     page: list[str] = []
     headers = {}
     if count:

@@ -9,89 +9,97 @@ from storagedriver_registry.api import routes
 from storagedriver_registry.api.conditions import etag, is_known
 from storagedriver_registry.api.errors import (
     DIGEST_INVALID,
-    MANIFEST_BLOB_UNKNOWN,
     MANIFEST_INVALID,
+    TAG_INVALID,
     ApiError,
 )
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import compute_digest
-from storagedriver_registry.manifest import (
-    InvalidManifestError,
-    Manifest,
-    media_type_of,
-    parse_manifest,
-)
+from storagedriver_registry.manifest import InvalidManifestError, parse_manifest, subject_of
+from storagedriver_registry.reference import is_tag
+from storagedriver_registry.storage.manifests import StoredManifest
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+MOST_TAGS = 100
+"""Tags that one push may set. The specification wants ten at least."""
 
 
 async def get(services: Services, request: Request) -> Response:
     """Send a manifest as it was pushed; of HEAD only the headers."""
     stores = services.stores
     digest = request.digest or await stores.tags.resolve(request.name, request.tag)
-    data = await stores.manifests.get(request.name, digest)
+    manifest = await stores.manifests.get(request.name, digest)
     headers = {
-        "content-type": media_type_of(data),
+        "content-type": manifest.media_type,
         "docker-content-digest": str(digest),
         "etag": etag(digest),
     }
     if is_known(request, digest):
         return Response(304, headers)
-    return Response(200, headers, data)
+    return Response(200, headers, manifest.data)
 
 
 async def put(services: Services, request: Request) -> Response:
-    """Take a manifest whose content the repository has, and point the tag to it."""
+    """Take a manifest whose content the repository has, and point tags to it."""
+    stores, name = services.stores, request.name
+    tags = _tags(request)
     data = await request.body(MAX_MANIFEST_BYTES)
     algorithm = request.digest.algorithm if request.digest else "sha256"
     digest = compute_digest(data, algorithm)
     if request.digest not in (None, digest):
         raise ApiError(DIGEST_INVALID, str(request.digest))
     try:
-        manifest = parse_manifest(data, request.header(b"content-type") or "")
+        pushed = parse_manifest(data, request.header(b"content-type") or "")
     except InvalidManifestError as error:
         raise ApiError(MANIFEST_INVALID, str(error)) from None
-    await _check_content(services, request.name, manifest)
-    await services.stores.manifests.put(request.name, digest, data)
-    if request.tag:
-        await services.stores.tags.put(request.name, request.tag, digest)
+    await services.validation.check(stores, name, pushed.manifest)
+    manifest = StoredManifest(digest, data, pushed.media_type)
+    await stores.manifests.put(name, manifest, keep_type=not pushed.names_type)
+    subject = subject_of(data)
+    if subject is not None:
+        await stores.referrers.put(name, subject, digest)
+    for tag in tags:
+        await stores.tags.put(name, tag, digest)
     headers = {
-        "location": services.urls.build(
-            request, routes.MANIFEST, name=request.name, reference=digest
-        ),
+        "location": services.urls.build(request, routes.MANIFEST, name=name, reference=digest),
         "docker-content-digest": str(digest),
     }
+    if subject is not None:
+        headers["oci-subject"] = str(subject)
+    if request.digest is not None and tags:
+        headers["oci-tag"] = ", ".join(tags)
     return Response(201, headers)
 
 
 async def delete(services: Services, request: Request) -> Response:
     """Delete a tag; or a manifest, and with it the tags that point to it."""
     services.require_delete()
-    stores = services.stores
-    if request.digest is None:
-        await stores.tags.delete(request.name, request.tag)
-    else:
-        # Tags first: cut off in between, none is left that points to nothing.
-        await stores.tags.delete_all(request.name, request.digest)
-        await stores.manifests.delete(request.name, request.digest)
+    stores, name, digest = services.stores, request.name, request.digest
+    if digest is None:
+        await stores.tags.delete(name, request.tag)
+        return Response(202)
+    subject = await stores.referrers.subject_of(name, digest)
+    # Tags first: cut off in between, none is left that points to nothing.
+    await stores.tags.delete_all(name, digest)
+    await stores.manifests.delete(name, digest)
+    if subject is not None:
+        await stores.referrers.delete(name, subject, digest)
     return Response(202)
 
 
-async def _check_content(services: Services, name: str, manifest: Manifest) -> None:
-    """Raise unless the repository has what the manifest refers to."""
-    stores = services.stores
-    missing = [
-        descriptor.digest
-        for descriptor in manifest.required_blobs
-        if not await stores.blobs.is_linked(name, descriptor.digest)
-    ]
-    missing += [
-        descriptor.digest
-        for descriptor in manifest.required_manifests
-        if not await stores.manifests.exists(name, descriptor.digest)
-    ]
-    if missing:
-        first, *others = [ApiError(MANIFEST_BLOB_UNKNOWN, str(digest)) for digest in missing]
-        raise ApiError(first.code, first.detail, others=tuple(others))
+def _tags(request: Request) -> list[str]:
+    """Give the tags to set: that of the path, or with a digest those of the query.
+
+    Source: distribution-spec, "Pushing Manifests", on the parameter `tag`.
+    """
+    if request.digest is None:
+        return [request.tag]
+    tags = list(dict.fromkeys(request.query_values("tag")))
+    for tag in tags:
+        if not is_tag(tag):
+            raise ApiError(TAG_INVALID, tag)
+    if len(tags) > MOST_TAGS:
+        raise ApiError(TAG_INVALID, message=f"more than {MOST_TAGS} tags", status=414)
+    return tags

@@ -65,6 +65,11 @@ class Request:
         """Bytes that the client announces; None if it does not.
 
         Raises:
+    def query_values(self, name: str) -> list[str]:
+        """Give every value of one of the query's parameters, in order."""
+        text = self._scope["query_string"].decode("latin-1")
+        return [value for key, value in parse_qsl(text, keep_blank_values=True) if key == name]
+
             ApiError: It is no number.
         """
         text = self.header(b"content-length")

@@ -10,6 +10,7 @@ from storagedriver_registry.api import (
     blobs,
     catalog,
     manifests,
+    referrers,
     routes,
     tags,
     uploads,
@@ -48,6 +49,7 @@ TABLE: Mapping[routes.Route, Mapping[str, Handler]] = {
         "PUT": uploads.finish,
         "DELETE": uploads.cancel,
     },
+    routes.REFERRERS: {"GET": referrers.get},
     routes.TAGS: {"GET": tags.get},
     routes.CATALOG: {"GET": catalog.get},
 }

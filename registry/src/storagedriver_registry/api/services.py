@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from storagedriver_registry.api.errors import UNSUPPORTED, ApiError
 from storagedriver_registry.api.urls import UrlBuilder
+from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.storage import Stores
 
 
@@ -18,12 +19,18 @@ class Services:
         urls: Builds the URLs of answers.
         delete_enabled: Whether anything may be deleted.
         redirect_enabled: Whether clients are sent to the store for blobs, where it signs URLs.
+        validation: Checks manifests that are pushed.
+        most_repositories: Entries of one page of the catalog, at most.
+        most_tags: Tags of one page, at most; None for no limit.
     """
 
     stores: Stores
     urls: UrlBuilder
     delete_enabled: bool
     redirect_enabled: bool
+    validation: ManifestValidation
+    most_repositories: int
+    most_tags: int | None
 
     def require_delete(self) -> None:
         """Raise unless deletion is enabled."""

@@ -12,8 +12,12 @@ from storagedriver_registry.api.urls import next_page
 
 
 async def get(services: Services, request: Request) -> Response:
-    """List tags in byte order, `n` at most, after `last`."""
+    """List tags in byte order, `n` or `tags.maxtags` at most, after `last`."""
     count, last = page_size(request), last_seen(request)
+    most = services.most_tags
+    if most is not None:
+        # Not an error: who is given a Link may be given fewer than it wants.
+        count = most if count is None else min(count, most)
     tags = await services.stores.tags.list(request.name)
     rest = tags[bisect_right(tags, last) :] if last else tags
     page = rest if count is None else rest[:count]

@@ -11,7 +11,8 @@ from storagedriver_registry.api.errors import DIGEST_INVALID, RANGE_INVALID, Api
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
-from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.auth.access import PULL, REPOSITORY, Access
+from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.reference import is_name
 from storagedriver_registry.storage.uploads import UploadSession
 
@@ -30,8 +31,12 @@ async def start(services: Services, request: Request) -> Response:
         await services.stores.blobs.put(digest, request.chunks())
         await services.stores.blobs.link(request.name, digest)
         return _created(services, request, digest)
-    session = await services.stores.uploads.start(request.name)
-    return Response(202, _progress(services, request, session))
+    _check_algorithm(request)
+    uploads = services.stores.uploads
+    headers = _progress(services, request, await uploads.start(request.name))
+    if uploads.min_chunk_bytes:
+        headers["oci-chunk-min-length"] = str(uploads.min_chunk_bytes)
+    return Response(202, headers)
 
 
 async def status(services: Services, request: Request) -> Response:
@@ -101,6 +106,17 @@ def _chunks(services: Services, request: Request, session: UploadSession) -> Asy
         progress = _progress(services, request, session)
         raise ApiError(RANGE_INVALID, {"offset": session.offset}, headers=progress)
     return exactly(request.chunks(), length)
+def _check_algorithm(request: Request) -> None:
+    """Refuse an upload whose digest could not be checked in the end.
+
+    The algorithm counts that the last request's digest has. Source: distribution-spec, "Pushing a
+    blob in chunks", on the parameter `digest-algorithm`.
+    """
+    algorithm = request.query.get("digest-algorithm")
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise ApiError(DIGEST_INVALID, algorithm, message="the algorithm is not supported")
+
+
 
 
 def _progress(services: Services, request: Request, session: UploadSession) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from storagedriver_registry.api.request import Request
@@ -36,9 +37,19 @@ class UrlBuilder:
         return f"{_first(scheme)}://{_first(host)}"
 
 
-def next_page(request: Request, last: str, count: int) -> str:
-    """Give the `Link` header that leads to the entries after `last`."""
-    query = urlencode({"last": last, "n": count})
+def next_page(
+    request: Request, last: str, count: int | None, filters: Mapping[str, str] | None = None
+) -> str:
+    """Give the `Link` header that leads to the entries after `last`.
+
+    Args:
+        request: The request for this page.
+        last: Its last entry.
+        count: How many entries were wanted at most, if the client said so.
+        filters: Parameters that choose among the entries.
+    """
+    size = {} if count is None else {"n": count}
+    query = urlencode({**(filters or {}), "last": last, **size})
     return f'<{request.base}{request.path}?{query}>; rel="next"'
 
 

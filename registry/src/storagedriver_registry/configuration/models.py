@@ -5,9 +5,11 @@ Source: distribution's documentation, "Configuring a registry". Keys that are no
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -104,6 +106,103 @@ class HttpSettings(_Model):
         return host.strip("[]") or "0.0.0.0", int(port)
 
 
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"it is no regular expression: {error}") from None
+    return pattern
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+_Pattern = Annotated[str, AfterValidator(_compiles)]
+
+
+class UrlValidationSettings(_Model):
+    """Which URLs the layers of a pushed manifest may name; without either list any.
+
+    Attributes:
+        allow: Regular expressions, of which each URL has to match one.
+        deny: Regular expressions, of which no URL may match any.
+    """
+
+    allow: list[_Pattern] = []
+    deny: list[_Pattern] = []
+
+
+class PlatformSettings(_Model):
+    """A platform.
+
+    Attributes:
+        architecture: As Go has it, `amd64`.
+        os: As Go has it, `linux`.
+    """
+
+    architecture: str
+    os: str
+
+
+class IndexValidationSettings(_Model):
+    """Which members of a pushed index the repository must have.
+
+    Attributes:
+        platforms: `all`, `none`, or those of the platforms in the `list`.
+        platformlist: These platforms.
+    """
+
+    platforms: Annotated[Literal["all", "none", "list"], BeforeValidator(_lower)] = "all"
+    platformlist: list[PlatformSettings] = []
+
+
+class ManifestValidationSettings(_Model):
+    """What is asked of manifests.
+
+    Attributes:
+        urls: URLs of layers.
+        indexes: Members of indexes.
+    """
+
+    urls: UrlValidationSettings = UrlValidationSettings()
+    indexes: IndexValidationSettings = IndexValidationSettings()
+
+
+class ValidationSettings(_Model):
+    """What is asked of pushed manifests.
+
+    Attributes:
+        disabled: Ask nothing: neither that their blobs are there.
+        enabled: What `disabled` was called, the other way round; it decides nothing.
+        manifests: What is asked of manifests.
+    """
+
+    disabled: bool = False
+    enabled: bool | None = None
+    manifests: ManifestValidationSettings = ManifestValidationSettings()
+
+
+class CatalogSettings(_Model):
+    """The list of repositories.
+
+    Attributes:
+        maxentries: Entries of one page at most; who asks for more is refused.
+    """
+
+    maxentries: int = Field(default=1000, ge=1)
+
+
+class TagsSettings(_Model):
+    """The lists of tags.
+
+    Attributes:
+        maxtags: Tags of one page at most, whatever is asked; by default no limit.
+    """
+
+    maxtags: int | None = Field(default=None, ge=1)
+
+
 class Settings(_Model):
     """Everything but the storage driver.
 
@@ -112,6 +211,9 @@ class Settings(_Model):
         log: Logging.
         storage: What the registry does with its storage.
         http: Serving.
+        validation: Manifests that are pushed.
+        catalog: The list of repositories.
+        tags: The lists of tags.
     """
 
     # YAML reads the version as a number.
@@ -119,3 +221,6 @@ class Settings(_Model):
     log: LogSettings = LogSettings()
     storage: StorageSettings = StorageSettings()
     http: HttpSettings = HttpSettings()
+    validation: ValidationSettings = ValidationSettings()
+    catalog: CatalogSettings = CatalogSettings()
+    tags: TagsSettings = TagsSettings()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from storagedriver_registry.digest.digests import (
+    ALGORITHMS,
     Digest,
     InvalidDigestError,
     compute_digest,
     parse_digest,
 )
 
-__all__ = ["Digest", "InvalidDigestError", "compute_digest", "parse_digest"]
+__all__ = ["ALGORITHMS", "Digest", "InvalidDigestError", "compute_digest", "parse_digest"]

@@ -10,6 +10,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+ALGORITHMS = ("sha256", "sha512")
+
 _DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storagedriver_registry.manifest.media_types import media_type_of
+from storagedriver_registry.manifest.media_types import OCI_INDEX, named_type, shape_type
 from storagedriver_registry.manifest.models import (
     ArtifactManifest,
     Descriptor,
@@ -10,15 +10,32 @@ from storagedriver_registry.manifest.models import (
     Index,
     Manifest,
 )
-from storagedriver_registry.manifest.parsing import InvalidManifestError, parse_manifest
+from storagedriver_registry.manifest.parsing import (
+    InvalidManifestError,
+    PushedManifest,
+    parse_manifest,
+)
+from storagedriver_registry.manifest.referring import (
+    describe_referrer,
+    listed_digests,
+    referrers_tag,
+    subject_of,
+)
 
 __all__ = [
+    "OCI_INDEX",
     "ArtifactManifest",
     "Descriptor",
     "ImageManifest",
     "Index",
     "InvalidManifestError",
     "Manifest",
-    "media_type_of",
+    "PushedManifest",
+    "describe_referrer",
+    "listed_digests",
+    "named_type",
     "parse_manifest",
+    "referrers_tag",
+    "shape_type",
+    "subject_of",
 ]

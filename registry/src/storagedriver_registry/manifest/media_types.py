@@ -1,7 +1,7 @@
 """Media types of manifests, and how the type of a stored one is found again.
 
-The store keeps bytes and no type, as distribution's does: the type is in the manifest, or its shape
-says it. A push whose manifest would be served under another type than it came with is refused.
+A manifest names its type, or came with one that is kept beside it, or else its shape says it. A
+push whose manifest names another type than it came with is refused.
 """
 
 from __future__ import annotations
@@ -23,26 +23,38 @@ DOCKER_SCHEMA1 = (
 _GENERIC = ("", "application/json", "application/octet-stream", "text/plain")
 
 
-def media_type_of(data: bytes) -> str:
-    """Give the media type of a stored manifest."""
-    document = json.loads(data)
-    return declared_type(document) if isinstance(document, dict) else OCI_MANIFEST
+def named_type(data: bytes) -> str | None:
+    """Give the type that a stored manifest names, or that a schema 1 has; None if none."""
+    return declared_type(json.loads(data))
 
 
-def declared_type(document: Mapping[str, Any]) -> str:
-    """Give the type that a manifest declares, or else the one that its shape means.
+def shape_type(data: bytes) -> str:
+    """Give the type that the shape of a stored manifest means."""
+    return type_by_shape(json.loads(data))
 
-    Only OCI's may leave the type out. Source: image-spec, "Image Manifest Property Descriptions".
-    """
+
+def declared_type(document: Any) -> str | None:
+    """Give the type that a manifest declares; None if it does not."""
+    if not isinstance(document, Mapping):
+        return None
     declared = document.get("mediaType")
     if isinstance(declared, str) and declared:
         return declared
     if document.get("schemaVersion") == 1:
-        signed = "signatures" in document
-        return DOCKER_SCHEMA1[1 if signed else 0]
-    return OCI_INDEX if "manifests" in document else OCI_MANIFEST
+        # Schema 1 has no such field.
+        return DOCKER_SCHEMA1[1 if "signatures" in document else 0]
+    return None
+
+
+def type_by_shape(document: Any) -> str:
+    """Give OCI's type of a manifest that declares none.
+
+    Source: image-spec, "Image Manifest Property Descriptions".
+    """
+    is_index = isinstance(document, Mapping) and "manifests" in document
+    return OCI_INDEX if is_index else OCI_MANIFEST
 
 
 def is_specific(content_type: str) -> bool:
     """Tell whether a `Content-Type`, without parameters, says more than that it is data."""
-    return content_type not in _GENERIC
+    return content_type.lower() not in _GENERIC

@@ -25,6 +25,18 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
+class Platform(_Model):
+    """What an image runs on.
+
+    Attributes:
+        architecture: As Go has it, `amd64`.
+        os: As Go has it, `linux`.
+    """
+
+    architecture: str = ""
+    os: str = ""
+
+
 class Descriptor(_Model):
     """A reference to content: what it is, its digest and its size.
 
@@ -33,18 +45,23 @@ class Descriptor(_Model):
         digest: Its digest.
         size: Its bytes.
         urls: From where a client may fetch content that the registry does not have.
+        platform: What a member of an index runs on.
     """
 
     media_type: str = Field(alias="mediaType", min_length=1)
     digest: DigestText
     size: int = Field(ge=0)
     urls: list[str] | None = None
+    platform: Platform | None = None
 
 
 class Manifest(_Model):
     """A manifest of a type that is unknown here: nothing in it is checked."""
 
-    subject: Descriptor | None = None
+    @property
+    def named_urls(self) -> list[str]:
+        """Every URL from which content is to be fetched."""
+        return []
 
     @property
     def required_blobs(self) -> list[Descriptor]:
@@ -57,7 +74,13 @@ class Manifest(_Model):
         return []
 
 
-class ImageManifest(Manifest):
+class _KnownManifest(Manifest):
+    """A manifest of a known type."""
+
+    subject: Descriptor | None = None
+
+
+class ImageManifest(_KnownManifest):
     """An image: a configuration and layers. Artifacts are mostly of this form as well."""
 
     schema_version: Literal[2] = Field(alias="schemaVersion")
@@ -69,8 +92,13 @@ class ImageManifest(Manifest):
         """The configuration, and the layers that are not fetched from elsewhere."""
         return [self.config, *(layer for layer in self.layers if not layer.urls)]
 
+    @property
+    def named_urls(self) -> list[str]:
+        """Those of the layers."""
+        return _urls(self.layers)
 
-class Index(Manifest):
+
+class Index(_KnownManifest):
     """A list of manifests, such as one for each platform."""
 
     schema_version: Literal[2] = Field(alias="schemaVersion")
@@ -82,7 +110,7 @@ class Index(Manifest):
         return self.manifests
 
 
-class ArtifactManifest(Manifest):
+class ArtifactManifest(_KnownManifest):
     """An artifact in the form that OCI proposed and withdrew; some clients still push it."""
 
     blobs: list[Descriptor] = []
@@ -91,3 +119,12 @@ class ArtifactManifest(Manifest):
     def required_blobs(self) -> list[Descriptor]:
         """The blobs that are not fetched from elsewhere."""
         return [blob for blob in self.blobs if not blob.urls]
+
+    @property
+    def named_urls(self) -> list[str]:
+        """Those of the blobs."""
+        return _urls(self.blobs)
+
+
+def _urls(descriptors: list[Descriptor]) -> list[str]:
+    return [url for descriptor in descriptors for url in descriptor.urls or ()]

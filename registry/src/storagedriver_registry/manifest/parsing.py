@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from storagedriver_registry.manifest.media_types import (
     OCI_MANIFEST,
     declared_type,
     is_specific,
+    type_by_shape,
 )
 from storagedriver_registry.manifest.models import (
     ArtifactManifest,
@@ -43,7 +45,22 @@ class InvalidManifestError(ValueError):
     """The bytes are no manifest that can be taken; the text says why."""
 
 
-def parse_manifest(data: bytes, content_type: str) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class PushedManifest:
+    """A manifest that may be taken.
+
+    Attributes:
+        manifest: What is known of it.
+        media_type: Its type.
+        names_type: Whether the bytes name the type, so that it need not be kept.
+    """
+
+    manifest: Manifest
+    media_type: str
+    names_type: bool
+
+
+def parse_manifest(data: bytes, content_type: str) -> PushedManifest:
     """Read a manifest that is pushed.
 
     Args:
@@ -51,28 +68,30 @@ def parse_manifest(data: bytes, content_type: str) -> Manifest:
         content_type: The `Content-Type` that they came with; empty if none.
 
     Raises:
-        InvalidManifestError: It is malformed, ambiguous, or of another type than it came with.
+        InvalidManifestError: It is malformed, ambiguous, or names another type than it came with.
     """
     document = _load(data)
-    media_type = declared_type(document)
+    declared = declared_type(document)
+    came_as = content_type.partition(";")[0].strip()
+    media_type = declared or (came_as if is_specific(came_as) else type_by_shape(document))
     # It is sent back as a header.
-    declared = document.get("mediaType", "")
-    if declared not in ("", None, media_type) or _MEDIA_TYPE.fullmatch(media_type) is None:
+    named = document.get("mediaType", "")
+    if named not in ("", None, declared) or _MEDIA_TYPE.fullmatch(media_type) is None:
         raise InvalidManifestError("mediaType: it is no media type")
-    came_as = content_type.partition(";")[0].strip().lower()
-    if media_type in DOCKER_SCHEMA1 or came_as in DOCKER_SCHEMA1:
+    if {media_type, came_as.lower()} & {*DOCKER_SCHEMA1}:
         raise InvalidManifestError("Docker schema 1 is not accepted; push schema 2 or OCI")
-    if is_specific(came_as) and came_as != media_type.lower():
+    if is_specific(came_as) and came_as.lower() != media_type.lower():
         raise InvalidManifestError(f"it came as {came_as}, but is {media_type}")
     # One client could take such a document for an image and another for an index.
     if "manifests" in document and ("layers" in document or "config" in document):
         raise InvalidManifestError("it is both an image and an index")
     try:
-        return _MODELS.get(media_type, Manifest).model_validate(document)
+        manifest = _MODELS.get(media_type, Manifest).model_validate(document)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, fault["loc"]))
         raise InvalidManifestError(f"{place}: {fault['msg']}") from None
+    return PushedManifest(manifest, media_type, names_type=declared is not None)
 
 
 def _load(data: bytes) -> dict[str, Any]:

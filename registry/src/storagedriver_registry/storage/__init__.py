@@ -5,7 +5,8 @@
 #   errors     what can be wrong with a request
 #   paths      the tree of everything that is stored
 #   links      files that hold a digest
-#   blobs, manifests, tags, tickets, records, uploads, catalog
+#   parallel   several requests at once
+#   blobs, manifests, tags, referrers, tickets, records, uploads, catalog
 #   stores     all of them on one storage
 
 from __future__ import annotations

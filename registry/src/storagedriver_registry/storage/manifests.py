@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from storagedriver_core import Storage
-from storagedriver_registry.digest import Digest
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from storagedriver_core import PathNotFoundError, Storage
+from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.manifest import named_type, shape_type
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.errors import BlobUnknownError, ManifestUnknownError
 from storagedriver_registry.storage.links import delete_link, is_file, write_link
 
 
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """One manifest.
+
+    Attributes:
+        digest: Its digest.
+        data: The bytes as they were pushed.
+        media_type: The type that it was pushed with.
+    """
+
+    digest: Digest
+    data: bytes
+    media_type: str
+
+
 class ManifestStore:
-    """Keeps manifests byte for byte; what they mean is nothing to it."""
+    """Keeps manifests byte for byte, and the type of those that do not name it themselves."""
 
     def __init__(self, storage: Storage, blobs: BlobStore) -> None:
         self._storage = storage
@@ -21,8 +40,8 @@ class ManifestStore:
         """Tell whether the repository has the manifest."""
         return await is_file(self._storage, paths.revision_link(name, digest))
 
-    async def get(self, name: str, digest: Digest) -> bytes:
-        """Give the bytes as they were pushed.
+    async def content(self, name: str, digest: Digest) -> bytes:
+        """Give the bytes of a manifest as they were pushed.
 
         Raises:
             ManifestUnknownError: The repository does not have it.
@@ -34,16 +53,64 @@ class ManifestStore:
         except BlobUnknownError:
             raise ManifestUnknownError(digest) from None
 
-    async def put(self, name: str, digest: Digest, data: bytes) -> None:
-        """Store a manifest, durable when it returns: the bytes first, then the link to them."""
-        await self._blobs.put(digest, data)
+    async def get(self, name: str, digest: Digest) -> StoredManifest:
+        """Give a manifest.
+
+        Raises:
+            ManifestUnknownError: The repository does not have it.
+        """
+        data = await self.content(name, digest)
+        return StoredManifest(digest, data, await self.media_type(name, digest, data))
+
+    async def media_type(self, name: str, digest: Digest, data: bytes) -> str:
+        """Give the type of a manifest of the repository; asks the store if `data` names none."""
+        return named_type(data) or await self._kept_type(name, digest) or shape_type(data)
+
+    async def put(self, name: str, manifest: StoredManifest, *, keep_type: bool) -> None:
+        """Store a manifest, durable when it returns: the bytes first, the link to them last.
+
+        Args:
+            name: The repository.
+            manifest: The manifest.
+            keep_type: Whether its type has to be kept, since the bytes do not name it.
+        """
+        digest = manifest.digest
+        await self._blobs.put(digest, manifest.data)
+        if keep_type:
+            await self._storage.put_content(
+                paths.revision_media_type(name, digest), manifest.media_type.encode()
+            )
         await write_link(self._storage, paths.revision_link(name, digest), digest)
 
     async def delete(self, name: str, digest: Digest) -> None:
         """Take a manifest out of the repository.
+
+        The type that was kept for it stays, so that no push at the same time loses it.
 
         Raises:
             ManifestUnknownError: The repository does not have it.
         """
         if not await delete_link(self._storage, paths.revision_link(name, digest)):
             raise ManifestUnknownError(digest)
+
+    async def all(self, name: str) -> AsyncGenerator[Digest, None]:
+        """Give the digests of a repository's manifests, in no order."""
+        for algorithm in ALGORITHMS:
+            try:
+                async for entry in self._storage.list(paths.revisions(name, algorithm)):
+                    try:
+                        digest = parse_digest(f"{algorithm}:{entry.path.rpartition('/')[2]}")
+                    except InvalidDigestError:
+                        continue
+                    # What was deleted may have left its directory.
+                    if await self.exists(name, digest):
+                        yield digest
+            except PathNotFoundError:
+                pass
+
+    async def _kept_type(self, name: str, digest: Digest) -> str | None:
+        try:
+            content = await self._storage.get_content(paths.revision_media_type(name, digest))
+        except PathNotFoundError:
+            return None
+        return content.decode("latin-1")

@@ -4,11 +4,15 @@
 /docker/registry/v2/
 ├── repositories/<name>/
 │   ├── _manifests/
-│   │   ├── revisions/<algorithm>/<hex>/link
+│   │   ├── revisions/<algorithm>/<hex>/
+│   │   │   ├── link
+│   │   │   └── media-type                      ours: of a manifest that names no type itself
 │   │   └── tags/<tag>/
 │   │       ├── current/link
 │   │       └── index/<algorithm>/<hex>/link
 │   ├── _layers/<algorithm>/<hex>/link
+│   ├── _referrers/<algorithm>/<hex>/           ours: the manifests whose subject has this digest,
+│   │   └── <algorithm>-<hex>                   a file for each
 │   └── _uploads/<id>/
 │       ├── token                               ours: where the session stands, or its bytes
 │       └── data                                where its bytes are completed, if not at the blob
@@ -18,7 +22,8 @@
 
 It is docker/distribution's layout, so that both can serve one directory or bucket. A link file
 holds the digest that it points to as text. What is ours lies in files that distribution ignores:
-it takes an upload without its own `startedat` file for none.
+it takes an upload without its own `startedat` file for none, reads no revision's files but `link`,
+and looks into no directory of a repository that begins with `_` and is not its own.
 
 Names, tags, digests and ids are checked before they come here.
 """
@@ -59,9 +64,29 @@ def layer_link(name: str, digest: Digest) -> str:
     return f"{REPOSITORIES}/{name}/_layers/{digest.algorithm}/{digest.hex}/link"
 
 
+def revisions(name: str, algorithm: str) -> str:
+    """The directory of a repository's manifests, for one algorithm of their digests."""
+    return f"{manifests(name)}/revisions/{algorithm}"
+
+
 def revision_link(name: str, digest: Digest) -> str:
     """The link that makes a manifest part of a repository."""
-    return f"{manifests(name)}/revisions/{digest.algorithm}/{digest.hex}/link"
+    return f"{revisions(name, digest.algorithm)}/{digest.hex}/link"
+
+
+def revision_media_type(name: str, digest: Digest) -> str:
+    """The media type that a manifest came with, where the manifest names none."""
+    return f"{revisions(name, digest.algorithm)}/{digest.hex}/media-type"
+
+
+def referrers(name: str, subject: Digest) -> str:
+    """The directory that names the manifests which refer to a subject."""
+    return f"{REPOSITORIES}/{name}/_referrers/{subject.algorithm}/{subject.hex}"
+
+
+def referrer(name: str, subject: Digest, digest: Digest) -> str:
+    """The file that names one manifest which refers to a subject."""
+    return f"{referrers(name, subject)}/{digest.algorithm}-{digest.hex}"
 
 
 def tags(name: str) -> str:

@@ -8,6 +8,7 @@ from storagedriver_core import Storage
 from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.catalog import Catalog
 from storagedriver_registry.storage.manifests import ManifestStore
+from storagedriver_registry.storage.referrers import ReferrerStore
 from storagedriver_registry.storage.tags import TagStore
 from storagedriver_registry.storage.tickets import Tickets
 from storagedriver_registry.storage.uploads import UploadStore
@@ -22,6 +23,7 @@ class Stores:
     tags: TagStore
     uploads: UploadStore
     catalog: Catalog
+    referrers: ReferrerStore
 
 
 def make_stores(storage: Storage, upload_key: bytes | None = None) -> Stores:
@@ -32,10 +34,12 @@ def make_stores(storage: Storage, upload_key: bytes | None = None) -> Stores:
         upload_key: Signs upload sessions; None for a key that is kept in the storage.
     """
     blobs = BlobStore(storage)
+    manifests, tags = ManifestStore(storage, blobs), TagStore(storage)
     return Stores(
         blobs=blobs,
-        manifests=ManifestStore(storage, blobs),
-        tags=TagStore(storage),
+        manifests=manifests,
+        tags=tags,
         uploads=UploadStore(storage, blobs, Tickets(storage, upload_key)),
         catalog=Catalog(storage),
+        referrers=ReferrerStore(storage, manifests, tags),
     )

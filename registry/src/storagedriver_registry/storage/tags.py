@@ -7,6 +7,7 @@ from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.errors import NameUnknownError, TagUnknownError
 from storagedriver_registry.storage.links import delete_link, read_link, write_link
+from storagedriver_registry.storage.parallel import for_each
 
 
 class TagStore:
@@ -46,10 +47,13 @@ class TagStore:
             tags = await self.list(name)
         except NameUnknownError:
             return
-        for tag in tags:
+
+        async def delete(tag: str) -> None:
             path = paths.tag_link(name, tag)
             if await read_link(self._storage, path) == digest:
                 await delete_link(self._storage, paths.tag(name, tag))
+
+        await for_each(delete, tags)
 
     async def list(self, name: str) -> list[str]:
         """Give all tags of a repository in byte order.

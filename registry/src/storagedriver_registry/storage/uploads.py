@@ -68,11 +68,17 @@ class UploadStore:
         storage: Where records and bytes are kept.
         blobs: Where finished uploads go.
         tickets: What vouches for sessions that hold nothing yet.
+
+    Attributes:
+        min_chunk_bytes: Least bytes of a chunk that the store can take as they are; 0 for any.
+            Smaller ones are taken, and cost more.
     """
 
     def __init__(self, storage: Storage, blobs: BlobStore, tickets: Tickets) -> None:
         self._storage = storage
         self._records = RecordStore(storage)
+        # What a chunk leaves over of a part is stored once more with each.
+        self.min_chunk_bytes = storage.capabilities.min_part_size
         self._blobs = blobs
         self._tickets = tickets
         self._held: dict[str, asyncio.Event] = {}

@@ -1,0 +1,73 @@
+"""What a manifest that is pushed must not lack, as far as the configuration asks.
+
+Source: distribution's documentation, "Configuring a registry", section `validation`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from storagedriver_registry.api.errors import MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID, ApiError
+from storagedriver_registry.configuration.models import ValidationSettings
+from storagedriver_registry.digest import Digest
+from storagedriver_registry.manifest import Descriptor, Manifest
+from storagedriver_registry.storage import Stores
+from storagedriver_registry.storage.parallel import for_each
+
+
+class ManifestValidation:
+    """Checks manifests before they are stored."""
+
+    def __init__(self, settings: ValidationSettings) -> None:
+        self._disabled = settings.disabled
+        urls = settings.manifests.urls
+        self._allow = [re.compile(pattern) for pattern in urls.allow]
+        self._deny = [re.compile(pattern) for pattern in urls.deny]
+        indexes = settings.manifests.indexes
+        self._members = indexes.platforms
+        self._platforms = {(item.architecture, item.os) for item in indexes.platformlist}
+
+    async def check(self, stores: Stores, name: str, manifest: Manifest) -> None:
+        """Raise unless the repository may have the manifest.
+
+        Raises:
+            ApiError: It lacks blobs or manifests, each of which is named; or a URL of a layer is
+                not allowed.
+        """
+        if self._disabled:
+            return
+        for url in manifest.named_urls:
+            if not self._may_name(url):
+                raise ApiError(MANIFEST_INVALID, f"a layer's URL is not allowed: {url}")
+
+        async def has_blob(digest: Digest) -> bool:
+            return await stores.blobs.is_linked(name, digest)
+
+        async def has_member(digest: Digest) -> bool:
+            # BuildKit's caches are indexes of blobs, which distribution takes as well.
+            return await stores.manifests.exists(name, digest) or await has_blob(digest)
+
+        blobs = _distinct(manifest.required_blobs)
+        members = _distinct([each for each in manifest.required_manifests if self._needs(each)])
+        present = [*await for_each(has_blob, blobs), *await for_each(has_member, members)]
+        wanted = [*blobs, *members]
+        missing = [digest for digest, found in zip(wanted, present, strict=True) if not found]
+        if missing:
+            first, *others = [ApiError(MANIFEST_BLOB_UNKNOWN, str(digest)) for digest in missing]
+            raise ApiError(first.code, first.detail, others=tuple(others))
+
+    def _may_name(self, url: str) -> bool:
+        if self._allow and not any(pattern.search(url) for pattern in self._allow):
+            return False
+        return not any(pattern.search(url) for pattern in self._deny)
+
+    def _needs(self, member: Descriptor) -> bool:
+        """Tell whether the repository must have a member of an index."""
+        if self._members == "list":
+            platform = member.platform
+            return platform is not None and (platform.architecture, platform.os) in self._platforms
+        return self._members == "all"
+
+
+def _distinct(descriptors: list[Descriptor]) -> list[Digest]:
+    return list(dict.fromkeys(descriptor.digest for descriptor in descriptors))

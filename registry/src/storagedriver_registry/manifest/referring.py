@@ -1,0 +1,72 @@
+"""What a manifest says of the one that it refers to.
+
+Source: distribution-spec, "Listing Referrers" and "Pushing Manifests with Subject".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.manifest.media_types import DOCKER_LIST, OCI_INDEX
+
+# Source: distribution-spec, "Referrers Tag Schema". Both algorithms have names that a tag can have.
+_MOST_HEX_IN_TAG = 64
+
+
+def subject_of(data: bytes) -> Digest | None:
+    """Give the digest of a manifest's subject; None if it has no valid one."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    subject = document.get("subject") if isinstance(document, dict) else None
+    digest = subject.get("digest") if isinstance(subject, dict) else None
+    try:
+        return parse_digest(digest) if isinstance(digest, str) else None
+    except InvalidDigestError:
+        return None
+
+
+def describe_referrer(digest: Digest, data: bytes, media_type: str) -> dict[str, Any]:
+    """Give the descriptor by which a manifest is listed among the referrers of its subject.
+
+    An image that has no artifact type counts as one of its configuration's type; an index without
+    one has none.
+    """
+    document = json.loads(data)
+    descriptor = {"mediaType": media_type, "digest": str(digest), "size": len(data)}
+    artifact_type = document.get("artifactType")
+    if not artifact_type and media_type not in (OCI_INDEX, DOCKER_LIST):
+        config = document.get("config")
+        artifact_type = config.get("mediaType") if isinstance(config, Mapping) else None
+    if isinstance(artifact_type, str) and artifact_type:
+        descriptor["artifactType"] = artifact_type
+    annotations = document.get("annotations")
+    if isinstance(annotations, Mapping) and annotations:
+        descriptor["annotations"] = dict(annotations)
+    return descriptor
+
+
+def referrers_tag(subject: Digest) -> str:
+    """Give the tag at which clients keep the referrers where a registry does not list them."""
+    return f"{subject.algorithm}-{subject.hex[:_MOST_HEX_IN_TAG]}"
+
+
+def listed_digests(index: bytes) -> list[Digest]:
+    """Give the digests that an index lists; what is no digest is left out."""
+    try:
+        document = json.loads(index)
+    except (ValueError, RecursionError):
+        return []
+    members = document.get("manifests") if isinstance(document, dict) else None
+    digests = []
+    for member in members if isinstance(members, list) else []:
+        digest = member.get("digest") if isinstance(member, dict) else None
+        try:
+            digests.append(parse_digest(digest if isinstance(digest, str) else ""))
+        except InvalidDigestError:
+            continue
+    return digests

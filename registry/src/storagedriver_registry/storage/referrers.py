@@ -1,0 +1,151 @@
+"""Referrers: which manifests have another one as their subject.
+
+Our index is a file for each referrer, so that pushes at the same time do not lose each other. It is
+joined with the index that clients keep at the subject's referrers tag, where a registry of the
+past did not list referrers. Neither is believed: a referrer is listed if the repository has it.
+
+Rule 1: a push writes the file after the revision's link, and before it is answered.
+Rule 2: a delete removes the file after the revision's link, and then looks whether the revision is
+there again. If it is, a push came in between, and the file is written once more. So whatever is
+acknowledged is listed, whoever pushes and deletes the same manifest at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from storagedriver_core import PathNotFoundError, Storage
+from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.manifest import (
+    describe_referrer,
+    listed_digests,
+    referrers_tag,
+    subject_of,
+)
+from storagedriver_registry.storage import paths
+from storagedriver_registry.storage.errors import ManifestUnknownError, TagUnknownError
+from storagedriver_registry.storage.links import delete_link, write_link
+from storagedriver_registry.storage.manifests import ManifestStore
+from storagedriver_registry.storage.parallel import AT_ONCE, for_each
+from storagedriver_registry.storage.tags import TagStore
+
+MOST_PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes of a page's descriptors: clients take no larger manifest, and a page is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrersPage:
+    """Some referrers of a subject.
+
+    Attributes:
+        descriptors: Their descriptors, in the order of their digests.
+        last: The digest after which the next page begins; empty if there is none.
+    """
+
+    descriptors: list[dict[str, Any]]
+    last: str = ""
+
+
+class ReferrerStore:
+    """The referrers of every manifest, whether that manifest exists or not."""
+
+    def __init__(self, storage: Storage, manifests: ManifestStore, tags: TagStore) -> None:
+        self._storage = storage
+        self._manifests = manifests
+        self._tags = tags
+
+    async def put(self, name: str, subject: Digest, digest: Digest) -> None:
+        """Note that a stored manifest refers to a subject; durable when it returns."""
+        await write_link(self._storage, paths.referrer(name, subject, digest), digest)
+
+    async def subject_of(self, name: str, digest: Digest) -> Digest | None:
+        """Give the subject of a manifest; None if it has none, or is not there or not whole."""
+        try:
+            return subject_of(await self._manifests.content(name, digest))
+        except ManifestUnknownError:
+            return None
+
+    async def delete(self, name: str, subject: Digest, digest: Digest) -> None:
+        """Forget a manifest that was deleted."""
+        await delete_link(self._storage, paths.referrer(name, subject, digest))
+        if await self._manifests.exists(name, digest):
+            await self.put(name, subject, digest)
+
+    async def page(
+        self, name: str, subject: Digest, artifact_type: str, after: str, count: int | None
+    ) -> ReferrersPage:
+        """List referrers.
+
+        Args:
+            name: The repository.
+            subject: The digest that they refer to.
+            artifact_type: Only those of this type; empty for all.
+            after: Only those with digests after this one, which need not exist.
+            count: At most so many; None for what fits a page.
+        """
+        descriptors: list[dict[str, Any]] = []
+        size = 0
+        async for descriptor in self._described(name, subject, after):
+            if artifact_type and descriptor.get("artifactType") != artifact_type:
+                continue
+            size += len(json.dumps(descriptor))
+            if len(descriptors) == count or (descriptors and size > MOST_PAGE_BYTES):
+                last = descriptors[-1]["digest"] if descriptors else ""
+                return ReferrersPage(descriptors, last)
+            descriptors.append(descriptor)
+        return ReferrersPage(descriptors)
+
+    async def rebuild(self, name: str) -> AsyncIterator[Digest | None]:
+        """Index what a registry without this index has stored in a repository.
+
+        Yields:
+            For each manifest its subject, if it has one, once that is noted.
+        """
+        async for digest in self._manifests.all(name):
+            subject = await self.subject_of(name, digest)
+            if subject is not None:
+                await self.put(name, subject, digest)
+            yield subject
+
+    async def _described(
+        self, name: str, subject: Digest, after: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        async def describe(digest: Digest) -> dict[str, Any] | None:
+            try:
+                data = await self._manifests.content(name, digest)
+            except ManifestUnknownError:
+                return None
+            if subject_of(data) != subject:
+                return None
+            media_type = await self._manifests.media_type(name, digest, data)
+            return describe_referrer(digest, data, media_type)
+
+        named = {*await self._indexed(name, subject), *await self._at_tag(name, subject)}
+        digests = sorted((digest for digest in named if str(digest) > after), key=str)
+        for start in range(0, len(digests), AT_ONCE):
+            for descriptor in await for_each(describe, digests[start : start + AT_ONCE]):
+                if descriptor is not None:
+                    yield descriptor
+
+    async def _indexed(self, name: str, subject: Digest) -> list[Digest]:
+        digests = []
+        try:
+            async for entry in self._storage.list(paths.referrers(name, subject)):
+                try:
+                    text = entry.path.rpartition("/")[2].replace("-", ":", 1)
+                    digests.append(parse_digest(text))
+                except InvalidDigestError:
+                    continue
+        except PathNotFoundError:
+            pass
+        return digests
+
+    async def _at_tag(self, name: str, subject: Digest) -> list[Digest]:
+        try:
+            digest = await self._tags.resolve(name, referrers_tag(subject))
+            return listed_digests(await self._manifests.content(name, digest))
+        except (TagUnknownError, ManifestUnknownError):
+            return []
