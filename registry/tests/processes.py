@@ -60,7 +60,8 @@ class ServerProcess:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/v2/").status_code == 200:
+                # With authentication on, a challenge is an answer too.
+                if httpx.get(f"{self.url}/v2/").status_code in (200, 401):
                     return
             time.sleep(0.05)
         self.kill()
@@ -109,7 +110,7 @@ def our_server(
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     for name, section in (settings or {}).items():
-        sections[name] = {**sections[name], **section}
+        sections[name] = {**sections.get(name, {}), **section}
     config = folder / f"registry-{port}.yml"
     config.write_text(yaml.safe_dump({"version": "0.1", **sections}))
     command = [REGISTRY, "serve", str(config)]

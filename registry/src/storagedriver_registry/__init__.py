@@ -4,17 +4,40 @@
 #
 #   digest, reference       digests, names, tags
 #   manifest                what manifests are and refer to
+#   hookspecs, hooks        what plugins register
+#   auth                    who may do what, by plugins
 #   storage                 what is stored, and where; knows nothing of HTTP
 #   configuration           config.yml
 #   api                     HTTP: routes, handlers, errors; plain ASGI
 #   app                     all of it as one ASGI application
 #   serving, cli            the `registry` command
 #
-# What is exported here is for embedding; everything else is the registry's own.
+# What is exported here is for embedding and for plugins; everything else is the registry's own.
 
 from __future__ import annotations
 
 from storagedriver_registry.app import create_app
+from storagedriver_registry.auth import (
+    Access,
+    AccessCheckError,
+    AccessController,
+    AuthRequest,
+    ChallengeError,
+    Grant,
+)
 from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.hookspecs import AuthSpec, hookimpl
 
-__all__ = ["Configuration", "create_app", "load_configuration"]
+__all__ = [
+    "Access",
+    "AccessCheckError",
+    "AccessController",
+    "AuthRequest",
+    "AuthSpec",
+    "ChallengeError",
+    "Configuration",
+    "Grant",
+    "create_app",
+    "hookimpl",
+    "load_configuration",
+]

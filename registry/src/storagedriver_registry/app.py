@@ -16,7 +16,6 @@ from storagedriver_registry.api.response import RawHeaders, error_response
 from storagedriver_registry.api.router import find_handler
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.api.urls import UrlBuilder
-from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
 from storagedriver_registry.storage import make_stores
@@ -67,13 +66,11 @@ class _RegistryApp:
             urls=UrlBuilder(http),
             delete_enabled=config.settings.storage.delete.enabled,
             redirect_enabled=not config.settings.storage.redirect.disable,
-            validation=ManifestValidation(config.settings.validation),
-            most_repositories=config.settings.catalog.maxentries,
-            most_tags=config.settings.tags.maxtags,
         )
         self._storage = storage
         self._owned = owned
-        self._opened = not owned
+        self._guard = _make_guard(config.auth)
+        self._opened = not owned and self._guard is None
         self._opening = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +87,13 @@ class _RegistryApp:
         try:
             if not self._opened:
                 await self._open()
-            response = await find_handler(request)(self._services, request)
+            handler = find_handler(request)
+            if self._guard is not None:
+                needed = required_accesses(
+                    request.route, request.method, request.name, request.query
+                )
+                request.grant = await self._guard.authorize(request, needed)
+            response = await handler(self._services, request)
         except Exception as error:
             response = error_response(to_api_error(error))
         try:
@@ -116,7 +119,7 @@ class _RegistryApp:
         return Request(scope, receive, path, root + self._prefix)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Open and close the storage as the server starts and stops."""
+        """Open and close what is owned as the server starts and stops."""
         while True:
             kind = (await receive())["type"]
             try:
@@ -131,10 +134,21 @@ class _RegistryApp:
     async def _open(self) -> None:
         async with self._opening:
             if not self._opened:
-                await self._storage.open()
+                if self._guard is not None:
+                    await self._guard.open()
+                if self._owned:
+                    await self._storage.open()
                 self._opened = True
 
     async def _close(self) -> None:
-        if self._owned:
-            self._opened = False
-            await self._storage.aclose()
+        self._opened = not self._owned and self._guard is None
+        try:
+            if self._guard is not None:
+                await self._guard.aclose()
+        finally:
+            if self._owned:
+                await self._storage.aclose()
+
+
+def _make_guard(auth: AuthConfig | None) -> Guard | None:
+    return None if auth is None else Guard(auth.build())

@@ -19,6 +19,7 @@ from storagedriver_core import (
     StorageDriverError,
     ThrottledError,
 )
+from storagedriver_registry.auth import AccessCheckError, ChallengeError
 from storagedriver_registry.storage.errors import (
     BlobUnknownError,
     BodyInterruptedError,
@@ -67,6 +68,7 @@ PAGINATION_NUMBER_INVALID = ErrorCode(
 RANGE_INVALID = ErrorCode("RANGE_INVALID", 416, "invalid content range")
 SIZE_INVALID = ErrorCode("SIZE_INVALID", 400, "provided length did not match content length")
 TAG_INVALID = ErrorCode("TAG_INVALID", 400, "manifest tag did not match URI")
+UNAUTHORIZED = ErrorCode("UNAUTHORIZED", 401, "authentication required")
 UNAVAILABLE = ErrorCode("UNAVAILABLE", 503, "service unavailable")
 UNKNOWN = ErrorCode("UNKNOWN", 500, "unknown error")
 UNSUPPORTED = ErrorCode("UNSUPPORTED", 405, "The operation is unsupported.")
@@ -124,6 +126,12 @@ def to_api_error(error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
+        case ChallengeError():
+            return _unauthorized(error)
+        case AccessCheckError():
+            # As distribution answers where its controller fails.
+            logger.error("access cannot be checked: %s", error)
+            return ApiError(UNKNOWN, message="access cannot be checked", status=400)
         case UnknownError():
             return ApiError(_OF_REGISTRY[type(error)], error.subject)
         case UploadBusyError():
@@ -138,6 +146,15 @@ def to_api_error(error: Exception) -> ApiError:
             return _of_storage(error)
     logger.error("a request failed", exc_info=error)
     return ApiError(UNKNOWN)
+
+
+def _unauthorized(error: ChallengeError) -> ApiError:
+    # None, not an empty list, for the base resource: so it is on distribution's wire.
+    needed = [
+        {"Type": access.type, "Class": "", "Name": access.name, "Action": access.action}
+        for access in error.accesses
+    ] or None
+    return ApiError(UNAUTHORIZED, needed, headers={"www-authenticate": error.challenge})
 
 
 def _of_storage(error: StorageDriverError) -> ApiError:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from storagedriver_registry.api.errors import SIZE_INVALID, ApiError
+from storagedriver_registry.auth import Grant
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage.errors import BodyInterruptedError
 
@@ -25,6 +26,8 @@ class Request:
         method: In upper case.
         path: Path below where the registry is mounted.
         base: Path at which it is mounted, without a trailing `/`.
+        route: Name of the route that the path is of; empty until that is found.
+        grant: Who asks, and what is allowed to them; None where authentication is off.
         name, digest, tag, upload_id: What the path names, checked; empty or None where it does
             not name it. A manifest is named by a digest or by a tag.
     """
@@ -33,6 +36,8 @@ class Request:
         self.method: str = scope["method"]
         self.path = path
         self.base = base
+        self.route = ""
+        self.grant: Grant | None = None
         self.name = ""
         self.digest: Digest | None = None
         self.tag = ""

@@ -68,6 +68,7 @@ def find_handler(request: Request) -> Handler:
         handler = methods.get(request.method)
         if handler is None:
             raise ApiError(UNSUPPORTED, headers={"allow": ", ".join(methods)})
+        request.route = route.name
         for parameter, text in found.groupdict().items():
             _READERS[parameter](request, text)
         return handler

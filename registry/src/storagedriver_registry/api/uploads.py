@@ -12,6 +12,7 @@ from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.auth.access import PULL, REPOSITORY, Access
+from storagedriver_registry.auth.access import PULL, REPOSITORY, Access
 from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.reference import is_name
 from storagedriver_registry.storage.uploads import UploadSession
@@ -75,12 +76,26 @@ async def cancel(services: Services, request: Request) -> Response:
 
 
 async def _can_mount(services: Services, request: Request, digest: Digest) -> bool:
-    """Tell whether the blob is there: in the repository named by `from`, or else in any."""
+    """Tell whether the blob is in the repository named by `from`, or else in any.
+
+    To know a digest is no permission: with authentication on, it has to be in a repository that the
+    client may pull from.
+    """
     blobs = services.stores.blobs
-    source = request.query.get("from")
-    if source is not None and not (is_name(source) and await blobs.is_linked(source, digest)):
-        return False
-    return await blobs.is_stored(digest)
+    for name in _mount_sources(request):
+        if name is None or await blobs.is_linked(name, digest):
+            return await blobs.is_stored(digest)
+    return False
+
+
+def _mount_sources(request: Request) -> list[str | None]:
+    """Give the repositories that a blob may be mounted from; None stands for any."""
+    source, grant = request.query.get("from"), request.grant
+    if source is None:
+        readable = None if grant is None else grant.repositories(PULL)
+        return [None] if readable is None else [name for name in readable if is_name(name)]
+    is_allowed = grant is None or grant.allows(Access(REPOSITORY, source, PULL))
+    return [source] if is_name(source) and is_allowed else []
 
 
 def _digest(request: Request, parameter: str) -> Digest:

@@ -1,4 +1,4 @@
-"""Reading a `config.yml`: the registry's keys here, the storage driver's by the core.
+"""Reading a `config.yml`: the registry's keys here, others by the core and by `auth`.
 
 ```yaml
 version: 0.1
@@ -27,6 +27,7 @@ from storagedriver_core import (
     read_document,
     validate_document,
 )
+from storagedriver_registry.auth import AuthConfig, load_auth_plugins
 from storagedriver_registry.configuration.models import Settings, StorageSettings
 
 _OF_THE_CORE = ("middleware", "capabilities", "part_size")
@@ -48,10 +49,12 @@ class Configuration:
     Attributes:
         settings: Everything but the storage driver.
         backend: The storage driver and its middlewares; None where the storage is handed in.
+        auth: The access controller; None where everybody may do everything.
     """
 
     settings: Settings
     backend: StorageConfig | None
+    auth: AuthConfig | None = None
 
 
 def load_configuration(source: str | Path | Mapping[str, Any]) -> Configuration:
@@ -70,13 +73,21 @@ def load_configuration(source: str | Path | Mapping[str, Any]) -> Configuration:
     if not isinstance(document.data, dict):
         raise ConfigurationError(document.error((), "the document is not a mapping"))
     backend = _split_off_backend(document)
+    section = _split_off(document, "auth")
     settings = validate_document(Settings, document)
-    return Configuration(settings, None if backend is None else load_config(backend))
+    auth = load_auth_plugins().configure(section)
+    return Configuration(settings, None if backend is None else load_config(backend), auth)
 
 
 def default_configuration() -> Configuration:
     """Give the configuration of `registry serve` without a file."""
     return load_configuration(_DEFAULT)
+
+
+def _split_off(document: Document, section: str) -> Document:
+    """Take a section out of the document, as a document of its own."""
+    data = {section: document.data.pop(section)} if section in document.data else {}
+    return Document(data, document.origins, document.folder)
 
 
 def _split_off_backend(document: Document) -> Document | None:
