@@ -16,6 +16,7 @@ from storagedriver_registry.api.response import RawHeaders, error_response
 from storagedriver_registry.api.router import find_handler
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.api.urls import UrlBuilder
+from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
 from storagedriver_registry.storage import make_stores
@@ -66,6 +67,9 @@ class _RegistryApp:
             urls=UrlBuilder(http),
             delete_enabled=config.settings.storage.delete.enabled,
             redirect_enabled=not config.settings.storage.redirect.disable,
+            validation=ManifestValidation(config.settings.validation),
+            most_repositories=config.settings.catalog.maxentries,
+            most_tags=config.settings.tags.maxtags,
         )
         self._storage = storage
         self._owned = owned

@@ -65,16 +65,16 @@ class Request:
         text = self._scope["query_string"].decode("latin-1")
         return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
 
-    @cached_property
-    def content_length(self) -> int | None:
-        """Bytes that the client announces; None if it does not.
-
-        Raises:
     def query_values(self, name: str) -> list[str]:
         """Give every value of one of the query's parameters, in order."""
         text = self._scope["query_string"].decode("latin-1")
         return [value for key, value in parse_qsl(text, keep_blank_values=True) if key == name]
 
+    @cached_property
+    def content_length(self) -> int | None:
+        """Bytes that the client announces; None if it does not.
+
+        Raises:
             ApiError: It is no number.
         """
         text = self.header(b"content-length")

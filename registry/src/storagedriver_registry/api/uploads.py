@@ -12,7 +12,6 @@ from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.auth.access import PULL, REPOSITORY, Access
-from storagedriver_registry.auth.access import PULL, REPOSITORY, Access
 from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.reference import is_name
 from storagedriver_registry.storage.uploads import UploadSession
@@ -107,6 +106,17 @@ def _digest(request: Request, parameter: str) -> Digest:
         raise ApiError(DIGEST_INVALID, request.query[parameter], message=str(error)) from None
 
 
+def _check_algorithm(request: Request) -> None:
+    """Refuse an upload whose digest could not be checked in the end.
+
+    The algorithm counts that the last request's digest has. Source: distribution-spec, "Pushing a
+    blob in chunks", on the parameter `digest-algorithm`.
+    """
+    algorithm = request.query.get("digest-algorithm")
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise ApiError(DIGEST_INVALID, algorithm, message="the algorithm is not supported")
+
+
 def _chunks(services: Services, request: Request, session: UploadSession) -> AsyncIterator[bytes]:
     """Give the body, if it goes on where the session stands.
 
@@ -121,17 +131,6 @@ def _chunks(services: Services, request: Request, session: UploadSession) -> Asy
         progress = _progress(services, request, session)
         raise ApiError(RANGE_INVALID, {"offset": session.offset}, headers=progress)
     return exactly(request.chunks(), length)
-def _check_algorithm(request: Request) -> None:
-    """Refuse an upload whose digest could not be checked in the end.
-
-    The algorithm counts that the last request's digest has. Source: distribution-spec, "Pushing a
-    blob in chunks", on the parameter `digest-algorithm`.
-    """
-    algorithm = request.query.get("digest-algorithm")
-    if algorithm is not None and algorithm not in ALGORITHMS:
-        raise ApiError(DIGEST_INVALID, algorithm, message="the algorithm is not supported")
-
-
 
 
 def _progress(services: Services, request: Request, session: UploadSession) -> dict[str, str]:
