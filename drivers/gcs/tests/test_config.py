@@ -54,7 +54,6 @@ def test_inline_credentials_are_a_mapping_or_text_and_do_not_show(given: Any) ->
         {"root_directory": "a//b"},
         {"root_directory": "a/../b"},
         {"identity": "browser"},
-        {"identity": "anon", "keyfile": "x"},
         {"requester_pays": True},
         {"maxconcurrency": 0},
         {"read_timeout": 0},

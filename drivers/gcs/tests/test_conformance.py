@@ -28,6 +28,10 @@ BUCKET = "conformance"
 BUDGET = "a commit takes two requests more: the rewrite that makes it create-only, and a delete"
 
 
+PAGES = "fake-gcs-server: with a delimiter every page has all prefixes, so that none is in order"
+AFTER_416 = "fake-gcs-server: closes the connection after 416 without saying so"
+
+
 class TestStrictFake(DriverSuite):
     label = "gcs on the strict fake"
     deviations: ClassVar[Mapping[str, str]] = {"Q08": BUDGET}
@@ -39,12 +43,19 @@ class TestStrictFake(DriverSuite):
 
 class TestFakeGcsServer(DriverSuite):
     label = "gcs on fake-gcs-server"
+    deviations: ClassVar[Mapping[str, str]] = dict.fromkeys(("L12", "L28", "N16"), PAGES)
+    removed: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("L24", "N25"), PAGES),
+        **dict.fromkeys(("R03", "R04", "R10", "R12", "R18"), AFTER_416),
+    }
     narrow: ClassVar[Mapping[str, Any]] = {
         # It honours ifGenerationMatch for uploadType=multipart alone.
         "put_if_absent": False,
         "put_if_match": False,
         "copy_if_absent": False,
         "move_if_absent": False,
+        # Its status query completes an upload (its issue 2354), so that none can be resumed.
+        "upload": False,
     }
 
     @pytest.fixture

@@ -131,6 +131,7 @@ class Client:
         changes: bool = False,
         accept: tuple[int, ...] = (),
         is_session: bool = False,
+        is_followed: bool = False,
     ) -> Reply:
         """Send a request and read the answer to its end.
 
@@ -143,6 +144,7 @@ class Client:
             changes: Whether it changes something.
             accept: Statuses besides 2xx that are no error.
             is_session: The URL is an upload session's, which is its own credential.
+            is_followed: A list comes next if this is 404, and finds a missing bucket.
 
         Raises:
             StorageDriverError: By the table in `_errors`.
@@ -150,7 +152,7 @@ class Client:
         reply = await self._send(method, url, query, headers, body, changes, is_session)
         if 200 <= reply.status < 300 or reply.status in accept:
             return reply
-        raise await self._error(reply, url, changes)
+        raise await self._error(reply, changes, ask=not is_followed)
 
     async def _send(
         self,
@@ -196,7 +198,7 @@ class Client:
                 with translated():
                     reply = Reply(response.status, response.headers, await response.read())
             if reply.status != 401 or not await self.credentials.renew(proof):
-                raise await self._error(reply, url, changes=False)
+                raise await self._error(reply, changes=False)
             proof = await self.credentials.header()
 
     def _request(
@@ -222,9 +224,9 @@ class Client:
             allow_redirects=False,  # 308 is an answer here
         )
 
-    async def _error(self, reply: Reply, url: str, changes: bool) -> StorageDriverError:
+    async def _error(self, reply: Reply, changes: bool, *, ask: bool = True) -> StorageDriverError:
         error = error_of(reply.status, reply.headers, reply.body, changes=changes)
-        if reply.status == 404 and url != self._list_url and not is_certain(reply.body):
+        if ask and reply.status == 404 and not is_certain(reply.body):
             # Servers that do not tell a missing bucket from a missing object are asked.
             await self.probe()
         return error

@@ -97,8 +97,6 @@ class GcsConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> GcsConfig:
-        if self.identity != "google_default" and self.has_key:
-            raise ValueError("identity goes without keyfile and credentials")
         if self.requester_pays and self.project is None:
             raise ValueError("requester_pays needs project")
         return self
@@ -111,7 +109,7 @@ class GcsConfig(BaseModel):
     @property
     def is_anonymous(self) -> bool:
         """Whether requests carry no credentials."""
-        return self.identity == "anon"
+        return self.identity == "anon" and not self.has_key
 
     @property
     def url(self) -> str:

@@ -169,7 +169,9 @@ class GcsDriver(StorageDriver):
     async def _stat(self, path: str, conditions: Conditions | None) -> FileInfo:
         query = preconditions(conditions)
         try:
-            resource = await _objects.get_resource(self._client, self._names.name(path), query)
+            resource = await _objects.get_resource(
+                self._client, self._names.name(path), query, is_followed=True
+            )
         except PathNotFoundError:
             if not await has_below(self._client, self._names, path):
                 raise
@@ -214,7 +216,7 @@ class GcsDriver(StorageDriver):
 
     async def _delete_file(self, path: str) -> bool:
         try:
-            await _objects.delete(self._client, self._names.name(path))
+            await _objects.delete(self._client, self._names.name(path), is_followed=True)
         except PathNotFoundError:
             return False
         return True

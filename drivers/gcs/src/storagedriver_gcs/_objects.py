@@ -24,16 +24,22 @@ Resource = Mapping[str, Any]
 
 
 async def get_resource(
-    client: Client, name: str, query: Mapping[str, str] | None = None, fields: str = FIELDS
+    client: Client,
+    name: str,
+    query: Mapping[str, str] | None = None,
+    fields: str = FIELDS,
+    *,
+    is_followed: bool = False,
 ) -> Resource:
-    """Give an object's metadata.
+    """Give an object's metadata; `is_followed` by a list if there is none.
 
     Raises:
         PathNotFoundError: There is no object.
         ConflictError: The preconditions of `query` do not hold.
     """
-    reply = await client.call("GET", client.object_url(name), {"fields": fields, **(query or {})})
-    return reply.json()
+    asked = {"fields": fields, **(query or {})}
+    url = client.object_url(name)
+    return (await client.call("GET", url, asked, is_followed=is_followed)).json()
 
 
 async def find_resource(client: Client, name: str, fields: str = FIELDS) -> Resource | None:
@@ -87,20 +93,25 @@ def _multipart(document: Mapping[str, Any], data: Buffer) -> MemoryBody:
     return MemoryBody(parts, f"multipart/related; boundary={boundary}")
 
 
-async def delete(client: Client, name: str, *, only: str | None = None) -> None:
+async def delete(
+    client: Client, name: str, *, only: str | None = None, is_followed: bool = False
+) -> None:
     """Delete an object.
 
     Args:
         client: The bucket.
         name: The object.
         only: Generation that it must have.
+        is_followed: A list comes next if there is none.
 
     Raises:
         PathNotFoundError: There is none.
         ConflictError: It has another generation.
     """
     query = {"ifGenerationMatch": only} if only is not None else None
-    reply = await client.call("DELETE", client.object_url(name), query, changes=True)
+    reply = await client.call(
+        "DELETE", client.object_url(name), query, changes=True, is_followed=is_followed
+    )
     # The service answers 204, an emulator `null`; a page is somebody else's.
     if reply.body.strip() not in (b"", b"null"):
         raise UnavailableError("the answer is not the service's", outcome="unknown")
