@@ -45,14 +45,37 @@ def serve(configuration: Configuration, announce: Callable[[str], None]) -> None
         ConfigurationError: There is no storage.
         StartError: The storage cannot be opened, or the address not be used.
     """
-    _set_up_logging(configuration.settings.log.level)
-    host, port = configuration.settings.http.address
-    app = _Watched(create_app(configuration), lambda: announce(_url(host, port)))
+    settings = configuration.settings
+    host, port = settings.http.address
+    serve_application(
+        create_app(configuration),
+        *(host, port, settings.log.level),
+        lambda origin: announce(f"{origin}/v2/"),
+    )
+
+
+def serve_application(
+    app: ASGIApp, host: str, port: int, level: str, announce: Callable[[str], None]
+) -> None:
+    """Serve any application as `serve` does the registry.
+
+    Args:
+        app: What to serve.
+        host: A name or address of this machine.
+        port: The port.
+        level: The least severity that is logged, as configurations name it.
+        announce: Called with scheme, host and port once requests are answered.
+
+    Raises:
+        StartError: The application does not start up, or the address cannot be used.
+    """
+    _set_up_logging(level)
+    watched = _Watched(app, lambda: announce(_origin(host, port)))
     address = _free_address(host, port)
     try:
-        uvloop.run(_serve(app, address, port))
+        uvloop.run(_serve(watched, address, port))
     except FatalError as error:
-        raise StartError(app.failure or str(error)) from error
+        raise StartError(watched.failure or str(error)) from error
 
 
 async def _serve(app: _Watched, address: str, port: int) -> None:
@@ -118,8 +141,8 @@ class _Watched:
         await self._app(scope, receive, watched)
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v2/"
+def _origin(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _set_up_logging(level: str) -> None:
