@@ -10,7 +10,10 @@
 #   configuration           config.yml
 #   api                     HTTP: routes, handlers, errors; plain ASGI
 #   app                     all of it as one ASGI application
-#   serving, cli            the `registry` command
+#   serving                 granian
+#   token_server            a token server for tests and small sites
+#   maintenance,
+#   user_commands, cli      the `registry` command
 #
 # What is exported here is for embedding and for plugins; everything else is the registry's own.
 

@@ -13,6 +13,7 @@ from storagedriver_registry.configuration import (
     default_configuration,
     load_configuration,
 )
+from storagedriver_registry.user_commands import app as user_app
 
 app = typer.Typer(
     help="An OCI and Docker registry on a storage driver.",
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(user_app, name="user")
 referrers_app = typer.Typer(help="The index of referrers.", no_args_is_help=True)
 app.add_typer(referrers_app, name="referrers")
 
@@ -77,6 +79,20 @@ def rebuild(config: Annotated[Path, typer.Argument(help="A config.yml.")]) -> No
     except (ConfigurationError, StorageDriverError) as error:
         raise _failure(str(error)) from None
     typer.echo(f"{manifests} manifests, {referrers} with a subject")
+
+
+@app.command("token-server")
+def token_server(
+    config: Annotated[Path, typer.Argument(help="A YAML file; docs/registry.md has one.")],
+) -> None:
+    """Serve tokens for registries until it is interrupted."""
+    from storagedriver_registry.serving import StartError
+    from storagedriver_registry.token_server.running import serve_tokens
+
+    try:
+        serve_tokens(config, lambda url: typer.echo(f"serving {url}", err=True))
+    except (ConfigurationError, StartError) as error:
+        raise _failure(str(error)) from None
 
 
 def _load(config: Path | None) -> Configuration:

@@ -96,10 +96,12 @@ class StreamResponse(Response):
             gone.cancel()
 
 
-def json_response(data: Any, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(
+    data: Any, headers: Mapping[str, str] | None = None, *, status: int = 200
+) -> Response:
     """Give an answer of JSON."""
     body = json.dumps(data).encode()
-    return Response(200, {"content-type": "application/json", **(headers or {})}, body)
+    return Response(status, {"content-type": "application/json", **(headers or {})}, body)
 
 
 def error_response(error: ApiError) -> Response:
