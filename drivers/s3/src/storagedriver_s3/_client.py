@@ -6,7 +6,7 @@ What differs from a client as it comes:
   A repeated create-only write would find its own first attempt and call it another's.
 - Times are parsed by the standard library, which makes a listing three times as cheap, and the
   user agent is a constant.
-- No `Expect: 100-continue`, which costs each part a round trip.
+- No `Expect: 100-continue`, which costs each part a round trip, and a larger buffer for reading.
 - The SDK's DEBUG log is off unless asked for: it writes what requests carry, session tokens
   included.
 - A success that is not what the operation answers (a proxy's page, say) is an error.
@@ -34,23 +34,25 @@ from s3fs import S3FileSystem
 
 from storagedriver_s3._config import S3Config
 
-# Source: Amazon S3 API Reference, "Response Syntax" of each operation.
+# Source: Amazon S3 API Reference, "Response Syntax" of each operation. How the names end differs from
+# store to store.
 ROOT_ELEMENTS = {
-    "ListObjects": b"<ListBucketResult",
-    "ListObjectsV2": b"<ListBucketResult",
-    "ListParts": b"<ListPartsResult",
-    "ListMultipartUploads": b"<ListMultipartUploadsResult",
-    "CreateMultipartUpload": b"<InitiateMultipartUploadResult",
-    "CompleteMultipartUpload": b"<CompleteMultipartUploadResult",
-    "CopyObject": b"<CopyObjectResult",
-    "UploadPartCopy": b"<CopyPartResult",
-    "DeleteObjects": b"<DeleteResult",
+    "ListObjects": b"<ListBucket",
+    "ListObjectsV2": b"<ListBucket",
+    "ListParts": b"<ListParts",
+    "ListMultipartUploads": b"<ListMultipartUploads",
+    "CreateMultipartUpload": b"<InitiateMultipartUpload",
+    "CompleteMultipartUpload": b"<CompleteMultipartUpload",
+    "CopyObject": b"<CopyObject",
+    "UploadPartCopy": b"<CopyPart",
+    "DeleteObjects": b"<Delete",
 }
-SDK_LOGGERS = ("botocore", "aiobotocore", "s3fs", "fsspec")
 
 # These have no document to tell of their success, and so no body.
 BODILESS = {"DeleteObject", "AbortMultipartUpload"}
 
+# With aiohttp's own 64 KiB the transport is paused and resumed at nearly every read.
+_READ_BUFFER_BYTES = 256 * 1024
 # Spaces that keep a slow answer alive come before the element.
 _LOOK_FOR_ROOT_BYTES = 64 * 1024
 
@@ -105,6 +107,7 @@ class _OneAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
     async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
         session: aiohttp.ClientSession = await super()._get_session(proxy_url)
         session._retry_connection = False
+        session._read_bufsize = _READ_BUFFER_BYTES
         return session
 
 
