@@ -14,16 +14,16 @@ from servers.swift import Swift
 @pytest.fixture(scope="session")
 def seaweedfs_bucket(seaweedfs: SeaweedFS) -> Mapping[str, object]:
     """Give the parameters of a bucket on SeaweedFS."""
-    return _bucket(seaweedfs, "seaweedfs")
+    return bucket_on(seaweedfs, "seaweedfs")
 
 
 @pytest.fixture(scope="session")
 def swift_bucket(swift: Swift) -> Mapping[str, object]:
     """Give the parameters of a bucket on Swift."""
-    return _bucket(swift, "swift")
+    return bucket_on(swift, "swift")
 
 
-def _bucket(server: S3Server, preset: str) -> Mapping[str, object]:
+def bucket_on(server: S3Server, preset: str) -> Mapping[str, object]:
     server.create_bucket("conformance")
     return {
         "bucket": "conformance",

@@ -34,8 +34,8 @@ from s3fs import S3FileSystem
 
 from storagedriver_s3._config import S3Config
 
-# Source: Amazon S3 API Reference, "Response Syntax" of each operation. How the names end differs from
-# store to store.
+# Source: Amazon S3 API Reference, "Response Syntax" of each operation. How the names end differs
+# from store to store.
 ROOT_ELEMENTS = {
     "ListObjects": b"<ListBucket",
     "ListObjectsV2": b"<ListBucket",
@@ -47,6 +47,8 @@ ROOT_ELEMENTS = {
     "UploadPartCopy": b"<CopyPart",
     "DeleteObjects": b"<Delete",
 }
+
+SDK_LOGGERS = ("botocore", "aiobotocore", "s3fs", "fsspec")
 
 # These have no document to tell of their success, and so no body.
 BODILESS = {"DeleteObject", "AbortMultipartUpload"}

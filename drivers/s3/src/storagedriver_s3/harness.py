@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import botocore.session
 from aiobotocore.config import AioConfig
@@ -52,6 +52,7 @@ class S3Harness(Harness):
         ConfigurationError: There are no parameters: no store can be made out of nothing.
     """
 
+    driver_class: ClassVar[type[S3Driver]] = S3Driver
     is_remote = True
     max_seconds = 120.0
     keys_per_delete = KEYS_PER_REQUEST
@@ -77,7 +78,6 @@ class S3Harness(Harness):
         self._other_credentials = other_credentials
         self._policies = policies
         self._client: Any = None
-        self._lists = 0
 
     async def start(self) -> None:
         self._context = _back_door(self._config)
@@ -93,7 +93,7 @@ class S3Harness(Harness):
             await self._context.__aexit__(None, None, None)
 
     def driver(self) -> StorageDriver:
-        return _CountingDriver(self._config, self._count_list)
+        return self.driver_class(self._config)
 
     async def raw_list(self) -> Sequence[str]:
         keys = await self._keys(self._root)
@@ -122,9 +122,6 @@ class S3Harness(Harness):
 
     def other_root_driver(self) -> StorageDriver:
         return self._with(root_directory=f"{self._home}root2")
-
-    def list_requests(self) -> int:
-        return self._lists
 
     def upstream_url(self) -> str:
         return str(self._config.endpoint_url)
@@ -216,13 +213,11 @@ class S3Harness(Harness):
         return super().offers(method)
 
     def _with(self, **changes: object) -> StorageDriver:
-        return S3Driver(S3Config.model_validate({**self.parameters(), **changes}))
+        config = S3Config.model_validate({**self.parameters(), **changes})
+        return self.driver_class(config)
 
     def _key(self, path: str) -> str:
         return self._root + path[1:]
-
-    def _count_list(self) -> None:
-        self._lists += 1
 
     async def _keys(self, prefix: str) -> list[str]:
         found: list[str] = []
@@ -240,23 +235,6 @@ class S3Harness(Harness):
                 for entry in page.get("Uploads", ())
             ]
         return found
-
-
-class _CountingDriver(S3Driver):
-    """Counts the requests to list."""
-
-    def __init__(self, config: S3Config, count: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._count = count
-
-    async def open(self) -> None:
-        await super().open()
-        events = self._bucket.connection.client.meta.events
-        for operation in ("ListObjects", "ListObjectsV2"):
-            events.register(f"before-call.s3.{operation}", self._note)
-
-    def _note(self, **_: object) -> None:
-        self._count()
 
 
 def _back_door(config: S3Config) -> Any:
