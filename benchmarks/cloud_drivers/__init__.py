@@ -29,7 +29,7 @@ from benchmarks._report import Report
 if TYPE_CHECKING:
     from benchmarks.cloud_drivers._sites import Site
 
-ROUNDS = 9
+ROUNDS = 7
 
 
 def s3(rounds: int | None = None) -> Report:
