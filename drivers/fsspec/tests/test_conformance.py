@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from storagedriver_fsspec.harness import (
-    DirectoryHarness,
     LocalHarness,
     MemoryHarness,
+    SftpHarness,
     WebdavHarness,
 )
 from storagedriver_testsuite import DriverSuite, Harness
@@ -47,7 +47,7 @@ class TestSftp(DriverSuite):
             "look_for_keys": False,
             "allow_agent": False,
         }
-        return DirectoryHarness(sshd.files, {"protocol": "sftp", "options": options})
+        return SftpHarness(sshd.files, {"protocol": "sftp", "options": options})
 
 
 def webdav(server: RcloneWebDav | WsgiDav) -> Harness:

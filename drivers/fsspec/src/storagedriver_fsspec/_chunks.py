@@ -164,7 +164,7 @@ class ChunkUploads:
         except PathNotFoundError:
             raise await self._gone(upload) from None
         await self._give_name(upload, options)
-        await self._files.remove_all(_directory(upload))
+        await self._remove_rest(upload)
         return FileInfo(options.path, made.size, made.mod_time, etag=made.etag)
 
     async def _has_begun(self, upload: Upload) -> bool:
@@ -176,8 +176,13 @@ class ChunkUploads:
             info = await self._files.info(options.path)
         else:
             info = await self._published(upload, options.path)
-        await self._files.remove_all(_directory(upload))
+        await self._remove_rest(upload)
         return info
+
+    async def _remove_rest(self, upload: Upload) -> None:
+        """Remove what a published upload leaves; what cannot be is left to the purge."""
+        with suppress(StorageDriverError):
+            await self._files.remove_all(_directory(upload))
 
     async def _give_name(self, upload: Upload, options: CompleteOptions) -> None:
         head, done, whole = (_file(upload, kind) for kind in ("head", "done", "whole"))
@@ -196,7 +201,7 @@ class ChunkUploads:
     ) -> FileInfo:
         await self._require_head(upload)
         info = await self._join(upload, chunks, options.path, options.size)
-        await self._files.remove_all(_directory(upload))
+        await self._remove_rest(upload)
         return info
 
     async def _join(

@@ -122,7 +122,7 @@ class Store:
         """As `StorageDriver.put_content`."""
         if not self._stages:
             await self._require_place(path)
-            return await self.write(path, [data]) or await self.files.info(path)
+            return await self.write(path, [data]) or await self._applied(path)
         return await self.put_through(
             path,
             lambda staging: self.write(staging, [data]),
@@ -141,8 +141,16 @@ class Store:
             await self._clean_up(staging, error)
             raise
         if made is None:
-            return await self.files.info(path)
+            return await self._applied(path)
         return FileInfo(path, made.size, made.mod_time, etag=made.etag)
+
+    async def _applied(self, path: str) -> FileInfo:
+        """Look at what was written. If that fails, it is there all the same."""
+        try:
+            return await self.files.info(path)
+        except StorageDriverError as error:
+            error.outcome = "applied"
+            raise
 
     async def _clean_up(self, staging: str, error: BaseException) -> None:
         if isinstance(error, StorageDriverError) and error.outcome != "none":
@@ -274,7 +282,9 @@ class Store:
         if failures:
             if len(failures) == 1 and path in failures:
                 raise failures[path]
-            raise PartialDeleteError(failures=failures)
+            partial = PartialDeleteError(failures=failures)
+            partial.outcome = "unknown"  # by path, and each failure has its own
+            raise partial
 
     async def _delete_below(
         self, path: str, failures: dict[str, StorageDriverError], *, missing_ok: bool = False

@@ -159,7 +159,7 @@ class WebdavFiles(PlainFiles):
             if start != end:
                 raise UnavailableError("the server refuses a range that is there")
             return ResponseBody(info, response, 0)
-        if status in _REDIRECTS:
+        if status in _REDIRECTS or status == HTTPStatus.METHOD_NOT_ALLOWED:
             await self._file(path)  # which a collection is not
         self._check(response)
         size = _length(response)
@@ -169,8 +169,11 @@ class WebdavFiles(PlainFiles):
             raise StorageDriverError("the server ignores that a range was asked")
         info = _info_of(path, size, response.headers)
         if info.mod_time is None or info.etag is None:
-            # Some servers give a collection as a page.
-            info = await self._file(path)
+            # Some servers give a collection as a page, and so do some proxies that are in trouble.
+            found = await self._file(path)
+            if (info.mod_time or info.etag) is None and (found.mod_time or found.etag) is not None:
+                raise UnavailableError("the server's answer is not the resource")
+            info = FileInfo(path, size, found.mod_time, etag=found.etag)
         check_range(info, options)
         start, end = byte_range(size, options)
         if end > start and _length(response) != end - start:
@@ -237,8 +240,10 @@ class WebdavFiles(PlainFiles):
         except PermissionDeniedError:
             # Some servers say so of whatever they cannot rename.
             await self._file(source)
-            await self.info(parent(target))
-            raise
+            if not (await self.info(parent(target))).is_dir:
+                raise ConflictError("a part of the path is a file", path=target) from None
+            # It may have been made in this moment.
+            await self._transfer("MOVE", source, target, overwrite=overwrite)
 
     async def copy(self, source: str, target: str) -> None:
         await self._transfer("COPY", source, target, overwrite=True)
@@ -372,14 +377,14 @@ class WebdavFiles(PlainFiles):
             raise PathNotFoundError("the collection is missing", path=path) from None
 
     def _mkcol(self, url: Any) -> None:
-        status = self._http.request("MKCOL", url, follow_redirects=False).status_code
+        response = self._http.request("MKCOL", url, follow_redirects=False)
+        status = response.status_code
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             # Source: RFC 4918, section 9.3.1, as the next one.
             raise AlreadyExistsError
         if status == HTTPStatus.CONFLICT:
             raise PathNotFoundError("the collection is missing")
-        if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise from_status(status)
+        self._check(response)
 
     def _propfind(self, path: str, depth: str) -> Iterator[tuple[str, FileInfo]]:
         headers = {"depth": depth, "content-type": "application/xml"}

@@ -200,6 +200,12 @@ class MemoryHarness(FsspecHarness):
         return method != "missing_driver" and super().offers(method)
 
 
+class SftpHarness(DirectoryHarness):
+    """A directory of this machine behind an SFTP server."""
+
+    is_remote = True
+
+
 class WebdavHarness(DirectoryHarness):
     """A directory of this machine behind a WebDAV server."""
 
