@@ -117,8 +117,16 @@ def our_server(
     return ServerProcess(command, port, data, folder / f"registry-{port}.log")
 
 
-def docker_registry(program: str, folder: Path) -> ServerProcess:
-    """Give Debian's docker-registry on `folder/data`, not started."""
+def docker_registry(
+    program: str, folder: Path, others: Mapping[str, object] | None = None
+) -> ServerProcess:
+    """Give Debian's docker-registry on `folder/data`, not started.
+
+    Args:
+        program: Its path.
+        folder: For its files.
+        others: Other sections of its configuration.
+    """
     port, data = free_port(), folder / "data"
     config = folder / f"docker-registry-{port}.yml"
     sections = {
@@ -126,6 +134,7 @@ def docker_registry(program: str, folder: Path) -> ServerProcess:
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
         "http": {"addr": f"127.0.0.1:{port}", "secret": "for-tests"},
+        **(others or {}),
     }
     config.write_text(yaml.safe_dump(sections))
     command = [program, "serve", str(config)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from collections import OrderedDict
+from time import monotonic
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -38,7 +38,7 @@ class Recent(Generic[V]):
         if entry is None:
             return None
         end, value = entry
-        if time.monotonic() >= end:
+        if monotonic() >= end:
             del self._entries[key]
             return None
         return value
@@ -47,6 +47,6 @@ class Recent(Generic[V]):
         """Keep what was found, for `seconds` if that is less than what holds for all."""
         lifetime = self._seconds if seconds is None else min(self._seconds, seconds)
         self._entries.pop(key, None)
-        self._entries[key] = (time.monotonic() + lifetime, value)
+        self._entries[key] = (monotonic() + lifetime, value)
         if len(self._entries) > self._most:
             self._entries.popitem(last=False)
