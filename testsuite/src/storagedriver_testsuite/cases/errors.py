@@ -227,6 +227,7 @@ class ErrorCases(CaseGroup):
         self, kit: Kit
     ) -> None:
         await kit.seed("/a", b"content")
+        await kit.seed("/copied", b"content")
         etag = (await kit.storage.stat("/a")).etag
         for verb, use in _verbs(kit.capabilities, etag or "").items():
             declared = getattr(kit.capabilities, verb)
