@@ -149,7 +149,7 @@ class Store:
         try:
             return await self.files.info(path)
         except StorageDriverError as error:
-            error.outcome = "applied"
+            error.outcome = "unknown"
             raise
 
     async def _clean_up(self, staging: str, error: BaseException) -> None:
