@@ -65,10 +65,15 @@ class Application:
     """
 
     def __init__(
-        self, storage: Storage, driver: Watched, settings: Mapping[str, object] | None = None
+        self,
+        storage: Storage,
+        driver: Watched,
+        settings: Mapping[str, object] | None = None,
+        sections: Mapping[str, object] | None = None,
     ) -> None:
         section = {"delete": {"enabled": True}, **(settings or {})}
-        self.app: ASGIApp = create_app({"storage": section}, storage=storage)
+        config = {"storage": section, **(sections or {})}
+        self.app: ASGIApp = create_app(config, storage=storage)
         self.driver = driver
         self.storage = storage
         transport = httpx.ASGITransport(self.app)
@@ -86,6 +91,7 @@ def run(
     *,
     on: StorageDriver | None = None,
     settings: Mapping[str, object] | None = None,
+    sections: Mapping[str, object] | None = None,
 ) -> None:
     """Run a test with an application of its own.
 
@@ -94,12 +100,13 @@ def run(
         narrow: Capabilities to narrow.
         on: The driver; by default one in memory.
         settings: For the section `storage`.
+        sections: Other sections of the configuration.
     """
 
     async def main() -> None:
         driver = Watched(on)
         async with Storage(driver, narrow=narrow) as storage:
-            application = Application(storage, driver, settings)
+            application = Application(storage, driver, settings, sections)
             async with application.http:
                 await test(application)
 
