@@ -164,7 +164,9 @@ def signed(
     algorithm: str = "ES256",
     headers: Mapping[str, Any] | None = None,
 ) -> str:
-    return jwt.encode(dict(content), private, algorithm, headers=dict(headers or {}))
+    # Signed as it is, wrong types too.
+    data = json.dumps(dict(content)).encode()
+    return jwt.PyJWS().encode(data, private, algorithm, headers=dict(headers or {}))
 
 
 @asynccontextmanager

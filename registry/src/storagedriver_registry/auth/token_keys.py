@@ -193,8 +193,9 @@ def load_trusted_keys(rootcertbundle: str, jwks: str) -> TrustedKeys:
         except ValueError as error:
             raise _wrong("rootcertbundle", rootcertbundle, f"no certificates: {error}") from None
     if jwks:
+        data = _read("jwks", jwks)
         try:
-            members = json.loads(_read("jwks", jwks))
+            members = json.loads(data)
         except ValueError:
             raise _wrong("jwks", jwks, "no JSON") from None
         if not isinstance(members, dict) or not isinstance(members.get("keys"), list):
