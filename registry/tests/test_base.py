@@ -32,7 +32,7 @@ def test_unknown_resource_is_404_with_an_error_body(http: httpx.Client, path: st
         ("POST", "/v2/", "GET, HEAD"),
         ("PUT", f"/v2/a/blobs/{sha256(b'')}", "GET, HEAD, DELETE"),
         ("GET", "/v2/a/blobs/uploads/", "POST"),
-        ("DELETE", "/v2/_catalog", "GET"),
+        ("DELETE", "/v2/_catalog", "GET, HEAD"),
     ],
 )
 def test_wrong_method_is_405_and_says_what_is_allowed(

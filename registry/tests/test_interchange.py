@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,6 +82,35 @@ def test_what_one_deletes_the_other_does_not_serve(
         # And what the deletion has left behind takes a new push.
         assert repository.push_image("v1") == manifest
         assert second.get(repository.url("manifests/v1")).status_code == 200
+
+
+def test_docker_registry_takes_no_notice_of_what_is_ours(
+    program: Callable[[str], str], tmp_path: Path, ours: ServerProcess, theirs: ServerProcess
+) -> None:
+    with client(ours) as first, client(theirs) as second:
+        repository = Repository(first, "re/fer")
+        digest = repository.push_image("v1")
+        subject = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 1}
+        referrer = repository.push_manifest({**repository.image(b"b"), "subject": subject}, "sbom")
+        bare = {key: value for key, value in repository.image().items() if key != "mediaType"}
+        assert repository.push_manifest(bare, "bare").status_code == 201
+        # Both files are there, and nothing more is listed or fails.
+        for ours_alone in ("_referrers/**/sha256-*", "_manifests/**/media-type"):
+            assert list(theirs.data.rglob(f"re/fer/{ours_alone}"))
+        assert second.get("/v2/_catalog").json() == {"repositories": ["re/fer"]}
+        assert set(Repository(second, "re/fer").tags().json()["tags"]) == {"v1", "sbom", "bare"}
+        assert second.get(repository.url("manifests/bare")).status_code == 200
+        [config] = tmp_path.glob("docker-registry-*.yml")
+        command = [program("docker-registry"), "garbage-collect", str(config)]
+        collected = subprocess.run(command, capture_output=True, text=True)
+        assert collected.returncode == 0, collected.stderr
+        assert "0 blobs and 0 manifests eligible" in collected.stdout + collected.stderr
+        # What it deletes we do not list.
+        path = repository.url(f"referrers/{digest}")
+        listed = [each["digest"] for each in first.get(path).json()["manifests"]]
+        assert listed == [referrer.headers["docker-content-digest"]]
+        assert second.delete(repository.url(f"manifests/{listed[0]}")).status_code == 202
+        assert first.get(path).json()["manifests"] == []
 
 
 def test_both_list_the_same_in_the_same_pages(ours: ServerProcess, theirs: ServerProcess) -> None:

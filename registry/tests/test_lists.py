@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from registry.tests.client import Repository, error_codes, unique_name
+from registry.tests.client import Repository, error_codes, sha256, unique_name
 from registry.tests.processes import ServerProcess
 
 TAGS = ["1.0", "A", "a", "a-b", "a.b", "a_b", "b"]
@@ -45,6 +45,15 @@ def test_pages_of_tags_join_to_all(tagged: Repository, count: int) -> None:
 @pytest.mark.parametrize("last", ["", "0", "A", "a.a", "a-b", "b", "zzz"])
 def test_tags_begin_after_last(tagged: Repository, last: str) -> None:
     assert tagged.tags(last=last).json()["tags"] == [tag for tag in TAGS if tag > last]
+
+
+@pytest.mark.parametrize("path", ["/v2/_catalog", "tags/list", f"referrers/{sha256(b'')}"])
+def test_head_of_a_list_gives_its_size(tagged: Repository, path: str) -> None:
+    url = path if path.startswith("/") else tagged.url(path)
+    head, whole = tagged.http.head(url), tagged.http.get(url)
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-length", "content-type"):
+        assert head.headers[name] == whole.headers[name]
 
 
 def test_page_of_no_tags_has_no_link(tagged: Repository) -> None:

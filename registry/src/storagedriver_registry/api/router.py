@@ -45,13 +45,14 @@ TABLE: Mapping[routes.Route, Mapping[str, Handler]] = {
     routes.UPLOADS: {"POST": uploads.start},
     routes.UPLOAD: {
         "GET": uploads.status,
+        "HEAD": uploads.status,
         "PATCH": uploads.append,
         "PUT": uploads.finish,
         "DELETE": uploads.cancel,
     },
-    routes.REFERRERS: {"GET": referrers.get},
-    routes.TAGS: {"GET": tags.get},
-    routes.CATALOG: {"GET": catalog.get},
+    routes.REFERRERS: {"GET": referrers.get, "HEAD": referrers.get},
+    routes.TAGS: {"GET": tags.get, "HEAD": tags.get},
+    routes.CATALOG: {"GET": catalog.get, "HEAD": catalog.get},
 }
 
 
