@@ -116,20 +116,23 @@ def changed(route: Route, method: str, change: Callable[[Response], None]) -> Of
     return handler(route, method, make)
 
 
-def status(route: Route, method: str, code: int) -> Off:
-    """Answer with another status where all is well."""
+def status(route: Route, method: str, code: int, *, only: int = 0) -> Off:
+    """Answer with another status where all is well; `only` where it is this."""
 
     def change(response: Response) -> None:
-        response.status = code
+        if only in (0, response.status):
+            response.status = code
 
     return changed(route, method, change)
 
 
-def header(route: Route, method: str, name: str, value: str | None = None) -> Off:
-    """Answer with another value of a header, or without it."""
+def header(route: Route, method: str, name: str, value: str | None = None, *, only: int = 0) -> Off:
+    """Answer with another value of a header, or without it; `only` where the status is this."""
     key = name.lower().encode()
 
     def change(response: Response) -> None:
+        if only not in (0, response.status):
+            return
         response.headers = [pair for pair in response.headers if pair[0] != key]
         if value is not None:
             response.headers.append((key, value.encode()))
@@ -210,7 +213,7 @@ def replaced(owner: object, name: str, value: object) -> Off:
     """Put something else in the place of an attribute."""
 
     def off(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(owner, name, value)
+        patch.setattr(owner, name, value, raising=False)
 
     return off
 
