@@ -78,6 +78,8 @@ async def _delete_keys(bucket: Bucket, keys: Sequence[str]) -> dict[str, Storage
             failures[bucket.keys.path(key)] = error
     for first in range(0, len(together), KEYS_PER_REQUEST):
         failures.update(await _delete_batch(bucket, together[first : first + KEYS_PER_REQUEST]))
+    for path, failure in failures.items():
+        failure.path = path
     return failures
 
 

@@ -128,6 +128,20 @@ async def complete_upload(
     bucket: Bucket, upload: Upload, parts: Sequence[Part], options: CompleteOptions
 ) -> FileInfo:
     """Publish the parts."""
+    if not bucket.config.traits.keeps_completed:
+        return await _complete(bucket, upload, parts, options)
+    # Whoever is cancelled here aborts next, which would take the parts out of the object.
+    completion = asyncio.ensure_future(_complete(bucket, upload, parts, options))
+    try:
+        return await asyncio.shield(completion)
+    except asyncio.CancelledError:
+        await finish(_settled(completion))
+        raise
+
+
+async def _complete(
+    bucket: Bucket, upload: Upload, parts: Sequence[Part], options: CompleteOptions
+) -> FileInfo:
     if not parts:
         return await _complete_empty(bucket, upload, options)
     condition: dict[str, Any] = {"IfNoneMatch": "*"} if options.if_absent else {}
@@ -153,9 +167,16 @@ async def complete_upload(
     return FileInfo(upload.path, options.size, etag=etag, content_type=upload.options.content_type)
 
 
+async def _settled(completion: asyncio.Future[FileInfo]) -> None:
+    with suppress(StorageDriverError):
+        await completion
+
+
 async def abort_upload(bucket: Bucket, upload: Upload) -> None:
     """Drop an upload, with the parts that were still on their way."""
     name = _name(bucket, upload)
+    if bucket.config.traits.keeps_completed and await _published(bucket, upload, upload.path):
+        raise UploadNotFoundError("the upload is completed")
     if bucket.config.traits.abort_is_silent:
         await bucket.read("list_parts", **name, MaxParts=1)
     await bucket.change("abort_multipart_upload", **name)

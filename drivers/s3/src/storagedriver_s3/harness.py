@@ -54,7 +54,7 @@ class S3Harness(Harness):
 
     driver_class: ClassVar[type[S3Driver]] = S3Driver
     is_remote = True
-    max_seconds = 120.0
+    max_seconds = 600.0
     keys_per_delete = KEYS_PER_REQUEST
 
     def __init__(
