@@ -78,7 +78,12 @@ def test_each_way_to_ask_reaches_the_client() -> None:
     assert opened(base)["credential"] == "DefaultAzureCredential"
     default = {**base, "credentials": {"type": "default_credentials"}}
     assert opened(default)["credential"] == "DefaultAzureCredential"
-    assert opened({**base, "anonymous": True})["credential"] == "NoneType"
+    emulator = {"anonymous": True, "endpoint": "http://127.0.0.1:10000/example"}
+    anonymous = opened({**base, **emulator})
+    assert anonymous["credential"] == "NoneType"
+    assert anonymous["url"] == "http://127.0.0.1:10000/example/images/a/b"
+    with pytest.raises(ConfigurationError, match="https"):
+        opened({**base, "endpoint": "http://127.0.0.1:10000/example"})
     text = f"DefaultEndpointsProtocol=https;AccountName=other;AccountKey={KEY}"
     by_text = opened({"container": "images", "connectionstring": text})
     assert by_text["account"] == "other"

@@ -313,10 +313,13 @@ def _filesystem(config: AzureConfig) -> Any:
         ConfigurationError: What is configured makes no account.
     """
     endpoint = (config.endpoint or f"https://{config.account_name}.blob.{config.realm}").rstrip("/")
+    text = _connection_string(config, endpoint)
+    if text is None and not endpoint.startswith("https:"):
+        raise ConfigurationError("the endpoint is not https, and tokens go over nothing else")
     try:
         filesystem = AzureBlobFileSystem(
             account_name=config.account_name,
-            connection_string=_connection_string(config, endpoint),
+            connection_string=text,
             client_id=config.credentials.client_id,
             tenant_id=config.credentials.tenant_id,
             client_secret=_revealed(config.credentials.secret),
@@ -340,17 +343,14 @@ def _filesystem(config: AzureConfig) -> Any:
 
 def _keep_to(config: AzureConfig, filesystem: Any) -> None:
     """Drop what adlfs has from the environment where the configuration says something else."""
-    if config.connection_string or config.account_key or config.sas_token:
-        return
-    is_principal = config.credentials.type == "client_secret" and not config.anonymous
-    if not config.anonymous and not is_principal:
+    if config.connection_string or config.account_key or config.sas_token or config.anonymous:
+        return  # it has a connection string, which comes before all else
+    if config.credentials.type != "client_secret":
         return
     filesystem.connection_string = filesystem.account_key = filesystem.sas_token = None
-    if is_principal and filesystem.credential is None:
+    if filesystem.credential is None:
         found = filesystem._get_credential_from_service_principal()
         filesystem.credential, filesystem.sync_credential = found
-    elif config.anonymous:
-        filesystem.credential = None
     filesystem.do_connect()
 
 
@@ -361,13 +361,12 @@ def _connection_string(config: AzureConfig, endpoint: str) -> str | None:
         credential = f"AccountKey={config.account_key.get_secret_value()}"
     elif config.sas_token is not None:
         credential = f"SharedAccessSignature={config.sas_token.get_secret_value().lstrip('?')}"
+    elif config.anonymous:
+        credential = ""
     else:
         return None
-    scheme = endpoint.partition("://")[0]
-    return (
-        f"DefaultEndpointsProtocol={scheme};AccountName={config.account_name};"
-        f"{credential};BlobEndpoint={endpoint}"
-    )
+    account = f"AccountName={config.account_name};" if config.account_name else ""
+    return f"{account}BlobEndpoint={endpoint};{credential}"
 
 
 def _revealed(secret: Any) -> str | None:
