@@ -239,7 +239,7 @@ def image(number: int = 0, **fields: object) -> bytes:
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": EMPTY,
-        "layers": [],
+        "layers": [EMPTY],
         "annotations": {"number": str(number)},
         **fields,
     }

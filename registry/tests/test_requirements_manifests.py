@@ -7,18 +7,17 @@ import json
 import pytest
 from storagedriver_registry.api import manifests, routes, validation
 from storagedriver_registry.api.errors import MANIFEST_INVALID, ApiError
-from storagedriver_registry.api.request import Request
-from storagedriver_registry.api.response import Response
-from storagedriver_registry.api.router import Handler
-from storagedriver_registry.api.services import Services
 from storagedriver_registry.configuration.models import ValidationSettings
+from storagedriver_registry.digest import Digest
 from storagedriver_registry.manifest import (
     Descriptor,
     ImageManifest,
+    Manifest,
     PushedManifest,
     parse_manifest,
 )
-from storagedriver_registry.storage.manifests import ManifestStore, StoredManifest
+from storagedriver_registry.storage import Stores
+from storagedriver_registry.storage.manifests import ManifestStore
 from storagedriver_registry.storage.tags import TagStore
 
 from registry.tests.application import Application
@@ -32,7 +31,7 @@ from registry.tests.client import (
 )
 from registry.tests.requirements import (
     EMPTY,
-    handler,
+    dump,
     header,
     image,
     index,
@@ -56,14 +55,19 @@ async def get(one: Application, reference: str) -> bytes | None:
 # What they refer to ----------------------------------------------------------------------------
 
 
-def _subject_first(original: Handler) -> Handler:
-    async def broken(services: Services, request: Request) -> Response:
+_check = validation.ManifestValidation.check
+
+
+async def _with_subject(
+    self: validation.ManifestValidation, stores: Stores, name: str, manifest: Manifest
+) -> None:
+    subject = getattr(manifest, "subject", None)
+    if subject is not None and not await stores.manifests.exists(name, subject.digest):
         raise ApiError(MANIFEST_INVALID)
+    await _check(self, stores, name, manifest)
 
-    return broken
 
-
-@requirement("MAN-01", handler(routes.MANIFEST, "PUT", _subject_first))
+@requirement("MAN-01", replaced(validation.ManifestValidation, "check", _with_subject))
 async def test_subject_need_not_exist(one: Application) -> None:
     for digest_of in (sha256, sha512):
         response = await put(one, image(subject=subject(digest_of(b"none"))))
@@ -92,7 +96,15 @@ async def test_what_is_missing_is_named(one: Application) -> None:
         assert [error["detail"] for error in response.json()["errors"]] == missing
 
 
-@requirement("MAN-04", replaced(validation.ManifestValidation, "check", lambda *_: 1 / 0))
+async def _not_empty(
+    self: validation.ManifestValidation, stores: Stores, name: str, manifest: Manifest
+) -> None:
+    if not (getattr(manifest, "layers", None) or manifest.required_manifests):
+        raise ApiError(MANIFEST_INVALID)
+    await _check(self, stores, name, manifest)
+
+
+@requirement("MAN-04", replaced(validation.ManifestValidation, "check", _not_empty))
 async def test_list_of_blobs_may_be_empty(one: Application) -> None:
     for content in (image(layers=[]), index()):
         assert (await put(one, content)).status_code == 201
@@ -129,21 +141,14 @@ async def test_digest_has_to_be_that_of_the_manifest(one: Application) -> None:
         assert (response.status_code, error_codes(response)) == (400, ["DIGEST_INVALID"])
 
 
-class _Tidy:
-    """Stores what was parsed and written again."""
-
-    def __init__(self) -> None:
-        self.put = ManifestStore.put
-
-    def __get__(self, store: ManifestStore, _: object) -> object:
-        async def put(name: str, manifest: StoredManifest, *, keep_type: bool) -> None:
-            data = json.dumps(json.loads(manifest.data)).encode()
-            await store._blobs.put(manifest.digest, data)
-
-        return put
+_content = ManifestStore.content
 
 
-@requirement("MAN-08", replaced(ManifestStore, "put", _Tidy()))
+async def _tidied(store: ManifestStore, name: str, digest: Digest) -> bytes:
+    return dump(json.loads(await _content(store, name, digest)))
+
+
+@requirement("MAN-08", replaced(ManifestStore, "content", _tidied))
 async def test_manifest_is_kept_byte_for_byte(one: Application) -> None:
     content = b'  {"schemaVersion":2,\n "schemaVersion" : 2, "manifests":[ ],"x":"\\u00e9"}\n\n'
     await push(one, content, media_type=OCI_INDEX)
@@ -199,7 +204,9 @@ async def test_manifest_of_4_mebibytes_is_taken(one: Application) -> None:
 # Tags with it ----------------------------------------------------------------------------------
 
 
-@requirement("MAN-15", replaced(manifests, "_tags", lambda request: []))
+@requirement(
+    "MAN-15", replaced(manifests, "_tags", lambda request: [request.tag] if request.tag else [])
+)
 async def test_push_by_digest_sets_the_tags_of_the_query(one: Application) -> None:
     for digest_of in (sha256, sha512):
         content = image(1 if digest_of is sha256 else 2)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
+from typing import cast
 
-from storagedriver_registry.api import conditions, errors, router, routes
+import pytest
+from storagedriver_registry.api import errors, router, routes
 from storagedriver_registry.api.errors import UNSUPPORTED, ApiError
+from storagedriver_registry.api.request import Request
+from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.manifest import media_types
 from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.manifests import ManifestStore
@@ -136,7 +141,18 @@ async def test_namespace_of_a_proxy_is_ignored(one: Application) -> None:
 # Pulling manifests -----------------------------------------------------------------------------
 
 
-@requirement("PULL-01", replaced(router, "_digest", lambda text: None))
+def _tags_alone(patch: pytest.MonkeyPatch) -> None:
+    read = router._READERS["reference"]
+
+    def broken(request: Request, text: str) -> None:
+        if ":" in text:
+            raise ApiError(errors.MANIFEST_UNKNOWN)
+        read(request, text)
+
+    patch.setitem(cast(MutableMapping[str, object], router._READERS), "reference", broken)
+
+
+@requirement("PULL-01", _tags_alone)
 async def test_manifest_is_named_by_tag_or_digest(one: Application) -> None:
     digest = await push(one, image(), "v1")
     await push(one, image(2), "v2")
@@ -321,7 +337,13 @@ async def test_head_of_what_is_not_there_is_404(one: Application) -> None:
 # Digests ---------------------------------------------------------------------------------------
 
 
-@requirement("PULL-16", replaced(router, "parse_digest", lambda text: conditions.etag))
+def _only_sha256(text: str) -> Digest:
+    if text.startswith("sha512:"):
+        raise InvalidDigestError
+    return parse_digest(text)
+
+
+@requirement("PULL-16", replaced(router, "parse_digest", _only_sha256))
 async def test_sha512_names_content_as_sha256_does(one: Application) -> None:
     await store(one, "a", BLOB, sha256(BLOB))
     location = (await one.http.post("/v2/a/blobs/uploads/")).headers["location"]
