@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import yaml
@@ -60,8 +61,8 @@ class ServerProcess:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
-                # With authentication on, a challenge is an answer too.
-                if httpx.get(f"{self.url}/v2/").status_code in (200, 401):
+                # With authentication on, a challenge is an answer too; of a token server, 404 is.
+                if httpx.get(f"{self.url}/v2/").status_code in (200, 401, 404):
                     return
             time.sleep(0.05)
         self.kill()
@@ -77,8 +78,11 @@ class ServerProcess:
         return self.process.wait(_STOP_SECONDS)
 
 
+ServerT = TypeVar("ServerT", bound=ServerProcess)
+
+
 @contextlib.contextmanager
-def running(server: ServerProcess) -> Iterator[ServerProcess]:
+def running(server: ServerT) -> Iterator[ServerT]:
     server.start()
     try:
         yield server
