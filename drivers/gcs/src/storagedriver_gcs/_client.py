@@ -7,11 +7,12 @@ used, and neither are its requests, which repeat themselves and lose status and 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -211,7 +212,7 @@ class Client:
     ) -> Any:
         assert self._session is not None, "the driver is open"
         if self._pays or query:
-            url = f"{url}{'&' if '?' in url else '?'}{urlencode({**(query or {}), **self._pays})}"
+            url = f"{url}{'&' if '?' in url else '?'}{_encoded({**(query or {}), **self._pays})}"
         sent = {**self._headers, **headers}
         if body is not None and body.media_type is not None:
             sent["Content-Type"] = body.media_type
@@ -252,3 +253,14 @@ class Client:
             ConfigurationError: It does not exist.
         """
         return await self.list_page({"maxResults": "1", "fields": "kind"})
+
+
+def _encoded(query: Query) -> str:
+    return "&".join(f"{name}={_quoted(value)}" for name, value in query.items())
+
+
+# The names of objects differ; the rest of a query is nearly always one of a few texts, which took a
+# tenth of a small request to quote.
+@functools.lru_cache(maxsize=256)
+def _quoted(value: str) -> str:
+    return quote(value, safe="")

@@ -182,7 +182,7 @@ class GcsDriver(StorageDriver):
         return await open_stream(self._client, path, self._names.name(path), options)
 
     async def get_content(self, path: str) -> bytes:
-        return await read_whole(self._client, path, self._names.name(path))
+        return await read_whole(self._client, self._names.name(path))
 
     async def put_content(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:
         resource = await _objects.put(self._client, self._names.name(path), data, options)

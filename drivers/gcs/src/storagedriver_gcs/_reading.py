@@ -18,7 +18,12 @@ from storagedriver_core import (
 from storagedriver_gcs._client import Client
 from storagedriver_gcs._errors import translated
 from storagedriver_gcs._objects import get_resource
-from storagedriver_gcs._resources import file_info, info_of_media, preconditions
+from storagedriver_gcs._resources import (
+    file_info,
+    generation_of_media,
+    info_of_media,
+    preconditions,
+)
 
 # A chunk that is smaller costs more in calls than in bytes.
 _LEAST_CHUNK = 64 * 1024
@@ -93,12 +98,12 @@ async def open_stream(client: Client, path: str, name: str, options: ReadOptions
     return stream
 
 
-async def read_whole(client: Client, path: str, name: str) -> bytes:
+async def read_whole(client: Client, name: str) -> bytes:
     """Give all bytes of an object, by one request."""
     response = await client.stream(client.object_url(name), {"alt": "media"}, {})
     async with response:
         length = _length(response)
-        info_of_media(path, response.headers, length)
+        generation_of_media(response.headers)
         with translated():
             data = await response.read()
     if len(data) != length:

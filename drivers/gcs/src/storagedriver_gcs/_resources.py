@@ -48,18 +48,28 @@ def info_of_media(path: str, headers: Mapping[str, str], size: int) -> FileInfo:
     Raises:
         UnavailableError: They are not the service's, as of a page that a proxy made.
     """
-    generation = headers.get("X-Goog-Generation")
-    if generation is None:
-        raise UnavailableError("the answer is not the service's")
+    etag = generation_of_media(headers)
     modified = headers.get("Last-Modified")
     moment = parsedate_to_datetime(modified).astimezone(UTC) if modified else None
     return FileInfo(
         path,
         size=size,
         mod_time=moment,
-        etag=generation,
+        etag=etag,
         content_type=headers.get("Content-Type"),
     )
+
+
+def generation_of_media(headers: Mapping[str, str]) -> str:
+    """Give the generation of an object by the headers that came with its bytes.
+
+    Raises:
+        UnavailableError: They are not the service's, as of a page that a proxy made.
+    """
+    found = headers.get("X-Goog-Generation")
+    if found is None:
+        raise UnavailableError("the answer is not the service's")
+    return found
 
 
 def attributes(options: PutOptions) -> dict[str, Any]:
