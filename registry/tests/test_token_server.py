@@ -495,3 +495,14 @@ def test_scope_with_a_port_in_its_name() -> None:
     assert parse_scopes(["", " "]) == []
     with pytest.raises(ScopeError):
         parse_scopes(["repository:a:pull\n"])
+
+
+def test_example_of_the_documentation_is_a_configuration(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "registry.md").read_text()
+    path = tmp_path / "tokens.yml"
+    path.write_text(
+        page.partition("```yaml\n# tokens.yml")[2].partition("```")[0].partition("\n")[2]
+    )
+    settings = load_settings(path)
+    assert settings.policy.users["alice"] == {"team/**": ("pull", "push", "delete")}
+    assert settings.policy.anonymous_pull
