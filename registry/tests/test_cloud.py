@@ -19,7 +19,7 @@ from azure.storage.blob import ContainerClient
 from storagedriver_registry import create_app
 from storagedriver_testsuite.proxy import Proxy
 
-from registry.tests.client import Repository, SlowRequest, sha256, sha512, unique_name
+from registry.tests.client import OCI_MANIFEST, Repository, SlowRequest, sha256, sha512, unique_name
 from registry.tests.images import Images
 from registry.tests.processes import ServerProcess, our_server, running
 from servers.azurite import Azurite
@@ -37,7 +37,7 @@ from storagedriver_core import (
 KIB = 1024
 MIB = 1024 * KIB
 NAME = "registry-tests"
-KEPT = ("/data", "/link", "/upload-key")
+KEPT = ("/data", "/link", "/media-type", "/upload-key")
 LAYERS = (1, 10 * KIB, 3 * MIB, 20 * MIB)
 LARGE = os.urandom(21 * MIB + 5)
 
@@ -155,7 +155,11 @@ def left_over(cloud: Store) -> list[str]:
                 with suppress(PathNotFoundError):
                     async for page in driver.walk(top, ListOptions()):
                         left += [info.path for info in page]
-            left = [path for path in left if "_uploads" in path or not path.endswith(KEPT)]
+            left = [
+                path
+                for path in left
+                if "_uploads" in path or not (path.endswith(KEPT) or "/_referrers/" in path)
+            ]
             if driver.capabilities.list_uploads:
                 async for uploads in driver.list_uploads():
                     left += [info.upload.path for info in uploads]
@@ -201,6 +205,36 @@ def test_client_fetches_from_the_store_what_it_wants(repository: Repository, clo
     head = repository.http.head(repository.url(f"blobs/{digest}"))
     assert (head.status_code, head.history) == (200, [])
     assert head.headers["content-length"] == str(len(data))
+
+
+def test_referrers_are_listed_and_deleted(repository: Repository) -> None:
+    digest = repository.push_image("v1")
+    subject = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 1}
+    pushed = []
+    for number in range(3):
+        manifest = {**repository.image(), "subject": subject, "artifactType": f"a/{number}"}
+        response = repository.push_manifest(manifest, f"sbom-{number}")
+        assert response.headers["oci-subject"] == digest
+        pushed.append(response.headers["docker-content-digest"])
+
+    def listed(query: str = "") -> list[str]:
+        response = repository.http.get(repository.url(f"referrers/{digest}{query}"))
+        assert response.status_code == 200
+        return [each["digest"] for each in response.json()["manifests"]]
+
+    assert listed() == sorted(pushed)
+    assert listed("?artifactType=a/1") == [pushed[1]]
+    assert repository.http.delete(repository.url(f"manifests/{pushed[1]}")).status_code == 202
+    assert listed() == sorted([pushed[0], pushed[2]])
+    # The list of tags is not looked at: SeaweedFS lists a directory whose files are deleted.
+    assert repository.http.get(repository.url("manifests/sbom-1")).status_code == 404
+
+
+def test_type_of_a_manifest_that_names_none_is_kept(repository: Repository) -> None:
+    url = repository.url("manifests/v1")
+    headers = {"content-type": "application/vnd.example.thing+json"}
+    assert repository.http.put(url, content=b"{}", headers=headers).status_code == 201
+    assert repository.http.get(url).headers["content-type"] == headers["content-type"]
 
 
 def test_small_push_costs_few_requests(cloud: Store) -> None:
