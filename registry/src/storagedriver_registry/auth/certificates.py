@@ -80,13 +80,6 @@ def _parse(chain: Any) -> list[x509.Certificate]:
         raise UntrustedChainError(f"x5c has a malformed certificate: {error}") from error
 
 
-def _check_authority(
-    policy: Policy, certificate: x509.Certificate, extension: x509.BasicConstraints
-) -> None:
-    if not extension.ca:
-        raise ValueError("an issuer is no authority")
-
-
 def _check_signs(
     policy: Policy, certificate: x509.Certificate, extension: x509.KeyUsage | None
 ) -> None:
@@ -96,6 +89,7 @@ def _check_signs(
 
 _AUTHORITY = (
     ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _check_authority)
+    # That they say yes is checked in any case.
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _check_signs)
 )
