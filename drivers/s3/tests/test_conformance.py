@@ -20,10 +20,10 @@ class TestSeaweedFS(DriverSuite):
     label = "s3 on SeaweedFS"
     deviations: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(["D09", "L04", "M01", "M14", "N07", "Y01"], LINGERS),
-        **dict.fromkeys(["D08", "N05"], "a backslash in a key becomes a slash"),
-        "N25": "completing an upload onto a key that others lie below is an internal error",
+        "N05": "a backslash in a key becomes a slash",
     }
     removed: ClassVar[Mapping[str, str]] = {
+        "N25": "completing an upload onto a key that others lie below is an internal error",
         "P02": "of two aborts at once both succeed",
         "W36": "1,200 parts of 5 MiB are 6 GB: test_small_parts.py",
     }

@@ -31,9 +31,8 @@ class Body:
     def __bool__(self) -> bool:
         return True
 
-    async def __aiter__(self) -> AsyncIterator[memoryview]:
-        for piece in self._pieces(0, _PIECE_BYTES):
-            yield piece
+    def __aiter__(self) -> AsyncIterator[memoryview]:
+        return _Sending(self._pieces(0, _PIECE_BYTES))
 
     def read(self, size: int = -1) -> bytes:
         """Give at most `size` bytes from where the file stands, for signing and checksums."""
@@ -64,6 +63,18 @@ class Body:
             for first in range(start, len(view), most):
                 yield view[first : first + most]
             start = 0
+
+
+class _Sending(AsyncIterator[memoryview]):
+    """Not a generator: one that a broken connection leaves half-way waits to be collected."""
+
+    def __init__(self, pieces: Iterator[memoryview]) -> None:
+        self._left = pieces
+
+    async def __anext__(self) -> memoryview:
+        for piece in self._left:
+            return piece
+        raise StopAsyncIteration
 
 
 def body_of(data: Sequence[Buffer]) -> bytes | Body:

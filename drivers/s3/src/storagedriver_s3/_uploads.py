@@ -174,9 +174,16 @@ async def _settled(completion: asyncio.Future[FileInfo]) -> None:
 
 async def abort_upload(bucket: Bucket, upload: Upload) -> None:
     """Drop an upload, with the parts that were still on their way."""
-    name = _name(bucket, upload)
     if bucket.config.traits.keeps_completed and await _published(bucket, upload, upload.path):
         raise UploadNotFoundError("the upload is completed")
+    try:
+        await _drop(bucket, upload)
+    except PathNotFoundError as error:
+        raise UploadNotFoundError(error.message) from error
+
+
+async def _drop(bucket: Bucket, upload: Upload) -> None:
+    name = _name(bucket, upload)
     if bucket.config.traits.abort_is_silent:
         await bucket.read("list_parts", **name, MaxParts=1)
     await bucket.change("abort_multipart_upload", **name)
@@ -263,8 +270,8 @@ async def _complete_empty(bucket: Bucket, upload: Upload, options: CompleteOptio
         return await _completed_before(bucket, upload, (), error)
     info = await _put_empty(bucket, upload, options)
     try:
-        await abort_upload(bucket, upload)
-    except UploadNotFoundError:
+        await _drop(bucket, upload)
+    except (UploadNotFoundError, PathNotFoundError):
         # Whoever ended it has published before us, or after.
         current = await _published(bucket, upload, upload.path)
         if current is None or current.size:
