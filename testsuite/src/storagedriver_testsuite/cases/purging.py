@@ -198,7 +198,10 @@ class PurgeCases(CaseGroup):
         both = await asyncio.gather(
             kit.storage.purge_uploads(older_than=NO_AGE), other.purge_uploads(older_than=NO_AGE)
         )
-        assert paths_of([*both[0], *both[1]]) == paths
+        purged = paths_of([*both[0], *both[1]])
+        assert sorted({*purged}) == paths
+        # A service may answer two aborts at once alike: S3 promises no more than that both are done.
+        assert purged == paths or kit.harness.is_remote
         assert not await kit.harness.raw_uploads()
 
     @case("P03", needs=("upload", "list_uploads"))
