@@ -21,8 +21,9 @@ services:  ## fetch the programs that tests start (skopeo, weed, ...) into .serv
 serve: setup  ## run a registry on 127.0.0.1:5000 that stores in registry-data
 	$(BIN)/registry serve
 
+# Two at once: half of the time a test waits for a server. A class of tests stays in one process.
 test: setup services  ## run every member's tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope $(ARGS)
 
 test-large: setup services  ## run the tests at full size
 	$(BIN)/python -m pytest -m large $(ARGS)
