@@ -70,6 +70,10 @@ class ChunkUploads:
         self._renames = renames
         # What writers of this driver have published and not let go of yet.
         self._done: dict[tuple[str, str], FileInfo] = {}
+        # Those that are published and not cleaned up.
+        self._left: set[str] = set()
+        # What they were about to publish.
+        self._begun: dict[tuple[str, str], FileInfo] = {}
 
     async def open(self, path: str, holder: str, options: UploadOptions) -> Upload:
         """Begin an upload."""
@@ -93,6 +97,9 @@ class ChunkUploads:
     async def release(self, upload: Upload) -> None:
         """Forget what the holder has published."""
         self._done.pop((upload.upload_id, upload.holder), None)
+        self._begun.pop((upload.upload_id, upload.holder), None)
+        if upload.upload_id in self._left:
+            await self._remove_rest(upload)
 
     async def resume(self, upload: Upload, size: int) -> UploadState:
         """Give the upload to a new holder."""
@@ -163,9 +170,11 @@ class ChunkUploads:
             await self._files.rename(head, done)
         except PathNotFoundError:
             raise await self._gone(upload) from None
+        info = FileInfo(options.path, made.size, made.mod_time, etag=made.etag)
+        self._begun[upload.upload_id, upload.holder] = info
         await self._give_name(upload, options)
         await self._remove_rest(upload)
-        return FileInfo(options.path, made.size, made.mod_time, etag=made.etag)
+        return info
 
     async def _has_begun(self, upload: Upload) -> bool:
         return f"done~{upload.holder}" in await self._names(upload)
@@ -175,14 +184,22 @@ class ChunkUploads:
             await self._give_name(upload, options)
             info = await self._files.info(options.path)
         else:
-            info = await self._published(upload, options.path)
+            begun = self._begun.get((upload.upload_id, upload.holder))
+            if begun is None:
+                info = await self._published(upload, options.path)
+            else:
+                info = await self._again(begun)
         await self._remove_rest(upload)
         return info
 
     async def _remove_rest(self, upload: Upload) -> None:
         """Remove what a published upload leaves; what cannot be is left to the purge."""
-        with suppress(StorageDriverError):
+        try:
             await self._files.remove_all(_directory(upload))
+        except StorageDriverError:
+            self._left.add(upload.upload_id)  # tried once more when the writer lets go
+        else:
+            self._left.discard(upload.upload_id)
 
     async def _give_name(self, upload: Upload, options: CompleteOptions) -> None:
         head, done, whole = (_file(upload, kind) for kind in ("head", "done", "whole"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -17,6 +18,7 @@ from storagedriver_core import (
     Capabilities,
     CompleteOptions,
     Conditions,
+    DeleteReport,
     FileInfo,
     ListOptions,
     Part,
@@ -37,6 +39,7 @@ from storagedriver_fsspec._staged import StagedUploads
 from storagedriver_fsspec._store import Store
 
 _CHUNK_BYTES = 1024 * 1024
+_AT_ONCE = 16
 
 
 def fsspec_driver(config: FsspecConfig) -> StorageDriver:
@@ -95,6 +98,13 @@ class Objects:
             await self.files.close()
             raise
 
+    async def close(self) -> None:
+        """Clean up and disconnect. Idempotent."""
+        try:
+            await self.store.sweep()
+        finally:
+            await self.files.close()
+
     async def complete(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
     ) -> FileInfo:
@@ -146,7 +156,7 @@ class AsyncFsspecDriver(StorageDriver):
         await self._objects.open()
 
     async def aclose(self) -> None:
-        await self._objects.files.close()
+        await self._objects.close()
 
     async def check(self) -> None:
         await self._objects.store.check()
@@ -175,6 +185,22 @@ class AsyncFsspecDriver(StorageDriver):
 
     async def delete(self, path: str) -> None:
         await self._objects.store.delete(path)
+
+    async def delete_many(self, paths: Sequence[str]) -> DeleteReport:
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def delete(path: str) -> DeleteReport:
+            async with slots:
+                return await StorageDriver.delete_many(self, [path])
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(delete(path)) for path in paths]
+        reports = [task.result() for task in tasks]
+        return DeleteReport(
+            tuple(path for report in reports for path in report.deleted),
+            tuple(path for report in reports for path in report.missing),
+            {path: error for report in reports for path, error in report.failed.items()},
+        )
 
     async def move(self, source: str, target: str, *, if_absent: bool = False) -> None:
         await self._objects.store.move(source, target, replace=not if_absent)
@@ -237,7 +263,7 @@ class _Blocking(BlockingDriver):
         finished(self._objects.open())
 
     def close(self) -> None:
-        finished(self._objects.files.close())
+        finished(self._objects.close())
 
     def check(self) -> None:
         finished(self._objects.store.check())

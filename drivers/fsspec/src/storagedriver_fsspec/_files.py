@@ -104,6 +104,18 @@ class Files(ABC):
     async def remove(self, path: str) -> None:
         """Remove the file `path`."""
 
+    async def remove_many(self, paths: Sequence[str]) -> dict[str, StorageDriverError]:
+        """Remove files; give the error of each that is still there."""
+        failures: dict[str, StorageDriverError] = {}
+        for path in paths:
+            try:
+                await self.remove(path)
+            except PathNotFoundError:
+                continue  # somebody else was faster
+            except StorageDriverError as error:
+                failures[path] = error
+        return failures
+
     async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
         """Give the file `source` the name `target`, of a file that is replaced or of none.
 

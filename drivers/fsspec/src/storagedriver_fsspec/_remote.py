@@ -16,11 +16,13 @@ from storagedriver_core import (
     FileInfo,
     PathNotFoundError,
     ReadOptions,
+    StorageDriverError,
 )
 from storagedriver_fsspec._errors import translated
 from storagedriver_fsspec._files import Body, Files, Take
 from storagedriver_fsspec._plain import WholeBody, file_info, visit_listed
 
+_AT_ONCE = 16
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
 
 
@@ -94,6 +96,17 @@ class RemoteFiles(Files):
     @translated(writing=True, changing=True)
     async def remove(self, path: str) -> None:
         await self._fs._rm_file(self._at(path))
+
+    async def remove_many(self, paths: Sequence[str]) -> dict[str, StorageDriverError]:
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def remove(path: str) -> dict[str, StorageDriverError]:
+            async with slots:
+                return await Files.remove_many(self, [path])
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(remove(path)) for path in paths]
+        return {path: error for task in tasks for path, error in task.result().items()}
 
     @translated(writing=True, changing=True)
     async def copy(self, source: str, target: str) -> None:

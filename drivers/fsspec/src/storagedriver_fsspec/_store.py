@@ -31,6 +31,7 @@ from storagedriver_core import (
     PutOptions,
     ReadOptions,
     StorageDriverError,
+    UnavailableError,
     is_internal,
     parent,
 )
@@ -62,6 +63,8 @@ class Store:
         self._flat = flat
         self._stages = stages
         self._shares_names = shares_names
+        # Staging files of puts that failed when the store could not be reached.
+        self._leftovers: list[str] = []
 
     async def check(self) -> None:
         """Raise unless the root directory is there.
@@ -134,15 +137,22 @@ class Store:
     ) -> FileInfo:
         """Make a file under another name, and give it its own; in the end nothing else is left."""
         staging = f"{PUTS}/{new_name(path)}"
+        await self.sweep()
         try:
             made = await make(staging)
-            await self.publish(staging, path, replace=replace)
-        except BaseException as error:
-            await self._clean_up(staging, error)
+            await self._publish_made(staging, path, replace=replace)
+        except BaseException:
+            await self._clean_up(staging)
             raise
         if made is None:
             return await self._applied(path)
         return FileInfo(path, made.size, made.mod_time, etag=made.etag)
+
+    async def _publish_made(self, staging: str, path: str, *, replace: bool) -> None:
+        try:
+            await self.publish(staging, path, replace=replace)
+        except PathNotFoundError:
+            raise UnavailableError("what was put under another name is gone") from None
 
     async def _applied(self, path: str) -> FileInfo:
         """Look at what was written. If that fails, it is there all the same."""
@@ -152,11 +162,20 @@ class Store:
             error.outcome = "unknown"
             raise
 
-    async def _clean_up(self, staging: str, error: BaseException) -> None:
-        if isinstance(error, StorageDriverError) and error.outcome != "none":
-            return  # it may have got its name; if not, the purge finds it
-        with suppress(StorageDriverError):
+    async def _clean_up(self, staging: str) -> None:
+        # Also where the outcome is unknown: what has got its name has lost this one.
+        try:
             await self.files.remove(staging)
+        except PathNotFoundError:
+            pass
+        except StorageDriverError:
+            self._leftovers.append(staging)
+
+    async def sweep(self) -> None:
+        """Remove what could not be removed before; what still cannot be is left to the purge."""
+        while self._leftovers:
+            with suppress(IndexError, StorageDriverError):  # another thread sweeps as well
+                await self.files.remove(self._leftovers.pop())
 
     async def write(self, path: str, data: Sequence[Buffer]) -> FileInfo | None:
         """Write a file, and the directories above it where they are missing."""
@@ -250,8 +269,7 @@ class Store:
         if self._stages:
             await self.publish(source, target, replace=replace)
         else:
-            await self._require_place(target)
-            await self.files.copy(source, target)
+            await self._copy(source, target)
             await self.files.remove(source)
         await self.prune(source)
 
@@ -260,13 +278,19 @@ class Store:
         if (await self._found(self.files.info(source))).is_dir:
             raise PathNotFoundError("a directory is not a file", path=source)
         if not self._stages:
-            await self.files.copy(source, target)
+            await self._copy(source, target)
             return
 
         async def make(staging: str) -> None:
             await self.within(staging, lambda: self.files.copy(source, staging), source=source)
 
         await self.put_through(target, make, replace=True)
+
+    async def _copy(self, source: str, target: str) -> None:
+        with suppress(PathNotFoundError):
+            if (await self.files.info(target)).is_dir:
+                raise ConflictError("it is a directory", path=target)
+        await self.files.copy(source, target)
 
     async def delete(self, path: str) -> None:
         """As `StorageDriver.delete`."""
@@ -295,16 +319,14 @@ class Store:
             if missing_ok:
                 return
             raise
+        failures.update(
+            await self.files.remove_many([each.path for each in found if not each.is_dir])
+        )
         for each in found:
-            if path == "/" and is_internal(each.path):
+            if not each.is_dir or (path == "/" and is_internal(each.path)):
                 continue
             try:
-                if each.is_dir:
-                    await self._delete_below(each.path, failures, missing_ok=True)
-                else:
-                    await self.files.remove(each.path)
-            except PathNotFoundError:
-                continue  # somebody else was faster
+                await self._delete_below(each.path, failures, missing_ok=True)
             except StorageDriverError as error:
                 failures[each.path] = error
         if not self._flat and path != "/":

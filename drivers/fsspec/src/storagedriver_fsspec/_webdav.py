@@ -34,6 +34,7 @@ from storagedriver_fsspec._files import Body, Take, utc
 from storagedriver_fsspec._plain import PlainFiles, check_range
 
 _CHUNK_BYTES = 1024 * 1024
+_MULTISTATUS = 207
 # Source: RFC 4918, section 9.1. Only what is read: some servers compute the others.
 _WANTED = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
@@ -55,11 +56,18 @@ _STAMP_WANTED = (
     b'<upload xmlns="urn:storagedriver"/></prop></propfind>'
 )
 _LOCKED = 423
-_WAITING = ("MOVE", "DELETE", "MKCOL")
+# What says that it is done (RFC 4918, sections 9.3 to 9.10; RFC 9110, section 9.3.4). A 200 for
+# these is a page of something in between.
+_ANSWERS = {
+    "PUT": (201, 204),
+    "MOVE": (201, 204, _MULTISTATUS),
+    "COPY": (201, 204, _MULTISTATUS),
+    "DELETE": (204, _MULTISTATUS),
+}
+_WAITING = ("MOVE", "COPY", "DELETE", "MKCOL")
 _LOCK_TRIES = 100
 _RENAME_TRIES = 20
 _LOCK_PAUSE_SECONDS = 0.05
-_MULTISTATUS = 207
 _REDIRECTS = range(300, 400)
 
 
@@ -265,9 +273,10 @@ class WebdavFiles(PlainFiles):
         # Where there are no locks, an empty collection stays.
         if await self.children(path):
             raise ConflictError("the directory is not empty", path=path)
-        lock = await self._lock(path)
+        lock, was_there = await self._lock(path)
         try:
-            if await self.children(path):
+            # Who locks what is not there makes a file of it (RFC 4918, section 9.10.4).
+            if was_there and await self.children(path):
                 raise ConflictError("the directory is not empty", path=path)
             await self._remove_locked(path, lock)
         finally:
@@ -301,13 +310,14 @@ class WebdavFiles(PlainFiles):
             await self.remove(path)
 
     @translated(writing=True)
-    async def _lock(self, path: str) -> str:
+    async def _lock(self, path: str) -> tuple[str, bool]:
+        """Lock what is at `path`; give the lock, and whether something was there."""
         headers = {"depth": "infinity", "timeout": "Second-30", "content-type": "application/xml"}
         response = self._request("LOCK", path, headers=headers, content=_LOCK)
         token: str = response.headers.get("lock-token", "")
         if not token:
             raise UnavailableError("the server's answer names no lock")
-        return token
+        return token, response.status_code != HTTPStatus.CREATED
 
     @translated(writing=True, changing=True)
     async def _remove_locked(self, path: str, lock: str) -> None:
@@ -348,18 +358,24 @@ class WebdavFiles(PlainFiles):
         content: Any = None,
         changing: bool = False,
     ) -> Any:
-        for _ in range(_LOCK_TRIES):
-            response = self._http.request(
-                method, self._url(path), headers=headers, content=content, follow_redirects=False
-            )
-            if response.status_code != _LOCKED or method not in _WAITING:
-                break
-            # Another process looks whether a collection is empty.
-            time.sleep(_LOCK_PAUSE_SECONDS)
+        response = self._send(method, self._url(path), headers=headers, content=content)
         self._check(response, changing=changing)
+        if response.status_code not in _ANSWERS.get(method, (response.status_code,)):
+            failed = UnavailableError("the server's answer is none of WebDAV")
+            failed.outcome = "unknown" if changing else "none"
+            raise failed
         if response.status_code == _MULTISTATUS and not method.startswith("PROP"):
             # Part of it failed (RFC 4918, section 9.6.1).
             raise StorageDriverError("the server could not do all of it", outcome="unknown")
+        return response
+
+    def _send(self, method: str, url: Any, **options: Any) -> Any:
+        for _ in range(_LOCK_TRIES):
+            response = self._http.request(method, url, follow_redirects=False, **options)
+            if response.status_code != _LOCKED or method not in _WAITING:
+                break
+            # Another request is at the same path, or another process sees whether it is empty.
+            time.sleep(_LOCK_PAUSE_SECONDS)
         return response
 
     @staticmethod
@@ -377,7 +393,7 @@ class WebdavFiles(PlainFiles):
             raise PathNotFoundError("the collection is missing", path=path) from None
 
     def _mkcol(self, url: Any) -> None:
-        response = self._http.request("MKCOL", url, follow_redirects=False)
+        response = self._send("MKCOL", url)
         status = response.status_code
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             # Source: RFC 4918, section 9.3.1, as the next one.
@@ -385,6 +401,8 @@ class WebdavFiles(PlainFiles):
         if status == HTTPStatus.CONFLICT:
             raise PathNotFoundError("the collection is missing")
         self._check(response)
+        if status != HTTPStatus.CREATED:
+            raise UnavailableError("the server's answer is none of WebDAV")
 
     def _propfind(self, path: str, depth: str) -> Iterator[tuple[str, FileInfo]]:
         headers = {"depth": depth, "content-type": "application/xml"}

@@ -209,6 +209,9 @@ class SftpHarness(DirectoryHarness):
 class WebdavHarness(DirectoryHarness):
     """A directory of this machine behind a WebDAV server."""
 
+    # A write is three requests, and a server is no disk.
+    max_seconds = 300.0
+
     def __init__(self, files: Path, parameters: Mapping[str, object]) -> None:
         super().__init__(files, {**parameters, "root_directory": "/"})
         self._options: dict[str, Any] = dict(self._given["options"])
