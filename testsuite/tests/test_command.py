@@ -129,7 +129,8 @@ def test_conformance_fails_where_nothing_ran(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["conformance", "s3"], "to install it: pip install storagedriver-s3"),
+        (["conformance", "nowhere"], "try: pip install storagedriver-nowhere"),
+        (["conformance", "s3"], "the driver 's3' needs a store"),
         (["bench", "without-harness"], "no package registers a conformance harness for it"),
         (["conformance", "inmemory", "--through", "retri"], "did you mean 'retry'"),
         (["bench", "inmemory", "-c", "missing.yml"], "missing.yml"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -79,6 +80,19 @@ def suite_for(
         "wrap": wrap,
     }
     return type("TestDriver", (base,), attributes)
+
+
+def require_harness(name: str, config: Path | None) -> None:
+    """Make one harness and drop it, so that what it lacks is told before a suite begins.
+
+    Raises:
+        ConfigurationError: It needs parameters that are not given.
+    """
+    plugins = load_plugins()
+    spec = _find_harness(plugins, name)
+    settings = _read(config, spec.driver_name) if config is not None else _Settings()
+    with TemporaryDirectory() as directory:
+        plugins.load_factory(spec)(Path(directory), settings.parameters)
 
 
 def _find_harness(plugins: PluginRegistry, name: str) -> HarnessSpec:

@@ -11,7 +11,7 @@ import pytest
 import typer
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from storagedriver_testsuite._named import suite_for
+from storagedriver_testsuite._named import require_harness, suite_for
 from storagedriver_testsuite._suite import SuiteBase
 
 conformance = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -92,6 +92,7 @@ def _run(
     path = config.absolute() if config is not None else None
     # What is wrong shows now. The cases are not imported yet: pytest rewrites their assertions.
     suite_for(SuiteBase, name, config=path, through=through)
+    require_harness(name, path)
     with TemporaryDirectory() as directory:
         # A file of its own: pytest then needs no other, and reads no configuration of the caller's.
         file = Path(directory, "test_driver.py")
