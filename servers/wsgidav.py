@@ -24,6 +24,8 @@ class WsgiDav(WebDavServer):
             "provider_mapping": {"/": str(self.files)},
             "simple_dc": {"user_mapping": {"*": {self.user: {"password": self.password}}}},
             "lock_storage": True,
+            # Keeps dead properties, in memory.
+            "property_manager": True,
             "logging": {"enable": True},
         }
         path = self.directory / "wsgidav.json"
