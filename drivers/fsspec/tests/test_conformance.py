@@ -13,7 +13,7 @@ from storagedriver_fsspec.harness import (
     SftpHarness,
     WebdavHarness,
 )
-from storagedriver_testsuite import DriverSuite, Harness
+from storagedriver_testsuite import DriverBenchmarks, DriverSuite, Harness, suite_for
 
 from servers.rclone_webdav import RcloneWebDav
 from servers.sshd import Sshd
@@ -40,16 +40,8 @@ class TestSftp(DriverSuite):
     label = "fsspec on OpenSSH"
 
     @pytest.fixture
-    def harness(self, sshd: Sshd) -> Harness:
-        options = {
-            "host": sshd.host,
-            "port": sshd.port,
-            "username": sshd.user,
-            "key_filename": str(sshd.key_file),
-            "look_for_keys": False,
-            "allow_agent": False,
-        }
-        return SftpHarness(sshd.files, {"protocol": "sftp", "options": options})
+    def harness(self, sshd: Sshd, sftp_options: dict[str, object]) -> Harness:
+        return SftpHarness(sshd.files, {"protocol": "sftp", "options": sftp_options})
 
 
 def webdav(server: RcloneWebDav | WsgiDav) -> Harness:
@@ -88,3 +80,9 @@ class TestWebdavOnWsgidav(DriverSuite):
     @pytest.fixture
     def harness(self, wsgidav: WsgiDav) -> Harness:
         return webdav(wsgidav)
+
+
+TestThroughDefaultStack = suite_for(
+    DriverSuite, "fsspec", through=["prefix", "retry", "limit", "timeout"]
+)
+TestBenchmarks = suite_for(DriverBenchmarks, "fsspec")

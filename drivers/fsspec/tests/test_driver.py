@@ -191,19 +191,10 @@ def test_wrong_password_of_webdav_is_an_authentication_error(rclone_webdav: Rclo
     assert SECRET not in str(refused.value)
 
 
-def sftp_options(sshd: Sshd) -> dict[str, object]:
-    return {
-        "host": sshd.host,
-        "port": sshd.port,
-        "username": sshd.user,
-        "key_filename": str(sshd.key_file),
-        "look_for_keys": False,
-        "allow_agent": False,
-    }
-
-
-def test_wrong_password_of_sftp_is_an_authentication_error(sshd: Sshd) -> None:
-    options = {**sftp_options(sshd), "password": SECRET}
+def test_wrong_password_of_sftp_is_an_authentication_error(
+    sshd: Sshd, sftp_options: dict[str, object]
+) -> None:
+    options = {**sftp_options, "password": SECRET}
     del options["key_filename"]
 
     async def use() -> None:
@@ -215,9 +206,9 @@ def test_wrong_password_of_sftp_is_an_authentication_error(sshd: Sshd) -> None:
     assert SECRET not in str(refused.value)
 
 
-def test_sftp_server_that_is_not_there_is_unavailable(sshd: Sshd) -> None:
+def test_sftp_server_that_is_not_there_is_unavailable(sftp_options: dict[str, object]) -> None:
     async def use() -> None:
-        async with Storage(driver("sftp", "/", options={**sftp_options(sshd), "port": 1})):
+        async with Storage(driver("sftp", "/", options={**sftp_options, "port": 1})):
             pass
 
     with pytest.raises(UnavailableError) as refused:
@@ -225,8 +216,10 @@ def test_sftp_server_that_is_not_there_is_unavailable(sshd: Sshd) -> None:
     assert refused.value.outcome == "none"
 
 
-def test_sftp_goes_on_after_its_connection_was_lost(sshd: Sshd) -> None:
-    made = driver("sftp", f"{sshd.files}/lost", options=sftp_options(sshd))
+def test_sftp_goes_on_after_its_connection_was_lost(
+    sshd: Sshd, sftp_options: dict[str, object]
+) -> None:
+    made = driver("sftp", f"{sshd.files}/lost", options=sftp_options)
 
     async def use() -> None:
         async with Storage(made) as storage:

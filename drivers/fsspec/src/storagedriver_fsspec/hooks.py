@@ -26,7 +26,7 @@ def storagedriver_register_harnesses() -> list[HarnessSpec]:
         HarnessSpec(
             name="fsspec",
             driver_name="fsspec",
-            factory="storagedriver_fsspec.harness:FsspecHarness",
+            factory="storagedriver_fsspec.harness:fsspec_harness",
             summary="A store that the configuration file names",
         )
     ]
