@@ -228,19 +228,30 @@ class WebdavFiles(PlainFiles):
         self._request("DELETE", path, changing=True)
 
     async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
-        for _ in range(_RENAME_TRIES):
+        for attempt in range(_RENAME_TRIES):
             try:
                 # To overwrite is to delete first, whatever is there (RFC 4918, section 9.9.3).
                 return await self._move(source, target, overwrite=False)
             except AlreadyExistsError:
                 if not replace:
                     raise
-            with suppress(PathNotFoundError):  # another overwrites it in this moment
+            try:
                 if (await self.info(target)).is_dir:
                     raise ConflictError("it is a directory", path=target)
                 return await self._move(source, target, overwrite=True)
-            await self._file(source)
+            except (PathNotFoundError, UnavailableError) as error:
+                # Another may overwrite it in this moment. While the source is there, it is
+                # nobody's; if it is not, who has it cannot be told.
+                if attempt == _RENAME_TRIES - 1 or not await self._is_there(source):
+                    raise error from None
+                time.sleep(_LOCK_PAUSE_SECONDS)  # to let it finish
         raise ConflictError("others overwrite it all the time", path=target)
+
+    async def _is_there(self, path: str) -> bool:
+        try:
+            return not (await self.info(path)).is_dir
+        except StorageDriverError:
+            return False
 
     async def _move(self, source: str, target: str, *, overwrite: bool) -> None:
         try:
