@@ -244,7 +244,8 @@ class WebdavFiles(PlainFiles):
                 # nobody's; if it is not, who has it cannot be told.
                 if attempt == _RENAME_TRIES - 1 or not await self._is_there(source):
                     raise error from None
-                time.sleep(_LOCK_PAUSE_SECONDS)  # to let it finish
+                # To let it finish. Such coroutines run in threads, without a loop.
+                time.sleep(_LOCK_PAUSE_SECONDS)  # noqa: ASYNC251
         raise ConflictError("others overwrite it all the time", path=target)
 
     async def _is_there(self, path: str) -> bool:
