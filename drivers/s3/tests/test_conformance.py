@@ -44,6 +44,9 @@ class TestSeaweedFS(DriverSuite):
         )
 
 
+# At full size only, as yet: it takes a quarter of an hour beside other load, and what it showed last
+# has not been run again from end to end.
+@pytest.mark.large
 class TestSwift(DriverSuite):
     label = "s3 on Swift"
     deviations: ClassVar[Mapping[str, str]] = {
