@@ -57,8 +57,8 @@ WEBDAV = {
 NO_STAMP = "it answers that it keeps a property, and forgets it: whose an object is cannot be told"
 
 
-# At full size only, as yet: it takes a quarter of an hour beside other load, and what it showed last
-# has not been run again from end to end.
+# At full size only, as yet: it takes a quarter of an hour beside other load, and what it showed
+# last has not been run again from end to end.
 @pytest.mark.large
 class TestWebdavOnRclone(DriverSuite):
     label = "fsspec on rclone's WebDAV"
@@ -76,8 +76,8 @@ class TestWebdavOnRclone(DriverSuite):
         return webdav(rclone_webdav)
 
 
-# At full size only, as yet: it takes a quarter of an hour beside other load, and what it showed last
-# has not been run again from end to end.
+# At full size only, as yet: it takes a quarter of an hour beside other load, and what it showed
+# last has not been run again from end to end.
 @pytest.mark.large
 class TestWebdavOnWsgidav(DriverSuite):
     label = "fsspec on wsgidav"

@@ -44,8 +44,8 @@ class TestSeaweedFS(DriverSuite):
         )
 
 
-# At full size only, as yet: it takes a quarter of an hour beside other load, and what it showed last
-# has not been run again from end to end.
+# At full size only, as yet: it takes a quarter of an hour beside other load, and what it showed
+# last has not been run again from end to end.
 @pytest.mark.large
 class TestSwift(DriverSuite):
     label = "s3 on Swift"
