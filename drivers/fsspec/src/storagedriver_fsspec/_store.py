@@ -125,15 +125,21 @@ class Store:
         """As `StorageDriver.put_content`."""
         if not self._stages:
             await self._require_place(path)
-            return await self.write(path, [data]) or await self._applied(path)
+            return await self.write(path, [data]) or await self._applied(path, len(data))
         return await self.put_through(
             path,
             lambda staging: self.write(staging, [data]),
+            size=len(data),
             replace=not options.if_absent,
         )
 
     async def put_through(
-        self, path: str, make: Callable[[str], Awaitable[FileInfo | None]], *, replace: bool
+        self,
+        path: str,
+        make: Callable[[str], Awaitable[FileInfo | None]],
+        *,
+        size: int,
+        replace: bool,
     ) -> FileInfo:
         """Make a file under another name, and give it its own; in the end nothing else is left."""
         staging = f"{PUTS}/{new_name(path)}"
@@ -145,7 +151,7 @@ class Store:
             await self._clean_up(staging)
             raise
         if made is None:
-            return await self._applied(path)
+            return await self._applied(path, size)
         return FileInfo(path, made.size, made.mod_time, etag=made.etag)
 
     async def _publish_made(self, staging: str, path: str, *, replace: bool) -> None:
@@ -154,10 +160,13 @@ class Store:
         except PathNotFoundError:
             raise UnavailableError("what was put under another name is gone") from None
 
-    async def _applied(self, path: str) -> FileInfo:
-        """Look at what was written. If that fails, it is there all the same."""
+    async def _applied(self, path: str, size: int) -> FileInfo:
+        """Look at what was written. If that fails, it was written all the same."""
         try:
             return await self.files.info(path)
+        except PathNotFoundError:
+            # Somebody deletes or overwrites it in this moment.
+            return FileInfo(path, size)
         except StorageDriverError as error:
             error.outcome = "unknown"
             raise
@@ -275,7 +284,8 @@ class Store:
 
     async def copy(self, source: str, target: str) -> None:
         """As `StorageDriver.copy`."""
-        if (await self._found(self.files.info(source))).is_dir:
+        info = await self._found(self.files.info(source))
+        if info.is_dir:
             raise PathNotFoundError("a directory is not a file", path=source)
         if not self._stages:
             await self._copy(source, target)
@@ -284,7 +294,7 @@ class Store:
         async def make(staging: str) -> None:
             await self.within(staging, lambda: self.files.copy(source, staging), source=source)
 
-        await self.put_through(target, make, replace=True)
+        await self.put_through(target, make, size=info.size, replace=True)
 
     async def _copy(self, source: str, target: str) -> None:
         with suppress(PathNotFoundError):
