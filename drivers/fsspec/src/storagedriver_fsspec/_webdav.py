@@ -276,8 +276,21 @@ class WebdavFiles(PlainFiles):
         headers = {"destination": place.decode(), "overwrite": "T" if overwrite else "F"}
         self._request(method, source, headers=headers, changing=True)
 
-    @translated(writing=True)
     async def make_directory(self, path: str) -> None:
+        try:
+            await self._make_collection(path)
+        except UnavailableError:
+            # A server may fail over one that another request makes in this moment.
+            try:
+                await self.info(path)
+            except StorageDriverError:
+                pass
+            else:
+                raise AlreadyExistsError(path=path) from None
+            raise
+
+    @translated(writing=True)
+    async def _make_collection(self, path: str) -> None:
         self._mkcol(self._url(path))
 
     async def remove_directory(self, path: str) -> None:
