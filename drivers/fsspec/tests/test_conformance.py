@@ -85,7 +85,13 @@ class TestWebdavOnRclone(DriverSuite):
 @pytest.mark.large
 class TestWebdavOnWsgidav(DriverSuite):
     label = "fsspec on wsgidav"
-    deviations: ClassVar[Mapping[str, str]] = {**WEBDAV}
+    deviations: ClassVar[Mapping[str, str]] = {
+        **WEBDAV,
+        **dict.fromkeys(
+            ["D08", "N05", "N08"],
+            "it reads `?` and `&amp;` in the target of a MOVE as more than text",
+        ),
+    }
 
     @pytest.fixture
     def harness(self, wsgidav: WsgiDav) -> Harness:

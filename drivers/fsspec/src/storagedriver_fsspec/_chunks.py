@@ -247,7 +247,10 @@ class ChunkUploads:
         """Drop the upload: a writer's own or another's, but for a purge only what it has seen."""
         seen = upload.data.get(SEEN)
         if seen is not None and seen.startswith(f"{PUTS}/"):
-            await self._files.remove(seen)
+            try:
+                await self._files.remove(seen)
+            except PathNotFoundError:
+                raise UploadNotFoundError from None
             return
         names = await self._names(upload)
         place = next((each for each in names if each.startswith(("head~", "done~"))), None)
