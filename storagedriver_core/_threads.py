@@ -114,7 +114,7 @@ class Held(Generic[T]):
         self._threads = threads
         self._held = held
         self._close = close
-        self._is_closed = False
+        self._is_closed = self._has_closed = False
         self._lock = threading.Lock()
 
     async def use(self, call: Callable[[T], R]) -> R:
@@ -127,9 +127,20 @@ class Held(Generic[T]):
             return
         self._is_closed = True
         if self._lock.locked():
-            self._threads.leave(lambda: self._alone(self._close))
-        else:
-            await self._threads.run(lambda: self._alone(self._close))
+            self._threads.leave(self._close_once)
+            return
+        try:
+            await self._threads.run(self._close_once)
+        except asyncio.CancelledError:
+            # While all threads were busy it had not begun, and then it was dropped.
+            self._threads.leave(self._close_once)
+            raise
+
+    def _close_once(self) -> None:
+        with self._lock:
+            if not self._has_closed:
+                self._has_closed = True
+                self._close(self._held)
 
     def _alone(self, call: Callable[[T], R]) -> R:
         with self._lock:

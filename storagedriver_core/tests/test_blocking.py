@@ -504,6 +504,36 @@ def test_reader_is_closed_after_its_last_read_ends() -> None:
     asyncio.run(main())
 
 
+def test_reader_is_closed_although_its_closing_is_cancelled_while_all_threads_are_busy() -> None:
+    blocker = Blocker()
+
+    class Slow(Shelf):
+        def check(self) -> None:
+            blocker.hold()
+
+    shelf = Slow()
+    shelf.files["/a"] = b"content"
+
+    async def main() -> None:
+        driver = BlockingStorageDriver(shelf, threads=1)
+        async with Storage(driver):
+            stream = await driver.open_reader("/a", ReadOptions())
+            busy = asyncio.create_task(driver.check())
+            await blocker.wait_until_entered()
+            closing = asyncio.create_task(stream.aclose())
+            await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            blocker.let_go.set()
+            await busy
+            await eventually(lambda: "reader" in shelf.closed)
+            await stream.aclose()
+        assert shelf.closed.count("reader") == 1
+
+    asyncio.run(main())
+
+
 def test_listing_that_is_left_is_closed_in_a_thread() -> None:
     async def main() -> None:
         shelf = Shelf()
