@@ -19,13 +19,9 @@ from servers.rclone_webdav import RcloneWebDav
 from servers.sshd import Sshd
 from servers.wsgidav import WsgiDav
 
-# A fault of the driver's, not of a server: to be found, and then this goes.
-LATE_CLOSE = {"F05": "a cancelled read on a busy machine now and then closes its file too late"}
-
 
 class TestLocal(DriverSuite):
     label = "fsspec on local files"
-    removed: ClassVar[Mapping[str, str]] = LATE_CLOSE
 
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Harness:
@@ -101,5 +97,4 @@ class TestWebdavOnWsgidav(DriverSuite):
 TestThroughDefaultStack = suite_for(
     DriverSuite, "fsspec", through=["prefix", "retry", "limit", "timeout"]
 )
-TestThroughDefaultStack.removed = LATE_CLOSE
 TestBenchmarks = suite_for(DriverBenchmarks, "fsspec")
