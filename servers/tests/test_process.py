@@ -156,15 +156,25 @@ os.kill(os.getpid(), signal.SIGKILL)
 @needs_valkey
 def test_command_runs_a_server_until_it_is_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "servers", "valkey", "--directory", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline()
-        assert url.startswith("url: redis://127.0.0.1:")
-        while not process.stdout.readline().startswith("Ctrl-C"):
-            pass
-        port = int(url.rpartition(":")[2])
-        assert say(port, "PING") == "+PONG\r\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background with SIGINT ignored, and so would be this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline()
+            assert url.startswith("url: redis://127.0.0.1:")
+            while not process.stdout.readline().startswith("Ctrl-C"):
+                pass
+            port = int(url.rpartition(":")[2])
+            assert say(port, "PING") == "+PONG\r\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()  # or the end of the block would wait for it
     with pytest.raises(ConnectionRefusedError):
         say(port, "PING")
