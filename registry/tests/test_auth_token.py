@@ -413,7 +413,7 @@ def test_tampered_token_is_refused(section: dict[str, Any], part: int) -> None:
 )
 def test_what_is_no_token_is_refused(section: dict[str, Any], text: str) -> None:
     headers = {"authorization": f"Bearer {text}".encode()}
-    response = status_of(section, "/v2/a/tags/list", headers)  # type: ignore[arg-type]
+    response = status_of(section, "/v2/a/tags/list", headers)  # type: ignore[arg-type]  # bytes
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == refusal()
 

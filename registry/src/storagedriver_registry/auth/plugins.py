@@ -76,9 +76,11 @@ class AuthPlugins:
         spec = self._find(str(name), document)
         document.data = {"auth": {name: {} if options is None else options}}
         parameters = {name: (spec.parameters, ...)}
+        # Names of fields that are known only now, and so not to the type checker.
         model = create_model("Auth", **parameters)  # type: ignore[call-overload]
         whole = validate_document(create_model("Section", auth=(model, ...)), document)
-        return AuthConfig(spec, getattr(whole.auth, name), self.sources[spec])  # type: ignore[attr-defined]
+        validated: BaseModel = getattr(whole.auth, name)  # type: ignore[attr-defined]  # as above
+        return AuthConfig(spec, validated, self.sources[spec])
 
     def _find(self, name: str, document: Document) -> AuthSpec:
         """Give the controller `name`. distribution takes any case of `none`."""
