@@ -82,6 +82,7 @@ from storagedriver_core._plugins import (
     load_plugins,
 )
 from storagedriver_core._reader import BytesStream, FileReader, byte_range
+from storagedriver_core._shield import finish, undo_if_cancelled
 from storagedriver_core._storage import Storage
 from storagedriver_core._storage_config import StorageConfig
 from storagedriver_core._sync import SyncStorage
@@ -193,6 +194,7 @@ __all__ = [
     "close_match",
     "discover_plugins",
     "driver_schema",
+    "finish",
     "hookimpl",
     "import_factory",
     "is_internal",
@@ -204,5 +206,6 @@ __all__ = [
     "plan_parts",
     "read_document",
     "transfer",
+    "undo_if_cancelled",
     "validate_document",
 ]
