@@ -39,6 +39,17 @@ DISTRIBUTION: dict[str, Any] = {
     "copy_status_poll_delay": "200ms",
 }
 
+THEIRS = {
+    "AZURE_STORAGE_ACCOUNT_NAME": "theirs",
+    "AZURE_STORAGE_ACCOUNT_KEY": KEY,
+    "AZURE_STORAGE_CONNECTION_STRING": f"AccountName=theirs;AccountKey={KEY}",
+    "AZURE_STORAGE_SAS_TOKEN": "sig=theirs",
+    "AZURE_STORAGE_CLIENT_ID": "theirs",
+    "AZURE_STORAGE_TENANT_ID": "theirs",
+    "AZURE_STORAGE_CLIENT_SECRET": "theirs",
+    "AZURE_STORAGE_ANON": "true",
+}
+
 
 def opened(parameters: dict[str, Any]) -> dict[str, Any]:
     """Open a connection, which sends nothing, and tell where it goes and as whom."""
@@ -105,13 +116,63 @@ def test_urls_are_signed_only_with_a_key_or_a_token() -> None:
 
 
 def test_what_is_configured_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"AccountName=theirs;AccountKey={KEY}")
+    for name, value in THEIRS.items():
+        monkeypatch.setenv(name, value)
     base = {"account_name": "ours", "container": "images"}
-    principal = {"type": "client_secret", "clientid": "c", "tenantid": "t", "secret": "s"}
-    assert opened({**base, "account_key": KEY})["account"] == "ours"
-    assert opened({**base, "anonymous": True})["credential"] == "NoneType"
-    assert opened({**base, "credentials": principal})["credential"] == "ClientSecretCredential"
-    assert opened(base)["credential"] == "SharedKeyCredentialPolicy"
+    principal = {"clientid": "c", "tenantid": "t", "secret": "s"}
+    for given, credential in (
+        ({"account_key": KEY}, "SharedKeyCredentialPolicy"),
+        ({"anonymous": True}, "NoneType"),
+        ({"credentials": {"type": "client_secret", **principal}}, "ClientSecretCredential"),
+        ({"credentials": principal}, "ClientSecretCredential"),
+        ({"credentials": {"type": "default_credentials"}}, "DefaultAzureCredential"),
+    ):
+        assert opened({**base, **given}) == {
+            "url": "https://ours.blob.core.windows.net/images/a/b",
+            "account": "ours",
+            "credential": credential,
+        }
+
+
+def test_connection_string_of_the_environment_is_for_what_is_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = {"account_name": "ours", "container": "images"}
+
+    def opened_beside(text: str, **parameters: str) -> dict[str, Any]:
+        monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+        return opened({**base, **parameters})
+
+    ours = f"AccountName=ours;AccountKey={KEY}"
+    assert opened_beside(ours) == {
+        "url": "https://ours.blob.core.windows.net/images/a/b",
+        "account": "ours",
+        "credential": "SharedKeyCredentialPolicy",
+    }
+    emulator = "http://127.0.0.1:10000/ours"
+    at_emulator = opened_beside(f"{ours};BlobEndpoint={emulator}", endpoint=f"{emulator}/")
+    assert at_emulator["url"] == f"{emulator}/images/a/b"
+    with pytest.raises(ConfigurationError, match="'theirs', and 'ours'"):
+        opened_beside(f"AccountName=theirs;AccountKey={KEY}")
+    with pytest.raises(ConfigurationError, match="'theirs', and 'ours'"):
+        opened_beside("BlobEndpoint=https://theirs.blob.core.windows.net;SharedAccessSignature=s=1")
+    for elsewhere in (
+        f"{ours};BlobEndpoint={emulator}",
+        f"{ours};EndpointSuffix=core.chinacloudapi.cn",
+    ):
+        with pytest.raises(ConfigurationError, match="leads to") as refused:
+            opened_beside(elsewhere)
+        assert KEY not in str(refused.value)
+
+
+def test_connection_string_does_not_contradict_the_rest() -> None:
+    base = {"container": "images", "connection_string": f"AccountName=theirs;AccountKey={KEY}"}
+    theirs = "https://theirs.blob.core.windows.net"
+    for consistent in ({}, {"account_name": "theirs"}, {"endpoint": theirs}):
+        assert opened({**base, **consistent})["url"] == f"{theirs}/images/a/b"
+    for contradiction in ({"account_name": "ours"}, {"endpoint": "https://example.com"}):
+        with pytest.raises(ConfigurationError, match="connection_string"):
+            opened({**base, **contradiction})
 
 
 @pytest.mark.parametrize(

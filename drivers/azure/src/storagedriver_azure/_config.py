@@ -66,7 +66,8 @@ class AzureConfig(BaseModel):
     Of the ways to say who asks, the first that is given counts: `connection_string`,
     `account_key`, `sas_token`, `anonymous`, `credentials`. With none, adlfs looks for
     `AZURE_STORAGE_CONNECTION_STRING`, `..._ACCOUNT_KEY`, `..._SAS_TOKEN` and `..._CLIENT_ID`, then
-    asks azure-identity's default chain.
+    asks azure-identity's default chain. The environment never says where requests go: its
+    connection string has to be for the account and the address that are configured.
 
     Attributes:
         account_name: The storage account; `accountname`. Needed unless `connection_string` has it.

@@ -8,9 +8,7 @@ the request itself does.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -20,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import aiohttp
-from adlfs import AzureBlobFileSystem
 from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.transport import AioHttpTransport, HttpRequest
 
+from storagedriver_azure._account import open_account
 from storagedriver_azure._config import AzureConfig
 from storagedriver_azure._errors import FAILURES, from_answer, from_failure
 from storagedriver_core import Buffer, ClosedError, ConfigurationError, UnavailableError
@@ -159,7 +157,7 @@ class Connection:
     @classmethod
     async def open(cls, config: AzureConfig) -> Connection:
         """Open an account. Sends nothing."""
-        filesystem = _filesystem(config)
+        filesystem = open_account(config)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=config.max_connections, ssl=_ssl(config)),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -304,70 +302,3 @@ def _ssl(config: AzureConfig) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=config.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"ca_file {config.ca_file!r} cannot be read: {error}") from error
-
-
-def _filesystem(config: AzureConfig) -> Any:
-    """Let adlfs choose the account and the credential; the configuration's come first.
-
-    Raises:
-        ConfigurationError: What is configured makes no account.
-    """
-    endpoint = (config.endpoint or f"https://{config.account_name}.blob.{config.realm}").rstrip("/")
-    text = _connection_string(config, endpoint)
-    if text is None and not endpoint.startswith("https:"):
-        raise ConfigurationError("the endpoint is not https, and tokens go over nothing else")
-    try:
-        filesystem = AzureBlobFileSystem(
-            account_name=config.account_name,
-            connection_string=text,
-            client_id=config.credentials.client_id,
-            tenant_id=config.credentials.tenant_id,
-            client_secret=_revealed(config.credentials.secret),
-            anon=config.anonymous or None,
-            account_host=endpoint.partition("://")[2],
-            asynchronous=True,
-            loop=asyncio.get_running_loop(),
-            skip_instance_cache=True,
-        )
-        _keep_to(config, filesystem)
-    except ValueError:
-        # adlfs wraps what the SDK says, which may repeat a connection string.
-        raise ConfigurationError("the account or its credentials are not well formed") from None
-    # adlfs closes itself by a thread and keeps itself alive for that; here `aclose` does it.
-    for reference in weakref.getweakrefs(filesystem):
-        callback = getattr(reference, "__callback__", None)
-        if isinstance(callback, weakref.finalize):
-            callback.detach()
-    return filesystem
-
-
-def _keep_to(config: AzureConfig, filesystem: Any) -> None:
-    """Drop what adlfs has from the environment where the configuration says something else."""
-    if config.connection_string or config.account_key or config.sas_token or config.anonymous:
-        return  # it has a connection string, which comes before all else
-    if config.credentials.type != "client_secret":
-        return
-    filesystem.connection_string = filesystem.account_key = filesystem.sas_token = None
-    if filesystem.credential is None:
-        found = filesystem._get_credential_from_service_principal()
-        filesystem.credential, filesystem.sync_credential = found
-    filesystem.do_connect()
-
-
-def _connection_string(config: AzureConfig, endpoint: str) -> str | None:
-    if config.connection_string is not None:
-        return config.connection_string.get_secret_value()
-    if config.account_key is not None:
-        credential = f"AccountKey={config.account_key.get_secret_value()}"
-    elif config.sas_token is not None:
-        credential = f"SharedAccessSignature={config.sas_token.get_secret_value().lstrip('?')}"
-    elif config.anonymous:
-        credential = ""
-    else:
-        return None
-    account = f"AccountName={config.account_name};" if config.account_name else ""
-    return f"{account}BlobEndpoint={endpoint};{credential}"
-
-
-def _revealed(secret: Any) -> str | None:
-    return None if secret is None else secret.get_secret_value()
