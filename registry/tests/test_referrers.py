@@ -166,33 +166,122 @@ def test_push_whose_index_fails_is_not_acknowledged() -> None:
     run(test)
 
 
-def test_deleted_referrer_leaves_nothing_in_the_index() -> None:
+def test_deleted_referrer_is_listed_again_only_when_it_was_pushed_again() -> None:
     async def test(one: Application) -> None:
         kept, gone = await push(one, referring(1)), await push(one, referring(2))
         assert (await one.http.delete(f"/v2/a/manifests/{gone}")).status_code == 202
         assert await digests(one) == [kept]
-        directory = f"{ROOT}/repositories/a/_referrers"
-        left = [entry.path async for entry in one.storage.walk(directory) if not entry.is_dir]
-        assert [path.rpartition("-")[2] for path in left] == [kept.removeprefix("sha256:")]
+        await push(one, referring(2))
+        assert await digests(one) == sorted([kept, gone])
 
     run(test)
 
 
-def test_push_between_the_steps_of_a_delete_stays_listed() -> None:
+@pytest.mark.parametrize("broken", [None, "put_content", "stat", "delete"])
+def test_push_during_a_delete_stays_listed_wherever_the_delete_ends(broken: str | None) -> None:
     async def test(one: Application) -> None:
         body = referring()
         digest = await push(one, body)
         delete = one.driver.delete
 
-        async def push_first(path: str, *arguments: Any, **options: Any) -> Any:
-            if "/_referrers/" in path:
+        async def push_then(path: str, *arguments: Any, **options: Any) -> Any:
+            done = await delete(path, *arguments, **options)
+            if "/revisions/" in path:
                 await push(one, body)
-            return await delete(path, *arguments, **options)
+                if broken:
+                    one.driver.fail(broken, StorageDriverError("it is broken"))
+            return done
 
-        one.driver.delete = push_first  # type: ignore[method-assign]  # just before this step
-        assert (await one.http.delete(f"/v2/a/manifests/{digest}")).status_code == 202
+        one.driver.delete = push_then  # type: ignore[method-assign]  # just after this step
+        await one.http.delete(f"/v2/a/manifests/{digest}")
+        one.driver.heal()
         assert (await one.http.get(f"/v2/a/manifests/{digest}")).status_code == 200
         assert await digests(one) == [digest]
+
+    run(test)
+
+
+def test_index_and_fallback_tag_are_asked_at_once() -> None:
+    async def test(one: Application) -> None:
+        pushed = await push(one, referring())
+        at_tag = asyncio.Event()
+        listing, get = one.storage.list, one.driver.get_content
+
+        async def wait_for_the_tag(path: str, *arguments: Any, **options: Any) -> Any:
+            await asyncio.wait_for(at_tag.wait(), 5)
+            async for entry in listing(path, *arguments, **options):
+                yield entry
+
+        async def tell(path: str) -> bytes:
+            at_tag.set()
+            return await get(path)
+
+        one.storage.list = wait_for_the_tag  # type: ignore[method-assign]  # comes first
+        one.driver.get_content = tell  # type: ignore[method-assign]  # of the tag's link
+        assert await digests(one) == [pushed]
+
+    run(test)
+
+
+# Annotations -----------------------------------------------------------------------------------
+
+NO_TEXTS = [
+    '{"n": 5}',
+    '{"n": null}',
+    '{"n": {"a": "b"}}',
+    '{"n": NaN}',
+    '["n"]',
+    '"n"',
+    "-Infinity",
+]
+
+
+def annotated(annotations: str, **fields: object) -> bytes:
+    body = referring(annotations="here", **fields)
+    return body.replace(b'"here"', annotations.encode())
+
+
+@pytest.mark.parametrize("annotations", NO_TEXTS)
+def test_annotations_of_a_manifest_are_texts(annotations: str) -> None:
+    async def test(one: Application) -> None:
+        await one.push_blob("a", b"{}", sha256(b"{}"))
+        body = annotated(annotations)
+        headers = {"content-type": OCI_MANIFEST}
+        response = await one.http.put("/v2/a/manifests/v1", content=body, headers=headers)
+        assert (response.status_code, error_codes(response)) == (400, ["MANIFEST_INVALID"])
+        assert await listed(one) == []
+
+    run(test)
+
+
+@pytest.mark.parametrize("annotations", ["null", "{}"])
+def test_manifest_may_have_no_annotations(annotations: str) -> None:
+    async def test(one: Application) -> None:
+        await push(one, annotated(annotations))
+        (descriptor,) = await listed(one)
+        assert "annotations" not in descriptor
+
+    run(test)
+
+
+@pytest.mark.parametrize("annotations", [*NO_TEXTS, '{"n": 5, "text": "one"}'])
+def test_only_texts_are_listed_of_what_another_registry_stored(annotations: str) -> None:
+    async def test(one: Application) -> None:
+        await plant(one, annotated(annotations))
+        await plant(one, old_index(sha256(annotated(annotations))), fallback_tag(SUBJECT["digest"]))
+        (descriptor,) = await listed(one)
+        expected = {"text": "one"} if "text" in annotations else None
+        assert descriptor.get("annotations") == expected
+
+    run(test)
+
+
+def test_only_texts_are_listed_of_a_manifest_of_an_unknown_type() -> None:
+    async def test(one: Application) -> None:
+        body = annotated('{"n": 5, "text": "one"}', mediaType="application/vnd.example+json")
+        await push(one, body, media_type="application/vnd.example+json")
+        (descriptor,) = await listed(one)
+        assert descriptor["annotations"] == {"text": "one"}
 
     run(test)
 

@@ -80,12 +80,9 @@ async def delete(services: Services, request: Request) -> Response:
     if digest is None:
         await stores.tags.delete(name, request.tag)
         return Response(202)
-    subject = await stores.referrers.subject_of(name, digest)
     # Tags first: cut off in between, none is left that points to nothing.
     await stores.tags.delete_all(name, digest)
     await stores.manifests.delete(name, digest)
-    if subject is not None:
-        await stores.referrers.delete(name, subject, digest)
     return Response(202)
 
 

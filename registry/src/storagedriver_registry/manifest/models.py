@@ -75,9 +75,16 @@ class Manifest(_Model):
 
 
 class _KnownManifest(Manifest):
-    """A manifest of a known type."""
+    """A manifest of a known type.
+
+    Attributes:
+        subject: What it refers to.
+        annotations: Listed with it among the referrers of its subject: clients that find anything
+            but text there take no part of that list.
+    """
 
     subject: Descriptor | None = None
+    annotations: dict[str, str] | None = None
 
 
 class ImageManifest(_KnownManifest):

@@ -96,9 +96,14 @@ def parse_manifest(data: bytes, content_type: str) -> PushedManifest:
 
 def _load(data: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(data)
+        document = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise InvalidManifestError("it is not JSON") from None
     if not isinstance(document, dict):
         raise InvalidManifestError("it is not a JSON object")
     return document
+
+
+def _refuse(constant: str) -> None:
+    """Refuse `NaN` and the like, which Python reads and JSON does not have."""
+    raise ValueError(constant)

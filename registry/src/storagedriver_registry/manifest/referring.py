@@ -44,9 +44,12 @@ def describe_referrer(digest: Digest, data: bytes, media_type: str) -> dict[str,
         artifact_type = config.get("mediaType") if isinstance(config, Mapping) else None
     if isinstance(artifact_type, str) and artifact_type:
         descriptor["artifactType"] = artifact_type
+    # In manifests of unknown types, and in what another registry has stored, they may be anything.
     annotations = document.get("annotations")
-    if isinstance(annotations, Mapping) and annotations:
-        descriptor["annotations"] = dict(annotations)
+    if isinstance(annotations, Mapping):
+        texts = {key: value for key, value in annotations.items() if isinstance(value, str)}
+        if texts:
+            descriptor["annotations"] = texts
     return descriptor
 
 

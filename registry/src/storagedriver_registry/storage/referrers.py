@@ -4,10 +4,10 @@ Our index is a file for each referrer, so that pushes at the same time do not lo
 joined with the index that clients keep at the subject's referrers tag, where a registry of the
 past did not list referrers. Neither is believed: a referrer is listed if the repository has it.
 
-Rule 1: a push writes the file after the revision's link, and before it is answered.
-Rule 2: a delete removes the file after the revision's link, and then looks whether the revision is
-there again. If it is, a push came in between, and the file is written once more. So whatever is
-acknowledged is listed, whoever pushes and deletes the same manifest at the same time.
+Rule: a push writes the file after the revision's link, and before it is answered; a delete leaves
+the file where it is. So whatever is acknowledged is listed, whoever pushes and deletes the same
+manifest at the same time, and wherever either is cut off. A delete that removed the file as well
+could remove the one that a push has just written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from storagedriver_registry.manifest import (
 )
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.errors import ManifestUnknownError, TagUnknownError
-from storagedriver_registry.storage.links import delete_link, write_link
+from storagedriver_registry.storage.links import write_link
 from storagedriver_registry.storage.manifests import ManifestStore
 from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 from storagedriver_registry.storage.tags import TagStore
@@ -61,19 +61,6 @@ class ReferrerStore:
         """Note that a stored manifest refers to a subject; durable when it returns."""
         await write_link(self._storage, paths.referrer(name, subject, digest), digest)
 
-    async def subject_of(self, name: str, digest: Digest) -> Digest | None:
-        """Give the subject of a manifest; None if it has none, or is not there or not whole."""
-        try:
-            return subject_of(await self._manifests.content(name, digest))
-        except ManifestUnknownError:
-            return None
-
-    async def delete(self, name: str, subject: Digest, digest: Digest) -> None:
-        """Forget a manifest that was deleted."""
-        await delete_link(self._storage, paths.referrer(name, subject, digest))
-        if await self._manifests.exists(name, digest):
-            await self.put(name, subject, digest)
-
     async def page(
         self, name: str, subject: Digest, artifact_type: str, after: str, count: int | None
     ) -> ReferrersPage:
@@ -105,10 +92,17 @@ class ReferrerStore:
             For each manifest its subject, if it has one, once that is noted.
         """
         async for digest in self._manifests.all(name):
-            subject = await self.subject_of(name, digest)
+            subject = await self._subject_of(name, digest)
             if subject is not None:
                 await self.put(name, subject, digest)
             yield subject
+
+    async def _subject_of(self, name: str, digest: Digest) -> Digest | None:
+        """Give the subject of a manifest; None if it has none, or is not there or not whole."""
+        try:
+            return subject_of(await self._manifests.content(name, digest))
+        except ManifestUnknownError:
+            return None
 
     async def _described(
         self, name: str, subject: Digest, after: str
@@ -123,8 +117,10 @@ class ReferrerStore:
             media_type = await self._manifests.media_type(name, digest, data)
             return describe_referrer(digest, data, media_type)
 
-        named = {*await self._indexed(name, subject), *await self._at_tag(name, subject)}
-        digests = sorted((digest for digest in named if str(digest) > after), key=str)
+        indexes = (self._indexed, self._at_tag)
+        found = await for_each(lambda index: index(name, subject), indexes)
+        named = {digest for digests in found for digest in digests if str(digest) > after}
+        digests = sorted(named, key=str)
         for start in range(0, len(digests), AT_ONCE):
             for descriptor in await for_each(describe, digests[start : start + AT_ONCE]):
                 if descriptor is not None:
