@@ -1,7 +1,7 @@
 """Copies that take time. Azurite copies at once, so the service here is a fake of a few answers.
 
 It knows Copy Blob, Abort Copy Blob, Get Blob Properties and Delete Blob as far as a pending copy
-needs them (Source: "Copy Blob", "Remarks"; "Abort Copy Blob").
+needs them, and List Blobs and Get Blob (Source: "Copy Blob", "Remarks"; "Abort Copy Blob").
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from storagedriver_azure._driver import AzureDriver
 from storagedriver_core import PathNotFoundError, Storage, UnavailableError
 
 SOURCE, TARGET = "/account/box/a", "/account/box/b"
+CHANGED = "Wed, 25 Nov 2026 18:45:24 GMT"
 
 
 class SlowCopies:
@@ -28,6 +29,8 @@ class SlowCopies:
         copies: Status of the copy that made a blob.
         aborted: Ids of the copies that were aborted.
         ends_as: What a copy becomes after the lookups.
+        deleting: A delete has come.
+        may_delete: A delete is answered.
     """
 
     def __init__(self, looks: int, ends_as: str = "success") -> None:
@@ -36,12 +39,15 @@ class SlowCopies:
         self.aborted: list[str] = []
         self.ends_as = ends_as
         self.pending = asyncio.Event()
+        self.deleting = asyncio.Event()
+        self.may_delete = asyncio.Event()
+        self.may_delete.set()
         self._looks = looks
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path, method = request.path, request.method
-        if method == "GET":
-            return self._say(200, b"<EnumerationResults><Blobs/><NextMarker/></EnumerationResults>")
+        if method == "GET" and request.query.get("comp") == "list":
+            return self._say(200, self._list(request.query.get("prefix", "")))
         if method == "PUT" and request.query.get("comp") == "copy":
             if self.copies.get(path) != "pending":
                 return self._say(409, code="NoPendingCopyOperation")
@@ -55,6 +61,8 @@ class SlowCopies:
         if path not in self.blobs:
             return self._say(404, code="BlobNotFound")
         if method == "DELETE":
+            self.deleting.set()
+            await self.may_delete.wait()
             if request.headers.get("If-Match", f'"{self.blobs[path]}"') != f'"{self.blobs[path]}"':
                 return self._say(412, code="ConditionNotMet")
             del self.blobs[path]
@@ -65,11 +73,20 @@ class SlowCopies:
                 self.copies[path] = self.ends_as
         return self._say(200, etag=self.blobs[path], copy=self.copies.get(path, ""))
 
+    def _list(self, prefix: str) -> bytes:
+        properties = f"<Content-Length>0</Content-Length><Last-Modified>{CHANGED}</Last-Modified>"
+        blobs = "".join(
+            f"<Blob><Name>{name}</Name><Properties>{properties}</Properties></Blob>"
+            for name in sorted(path.rpartition("/")[2] for path in self.blobs)
+            if name.startswith(prefix)
+        )
+        return f"<EnumerationResults><Blobs>{blobs}</Blobs></EnumerationResults>".encode()
+
     @staticmethod
     def _say(
         status: int, body: bytes = b"", *, etag: str = "", code: str = "", copy: str = ""
     ) -> web.Response:
-        headers = {"x-ms-request-id": "1", "Last-Modified": "Wed, 25 Nov 2026 18:45:24 GMT"}
+        headers = {"x-ms-request-id": "1", "Last-Modified": CHANGED}
         headers.update({"ETag": f'"{etag}"'} if etag else {})
         headers.update({"x-ms-error-code": code} if code else {})
         headers.update({"x-ms-copy-id": "copy-1", "x-ms-copy-status": copy} if copy else {})
@@ -154,12 +171,43 @@ def test_cancelled_copy_is_aborted_and_leaves_no_empty_blob() -> None:
     assert set(service.blobs) == {SOURCE}
 
 
-def test_blob_that_is_being_copied_to_cannot_be_read() -> None:
+def test_cancellation_while_a_failed_copy_is_removed_is_not_lost() -> None:
+    async def run() -> SlowCopies:
+        service = SlowCopies(looks=0, ends_as="failed")
+        service.may_delete.clear()
+        async with opened(service) as storage:
+            copying = asyncio.create_task(storage.copy("/a", "/b"))
+            await service.deleting.wait()
+            copying.cancel()
+            await asyncio.sleep(0)
+            service.may_delete.set()
+            with pytest.raises(asyncio.CancelledError):
+                await copying
+        return service
+
+    assert set(asyncio.run(run()).blobs) == {SOURCE}
+
+
+@pytest.mark.parametrize("status", ["pending", "failed", "aborted"])
+def test_blob_whose_copy_has_not_succeeded_cannot_be_read_or_copied(status: str) -> None:
+    # What is left where a process was killed: nobody was there to delete it.
     async def run() -> None:
         service = SlowCopies(looks=1_000_000)
-        service.blobs[TARGET], service.copies[TARGET] = "copied", "pending"
+        service.blobs[TARGET], service.copies[TARGET] = "copied", status
         async with opened(service) as storage:
-            with pytest.raises(UnavailableError, match="copied"):
-                await storage.stat("/b")
+            for refused in (
+                storage.stat("/b"),
+                storage.get_content("/b"),
+                storage.reader("/b"),
+                storage.reader("/b", suffix=3),
+                storage.copy("/b", "/c"),
+                storage.move("/b", "/c"),
+            ):
+                with pytest.raises(UnavailableError, match="cop(ied|y)") as error:
+                    await refused
+                assert error.value.temporary == (status == "pending")
+            assert [info.path async for info in storage.walk("/")] == ["/a", "/b"]
+            await storage.delete("/b")
+        assert set(service.blobs) == {SOURCE}
 
     asyncio.run(run())

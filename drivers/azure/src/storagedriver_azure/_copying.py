@@ -2,7 +2,8 @@
 
 Source: "Copy Blob". Within one account the service copies at once. Where it does not, the answer
 says `pending` and the target is empty until the copy ends: the copy is awaited, reads of the target
-are refused meanwhile, and a cancelled one is aborted and what it began deleted.
+are refused meanwhile, and a cancelled one is aborted and what it began deleted. Whoever is killed
+meanwhile may leave an empty blob of a failed copy, which is refused as well.
 """
 
 from __future__ import annotations
@@ -12,25 +13,39 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from storagedriver_azure._connection import Answer, Connection
-from storagedriver_azure._finishing import finished, undone_if_cancelled
-from storagedriver_azure._objects import plain_etag, quoted
+from storagedriver_azure._objects import plain_etag, quoted, require_whole
 from storagedriver_core import (
     ConflictError,
     PathNotFoundError,
     StorageDriverError,
     UnavailableError,
+    finish,
+    undo_if_cancelled,
 )
 
 _MOST_POLL_DELAY = 5.0
+_CLEANUP_SECONDS = 30.0
 
 
 async def version_of(connection: Connection, name: str) -> str:
-    """Give the etag of a blob.
+    """Give the etag of a blob, whole or not.
 
     Raises:
         PathNotFoundError: There is none.
     """
     found = await connection.request("HEAD", name)
+    return plain_etag(found.headers.get("etag", ""))
+
+
+async def whole_version_of(connection: Connection, name: str) -> str:
+    """Give the etag of a blob that can be copied.
+
+    Raises:
+        PathNotFoundError: There is none.
+        UnavailableError: It is what is left of a copy.
+    """
+    found = await connection.request("HEAD", name)
+    require_whole(found.headers)
     return plain_etag(found.headers.get("etag", ""))
 
 
@@ -66,7 +81,7 @@ async def copy_blob(
         if begun.headers.get("x-ms-copy-status") == "pending":
             await _abort(connection, target, begun.headers.get("x-ms-copy-id", ""))
 
-    answer = await undone_if_cancelled(
+    answer = await undo_if_cancelled(
         connection.request("PUT", target, headers=headers, expect=(202,), changes=True), undo
     )
     await _await_copy(connection, target, answer, poll_delay)
@@ -106,10 +121,14 @@ async def _await_copy(
                 raise ConflictError("the target was replaced while it was copied to")
             status = headers.get("x-ms-copy-status")
     except asyncio.CancelledError:
-        await finished(_abort(connection, target, copy_id))
+        # It does not hold a cancelled caller for as long as the service likes.
+        with suppress(StorageDriverError, TimeoutError):
+            await finish(asyncio.wait_for(_abort(connection, target, copy_id), _CLEANUP_SECONDS))
         raise
     if status != "success":
-        await finished(delete_version(connection, target, plain_etag(headers.get("etag", ""))))
+        with suppress(StorageDriverError):
+            etag = plain_etag(headers.get("etag", ""))
+            await finish(delete_version(connection, target, etag))
         told = headers.get("x-ms-copy-status-description", "")
         raise UnavailableError(f"the copy has ended as {status}: {told}")
 

@@ -40,7 +40,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from storagedriver_azure._connection import Answer, Connection, Pieces
-from storagedriver_azure._finishing import undone_if_cancelled
 from storagedriver_azure._objects import (
     MARKER,
     META,
@@ -63,6 +62,7 @@ from storagedriver_core import (
     UploadNotFoundError,
     UploadOptions,
     UploadState,
+    undo_if_cancelled,
 )
 
 _OPENER = "opener"
@@ -110,7 +110,7 @@ class Uploads:
         async def undo(_: int) -> None:
             await self._stage(name, anchor, [_ABORTED])
 
-        await undone_if_cancelled(self._stage(name, anchor, [_OPEN]), undo)
+        await undo_if_cancelled(self._stage(name, anchor, [_OPEN]), undo)
         data = {_OPENER: epoch_of(holder)}
         return Upload(path, nonce, data=data, holder=holder, options=options)
 
