@@ -17,7 +17,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
 from botocore.compat import unquote_str
@@ -38,10 +38,11 @@ from storagedriver_core import (
     UploadNotFoundError,
     UploadOptions,
     UploadState,
+    finish,
+    undo_if_cancelled,
 )
 from storagedriver_s3._body import body_of
 from storagedriver_s3._bucket import Bucket
-from storagedriver_s3._cleanup import finish
 from storagedriver_s3._copying import copy_source
 from storagedriver_s3._errors import code_of
 from storagedriver_s3._info import MARK, info_of
@@ -56,23 +57,14 @@ async def open_upload(bucket: Bucket, path: str, holder: str, options: UploadOpt
     mark = secrets.token_hex(8)
     parameters = _description(bucket, options, mark)
     key = bucket.keys.key(path)
-    creation = asyncio.ensure_future(
-        bucket.change("create_multipart_upload", Key=key, **parameters)
+
+    async def drop(created: dict[str, Any]) -> None:
+        await abort_upload(bucket, Upload(path, created["UploadId"]))
+
+    response = await undo_if_cancelled(
+        bucket.change("create_multipart_upload", Key=key, **parameters), drop
     )
-    try:
-        response = await asyncio.shield(creation)
-    except asyncio.CancelledError:
-        # Nobody else would know the upload by which name to drop it.
-        await finish(_drop_created(bucket, path, creation))
-        raise
     return Upload(path, response["UploadId"], {"mark": mark}, holder, options)
-
-
-async def _drop_created(
-    bucket: Bucket, path: str, creation: asyncio.Future[dict[str, Any]]
-) -> None:
-    with suppress(StorageDriverError):
-        await abort_upload(bucket, Upload(path, (await creation)["UploadId"]))
 
 
 async def put_part(
@@ -131,12 +123,7 @@ async def complete_upload(
     if not bucket.config.traits.keeps_completed:
         return await _complete(bucket, upload, parts, options)
     # Whoever is cancelled here aborts next, which would take the parts out of the object.
-    completion = asyncio.ensure_future(_complete(bucket, upload, parts, options))
-    try:
-        return await asyncio.shield(completion)
-    except asyncio.CancelledError:
-        await finish(_settled(completion))
-        raise
+    return await finish(_complete(bucket, upload, parts, options))
 
 
 async def _complete(
@@ -165,11 +152,6 @@ async def _complete(
         # A store that says yes to every repetition: somebody else's parts are published.
         raise ConflictError("another writer has committed the upload", outcome="unknown")
     return FileInfo(upload.path, options.size, etag=etag, content_type=upload.options.content_type)
-
-
-async def _settled(completion: asyncio.Future[FileInfo]) -> None:
-    with suppress(StorageDriverError):
-        await completion
 
 
 async def abort_upload(bucket: Bucket, upload: Upload) -> None:
