@@ -214,24 +214,3 @@ def test_sftp_server_that_is_not_there_is_unavailable(sftp_options: dict[str, ob
     with pytest.raises(UnavailableError) as refused:
         asyncio.run(use())
     assert refused.value.outcome == "none"
-
-
-def test_sftp_goes_on_after_its_connection_was_lost(
-    sshd: Sshd, sftp_options: dict[str, object]
-) -> None:
-    made = driver("sftp", f"{sshd.files}/lost", options=sftp_options)
-
-    async def use() -> None:
-        async with Storage(made) as storage:
-            await storage.put_content("/a", b"content")
-            made._objects.files._fs.client.get_transport().close()  # type: ignore[attr-defined]
-            with_errors = 0
-            for _ in range(3):
-                try:
-                    assert await storage.get_content("/a") == b"content"
-                except UnavailableError:
-                    with_errors += 1
-            assert with_errors <= 1
-            await storage.delete("/a")
-
-    asyncio.run(use())

@@ -39,6 +39,12 @@ class RefusedError(StorageDriverError):
     default_message = "the server refuses, and does not say why"
 
 
+class NotDurableError(StorageDriverError):
+    """A sync failed. It tells of that once: a second one would succeed over what is not there."""
+
+    default_message = "what was written since the last token may be lost"
+
+
 # Source: the ERRORS sections of the manual pages of the system calls. What is not here would be a
 # bug of the filesystem.
 ERRNO_TYPES: dict[int, Kind] = {

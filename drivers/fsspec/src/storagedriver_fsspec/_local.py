@@ -18,7 +18,7 @@ from storagedriver_core import (
     ReadOptions,
     byte_range,
 )
-from storagedriver_fsspec._errors import translated, translating
+from storagedriver_fsspec._errors import NotDurableError, translated, translating
 from storagedriver_fsspec._files import Body, GrowingFiles, Take, require_size, utc
 from storagedriver_fsspec._plain import PlainFiles, check_range
 
@@ -133,7 +133,7 @@ class LocalFiles(PlainFiles, GrowingFiles):
     @translated(writing=True)
     async def sync(self, path: str) -> None:
         with self._open(path, "r+b") as file:
-            os.fsync(file.fileno())
+            _sync(file.fileno())
 
     @translated(writing=True)
     async def copy_start(self, source: str, target: str, size: int) -> None:
@@ -155,7 +155,7 @@ class LocalFiles(PlainFiles, GrowingFiles):
             os.utime(fd)
             status = os.fstat(fd)
             os.utime(fd, ns=(mark * 10**9, status.st_mtime_ns))
-            os.fsync(fd)
+            _sync(fd)
             return _info(status, path)
 
     @translated()
@@ -179,6 +179,13 @@ def _info(status: os.stat_result, path: str) -> FileInfo:
     if not stat.S_ISREG(status.st_mode):
         raise PathNotFoundError("neither a file nor a directory", path=path)
     return FileInfo(path, status.st_size, utc(status.st_mtime_ns / 1e9))
+
+
+def _sync(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise NotDurableError from error
 
 
 def _write_all(fd: int, offset: int, data: Sequence[Buffer]) -> int:

@@ -23,8 +23,8 @@ mounted with `relatime` or `noatime`. Where it is lost, the outcome is unknown.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from storagedriver_core import (
@@ -42,6 +42,7 @@ from storagedriver_core import (
     UploadOptions,
     UploadState,
 )
+from storagedriver_fsspec._errors import NotDurableError
 from storagedriver_fsspec._files import GrowingFiles
 from storagedriver_fsspec._names import (
     PUTS,
@@ -113,6 +114,8 @@ class StagedUploads:
         self._files = files
         # What writers of this driver have published and not let go of yet.
         self._done: dict[tuple[str, str], FileInfo] = {}
+        # Those of them that a sync has failed for.
+        self._suspect: set[tuple[str, str]] = set()
 
     async def open(self, path: str, holder: str, options: UploadOptions) -> Upload:
         """Begin an upload."""
@@ -131,12 +134,14 @@ class StagedUploads:
     async def sync(self, upload: Upload) -> None:
         """Make durable what was written."""
         try:
-            await self._files.sync(Staged.of(upload).path)
+            with self._trusted(upload):
+                await self._files.sync(Staged.of(upload).path)
         except PathNotFoundError:
             raise await self._gone(upload) from None
 
     async def release(self, upload: Upload) -> None:
         """Say that the holder writes no more."""
+        self._suspect.discard((upload.upload_id, upload.holder))
         if self._done.pop((upload.upload_id, upload.holder), None) is not None:
             return
         staged = Staged.of(upload)
@@ -188,7 +193,8 @@ class StagedUploads:
             return await self._again(upload, done)
         staged = Staged.of(upload)
         try:
-            made = await self._files.finish(staged.path, options.size, mark_of(upload))
+            with self._trusted(upload):
+                made = await self._files.finish(staged.path, options.size, mark_of(upload))
             await self._store.publish(staged.path, options.path, replace=not options.if_absent)
         except PathNotFoundError:
             with suppress(UploadNotFoundError):
@@ -198,6 +204,17 @@ class StagedUploads:
         info = FileInfo(options.path, made.size, made.mod_time)
         self._done[upload.upload_id, upload.holder] = info
         return info
+
+    @contextmanager
+    def _trusted(self, upload: Upload) -> Iterator[None]:
+        """Refuse to sync what a sync has failed for; whoever resumes writes it again."""
+        if (upload.upload_id, upload.holder) in self._suspect:
+            raise NotDurableError
+        try:
+            yield
+        except NotDurableError:
+            self._suspect.add((upload.upload_id, upload.holder))
+            raise
 
     async def _again(self, upload: Upload, done: FileInfo) -> FileInfo:
         info = await self._published(upload, done.path)
