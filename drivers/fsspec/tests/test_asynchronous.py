@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import botocore.session
 import pytest
+from storagedriver_fsspec._chunks import ChunkUploads
 from storagedriver_fsspec._driver import AsyncFsspecDriver
+from storagedriver_fsspec._remote import RemoteFiles
 from storagedriver_fsspec.harness import FsspecHarness
 from storagedriver_testsuite import Harness
 from storagedriver_testsuite._suite import SuiteBase
@@ -25,6 +27,7 @@ from storagedriver_testsuite.cases.stat import StatCases
 from storagedriver_testsuite.cases.writers import WriterCases
 
 from servers.seaweedfs import SeaweedFS
+from storagedriver_core import ConfigurationError, PathNotFoundError, Storage, UnavailableError
 
 BUCKET = "fsspec"
 
@@ -114,5 +117,92 @@ class TestS3fs(
         return S3Harness(bucket)
 
 
-def test_driver_is_the_asynchronous_one(bucket: SeaweedFS) -> None:
-    assert isinstance(S3Harness(bucket).driver(), AsyncFsspecDriver)
+def driver(bucket: SeaweedFS) -> AsyncFsspecDriver:
+    made = S3Harness(bucket).driver()
+    assert isinstance(made, AsyncFsspecDriver)
+    return made
+
+
+def test_missing_file_lists_nothing(bucket: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = driver(bucket)
+
+    async def use() -> None:
+        async with Storage(made) as storage:
+            files = made._objects.files
+            assert isinstance(files, RemoteFiles)
+            monkeypatch.setattr(files._fs, "_ls", None)
+            with pytest.raises(PathNotFoundError):
+                await storage.get_content("/missing")
+
+    asyncio.run(use())
+
+
+def test_missing_bucket_is_told_when_the_driver_is_opened(bucket: SeaweedFS) -> None:
+    harness = S3Harness(bucket)
+    harness._base = "no-such-bucket"
+
+    async def use() -> None:
+        async with Storage(harness.driver()):
+            pass
+
+    with pytest.raises(ConfigurationError):
+        asyncio.run(use())
+
+
+def test_server_that_is_not_there_is_unavailable_when_the_driver_is_opened(
+    bucket: SeaweedFS,
+) -> None:
+    harness = S3Harness(bucket)
+    options = dict(harness._given["options"])
+    options["client_kwargs"] = {**options["client_kwargs"], "endpoint_url": "http://127.0.0.1:1"}
+
+    async def use() -> None:
+        async with Storage(harness._driver("x", options=options)):
+            pass
+
+    with pytest.raises(UnavailableError):
+        asyncio.run(use())
+
+
+def test_committed_upload_is_forgotten_when_its_writer_lets_go(bucket: SeaweedFS) -> None:
+    made = driver(bucket)
+
+    async def use() -> None:
+        async with Storage(made) as storage:
+            async with await storage.writer("/a") as writer:
+                await writer.write(b"content")
+                await writer.commit()
+            uploads = made._objects.uploads
+            assert isinstance(uploads, ChunkUploads)
+            assert not uploads._done and not uploads._begun and not uploads._left
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("then", ["another upload", "the end"])
+def test_rest_of_an_upload_is_removed_after_its_writer_lets_go(
+    then: str, bucket: SeaweedFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = S3Harness(bucket)
+    made = harness.driver()
+    assert isinstance(made, AsyncFsspecDriver)
+
+    async def fail(path: str) -> None:
+        raise UnavailableError
+
+    async def use() -> None:
+        async with Storage(made) as storage:
+            with monkeypatch.context() as patch:
+                patch.setattr(made._objects.files, "remove_all", fail)
+                async with await storage.writer("/a") as writer:
+                    await writer.write(b"content")
+                    await writer.commit()
+            assert await harness.raw_uploads()
+            if then == "another upload":
+                async with await storage.writer("/b"):
+                    pass
+                assert await harness.raw_uploads() == []
+        assert await harness.raw_uploads() == []
+        await harness.stop()
+
+    asyncio.run(use())

@@ -71,7 +71,20 @@ def exceptions_of_httpx() -> list[type[Exception]]:
     ]
 
 
-@pytest.mark.parametrize("kind", [*exceptions_of_paramiko(), *exceptions_of_httpx()])
+def exceptions_of_botocore() -> list[type[Exception]]:
+    from botocore import exceptions
+
+    return [
+        each
+        for each in vars(exceptions).values()
+        if isinstance(each, type)
+        and issubclass(each, exceptions.ConnectionError | exceptions.HTTPClientError)
+    ]
+
+
+@pytest.mark.parametrize(
+    "kind", [*exceptions_of_paramiko(), *exceptions_of_httpx(), *exceptions_of_botocore()]
+)
 def test_every_exception_of_the_libraries_has_an_error(kind: type[Exception]) -> None:
     found = translate(kind.__new__(kind))
     assert type(found) is not StorageDriverError
@@ -113,12 +126,15 @@ def test_no_text_of_a_library_is_repeated() -> None:
 
 
 def test_lost_reply_to_a_change_leaves_it_unknown_and_one_that_never_left_does_not() -> None:
+    import botocore.exceptions
     import httpx
 
     request = httpx.Request("MOVE", "http://x")
     assert translate(httpx.ReadError("x", request=request), changing=True).outcome == "unknown"
     assert translate(httpx.ConnectError("x", request=request), changing=True).outcome == "none"
     assert translate(httpx.ReadError("x", request=request)).outcome == "none"
+    endpoint = botocore.exceptions.EndpointConnectionError(endpoint_url="x", error="x")
+    assert translate(endpoint, changing=True).outcome == "none"
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "x")
     assert translate(refused, changing=True).outcome == "none"
 

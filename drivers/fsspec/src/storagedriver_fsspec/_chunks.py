@@ -70,13 +70,15 @@ class ChunkUploads:
         self._renames = renames
         # What writers of this driver have published and not let go of yet.
         self._done: dict[tuple[str, str], FileInfo] = {}
-        # Those that are published and not cleaned up.
+        # Those that are published and not cleaned up, and of these the ones that were let go of.
         self._left: set[str] = set()
+        self._due: list[Upload] = []
         # What they were about to publish.
         self._begun: dict[tuple[str, str], FileInfo] = {}
 
     async def open(self, path: str, holder: str, options: UploadOptions) -> Upload:
         """Begin an upload."""
+        await self.sweep()
         upload = Upload(path, new_name(path), holder=holder, options=options)
         await self._store.write(_file(upload, "head"), [holder.encode()])
         return upload
@@ -94,12 +96,24 @@ class ChunkUploads:
     async def sync(self, upload: Upload) -> None:
         """Nothing: parts are as durable as the store makes them."""
 
-    async def release(self, upload: Upload) -> None:
+    def forget(self, upload: Upload) -> None:
         """Forget what the holder has published."""
         self._done.pop((upload.upload_id, upload.holder), None)
         self._begun.pop((upload.upload_id, upload.holder), None)
         if upload.upload_id in self._left:
-            await self._remove_rest(upload)
+            self._left.discard(upload.upload_id)
+            self._due.append(upload)
+
+    async def release(self, upload: Upload) -> None:
+        """Forget what the holder has published, and try to clean up once more."""
+        self.forget(upload)
+        await self.sweep()
+
+    async def sweep(self) -> None:
+        """Remove what could not be removed before; what still cannot be is left to the purge."""
+        while self._due:
+            with suppress(IndexError, StorageDriverError):  # another thread sweeps as well
+                await self._files.remove_all(_directory(self._due.pop()))
 
     async def resume(self, upload: Upload, size: int) -> UploadState:
         """Give the upload to a new holder."""
@@ -193,11 +207,11 @@ class ChunkUploads:
         return info
 
     async def _remove_rest(self, upload: Upload) -> None:
-        """Remove what a published upload leaves; what cannot be is left to the purge."""
+        """Remove what a published upload leaves."""
         try:
             await self._files.remove_all(_directory(upload))
         except StorageDriverError:
-            self._left.add(upload.upload_id)  # tried once more when the writer lets go
+            self._left.add(upload.upload_id)  # tried once more after the writer lets go
         else:
             self._left.discard(upload.upload_id)
 

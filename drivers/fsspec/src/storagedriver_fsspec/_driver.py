@@ -102,6 +102,8 @@ class Objects:
         """Clean up and disconnect. Idempotent."""
         try:
             await self.store.sweep()
+            if isinstance(self.uploads, ChunkUploads):
+                await self.uploads.sweep()
         finally:
             await self.files.close()
 
@@ -215,6 +217,11 @@ class AsyncFsspecDriver(StorageDriver):
         self, upload: Upload, number: int, offset: int, data: Sequence[Buffer]
     ) -> Part:
         return await self._objects.uploads.write(upload, number, offset, data)
+
+    def release_upload(self, upload: Upload) -> None:
+        # On the event loop, where it must not wait: what is left of an upload is removed later.
+        if isinstance(self._objects.uploads, ChunkUploads):
+            self._objects.uploads.forget(upload)
 
     async def upload_state(self, upload: Upload, size: int) -> UploadState:
         return await self._objects.uploads.resume(upload, size)

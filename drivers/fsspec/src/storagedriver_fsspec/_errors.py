@@ -110,7 +110,14 @@ STATUS_TYPES: dict[int, Kind] = {
     507: (NoSpaceError, "no space left"),
 }
 
-_NO_CONNECTION = ("ConnectError", "ConnectTimeout", "NoValidConnectionsError", "gaierror")
+_NO_CONNECTION = (
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectTimeoutError",
+    "EndpointConnectionError",
+    "NoValidConnectionsError",
+    "gaierror",
+)
 
 # By package and name of the class, so that nothing is imported. A class counts for those below it.
 CLASS_TYPES: dict[tuple[str, str], Kind] = {
@@ -135,6 +142,7 @@ CLASS_TYPES: dict[tuple[str, str], Kind] = {
     ("httpx", "TransportError"): (UnavailableError, "the server cannot be reached"),
     ("httpx", "StreamError"): (UnavailableError, "the body was lost"),
     ("aiohttp", "ClientError"): (UnavailableError, "the server cannot be reached"),
+    ("botocore", "ConnectionError"): (UnavailableError, "the server cannot be reached"),
     ("botocore", "HTTPClientError"): (UnavailableError, "the server cannot be reached"),
     ("botocore", "NoCredentialsError"): (AuthenticationError, "there are no credentials"),
     ("ftplib", "error_perm"): (RefusedError, ""),

@@ -52,10 +52,11 @@ class RemoteFiles(Files):
         if session is not None:
             await session.close()
 
+    @translated()
     async def exists(self) -> bool:
         # A prefix is there when something begins with it; the bucket before it has to be.
         try:
-            await self._fs._ls(self._root.partition("/")[0], detail=False)
+            await self._fs._info(self._root.partition("/")[0])
         except FileNotFoundError:
             return False
         return True
