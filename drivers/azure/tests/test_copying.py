@@ -203,7 +203,7 @@ def test_blob_whose_copy_has_not_succeeded_cannot_be_read_or_copied(status: str)
                 storage.copy("/b", "/c"),
                 storage.move("/b", "/c"),
             ):
-                with pytest.raises(UnavailableError, match="cop(ied|y)") as error:
+                with pytest.raises(UnavailableError, match=r"cop(ied|y)") as error:
                     await refused
                 assert error.value.temporary == (status == "pending")
             assert [info.path async for info in storage.walk("/")] == ["/a", "/b"]

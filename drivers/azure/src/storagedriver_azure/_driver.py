@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from storagedriver_azure._config import AzureConfig
 from storagedriver_azure._connection import Connection
-from storagedriver_azure._copying import copy_blob, delete_version, version_of
+from storagedriver_azure._copying import copy_blob, delete_version, version_of, whole_version_of
 from storagedriver_azure._deleting import delete_blob, delete_blobs
 from storagedriver_azure._errors import FAILURES, from_failure
 from storagedriver_azure._listing import (
@@ -350,7 +350,9 @@ class AzureDriver(StorageDriver):
         connection, name = self._connection, self._names.of_file(source)
         copied = self._names.of_file(target)
         etag, refused = await asyncio.gather(
-            version_of(connection, name), self._refuse_directory(target), return_exceptions=True
+            whole_version_of(connection, name),
+            self._refuse_directory(target),
+            return_exceptions=True,
         )
         if isinstance(etag, StorageDriverError):
             raise etag.stamp(self.name, "", source)
@@ -377,7 +379,7 @@ class AzureDriver(StorageDriver):
         if not await has_blobs(self._connection, self._names.below(target)):
             return
         try:
-            await blob_info(self._connection, target, self._names.of_file(target))
+            await version_of(self._connection, self._names.of_file(target))
         except PathNotFoundError:
             raise ConflictError("the target is a directory", path=target) from None
 

@@ -169,7 +169,10 @@ def children(names: Names, page: Page, prefix: str, options: ListOptions) -> lis
 
 
 def files(names: Names, page: Page, prefix: str, options: ListOptions) -> list[FileInfo]:
-    """Give the files of a page, without the markers of directories, in the service's order."""
+    """Give the files of a page, without the markers of directories, in the service's order.
+
+    What is left of a copy that did not end well is among them, or nobody would find it to delete.
+    """
     return [
         FileInfo(path, size=size, mod_time=parse_time(changed), etag=plain_etag(etag))
         for name, size, changed, etag in page.blobs

@@ -63,10 +63,9 @@ def file_info(
         metadata: As was given, where the answer does not say.
 
     Raises:
-        UnavailableError: The answer is not the service's.
+        UnavailableError: The answer is not the service's, or tells of what is left of a copy.
     """
-    if headers.get("x-ms-copy-status") == "pending":
-        raise UnavailableError("the blob is being copied to")
+    require_whole(headers)
     try:
         etag, changed = headers["etag"], headers["last-modified"]
         size = _size(headers) if size is None else size
@@ -81,6 +80,21 @@ def file_info(
         content_type=None if kind == _DEFAULT_TYPE else kind,
         metadata=_metadata(headers) if metadata is None else dict(metadata),
     )
+
+
+def require_whole(headers: Mapping[str, str]) -> None:
+    """Refuse the empty blob that is there while it is copied to, and after a copy that failed.
+
+    Source: "Copy Blob", "Response headers" and "Remarks".
+
+    Raises:
+        UnavailableError: It is such a blob. Temporary as long as the copy may still succeed.
+    """
+    status = headers.get("x-ms-copy-status", "success")
+    if status == "pending":
+        raise UnavailableError("the blob is being copied to")
+    if status != "success":
+        raise UnavailableError(f"the blob is left of a copy that has {status}", temporary=False)
 
 
 def plain_etag(etag: str) -> str:
