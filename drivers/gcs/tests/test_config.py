@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from storagedriver_gcs import GcsConfig, GcsDriver
+from storagedriver_gcs.harness import GcsHarness
 
 from storagedriver_core import ConfigurationError, Storage
 
@@ -90,6 +91,14 @@ def test_key_file_that_is_no_json_is_refused_without_its_text(tmp_path: Path) ->
     with pytest.raises(ConfigurationError, match="keyfile is not a JSON object") as refused:
         asyncio.run(use())
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("given", [None, {}])
+def test_harness_without_parameters_asks_for_a_configuration_file(
+    given: dict[str, object] | None, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="with -c"):
+        GcsHarness(tmp_path, given)
 
 
 def test_anonymous_drivers_sign_nothing() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from storagedriver_gcs import _driver, _objects, _sessions
+from storagedriver_gcs._client import Client
+from storagedriver_gcs._listing import has_below
 
 from servers.strict_gcs import StrictGcs
 from storagedriver_core import (
@@ -207,9 +210,70 @@ def test_other_bytes_after_an_older_token_are_never_published(world: World) -> N
                     await writer.commit()
             with pytest.raises(PathNotFoundError):
                 await storage.stat("/a")
-            # The same bytes go on, and need not be sent twice.
             async with await storage.resume(token) as writer:
                 await writer.cancel()
+            assert await world.left() == []
+
+    asyncio.run(body())
+
+
+def test_same_bytes_after_an_older_token_go_on_and_are_not_sent_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[int] = []
+    send = _sessions.send
+
+    async def noted(client: Client, session: str, start: int, *rest: Any) -> _sessions.Progress:
+        starts.append(start)
+        return await send(client, session, start, *rest)
+
+    monkeypatch.setattr(_sessions, "send", noted)
+
+    async def body() -> None:
+        async with world.opened() as storage:
+            writer = await storage.writer("/a")
+            await writer.write(DATA[: 2 * UNIT])
+            token = (await writer.suspend()).to_json()
+            async with await storage.resume(token) as lost:
+                await lost.write(DATA[2 * UNIT : 4 * UNIT])
+                await lost.suspend()
+            async with await storage.resume(token) as writer:
+                assert writer.offset == 2 * UNIT
+                await writer.write(DATA[2 * UNIT : 6 * UNIT])
+                await writer.commit()
+            assert starts == [0, 2 * UNIT, 4 * UNIT]
+            assert await storage.get_content("/a") == DATA[: 6 * UNIT]
+            assert await world.left() == []
+
+    asyncio.run(body())
+
+
+def test_session_is_dropped_although_its_opener_is_cancelled_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = _sessions.begin
+
+    async def body() -> None:
+        begun, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def slow(client: Client, name: str, document: Mapping[str, Any]) -> str:
+            session = await begin(client, name, document)
+            begun.set()
+            await may_answer.wait()
+            return session
+
+        monkeypatch.setattr(_sessions, "begin", slow)
+        async with world.opened() as storage:
+            opening = asyncio.create_task(storage.writer("/a"))
+            await begun.wait()
+            assert len(await world.left()) == 1
+            for _ in range(2):
+                opening.cancel()
+                await asyncio.sleep(0)
+            may_answer.set()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            assert await world.left() == []
 
     asyncio.run(body())
 
@@ -264,7 +328,61 @@ def test_rewrites_go_in_as_many_steps_as_it_takes(world: World) -> None:
     asyncio.run(body())
 
 
-def test_move_does_not_delete_a_source_that_was_replaced_meanwhile(world: World) -> None:
+def test_move_does_not_delete_a_source_that_was_replaced_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite = _objects.rewrite
+
+    async def then_replaced(*given: Any, **options: Any) -> _objects.Resource:
+        made = await rewrite(*given, **options)
+        await world.harness.raw_put("/a", b"new")
+        return made
+
+    monkeypatch.setattr(_objects, "rewrite", then_replaced)
+
+    async def body() -> None:
+        async with world.opened() as storage:
+            await storage.put_content("/a", b"old")
+            with pytest.raises(ConflictError) as refused:
+                await storage.move("/a", "/b")
+            assert refused.value.outcome == "applied"
+            assert await storage.get_content("/a") == b"new"
+            assert await storage.get_content("/b") == b"old"
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("operation", ["copy", "move"])
+def test_no_request_goes_on_after_a_copy_was_refused(
+    world: World, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_resource = _objects.get_resource
+
+    async def body() -> None:
+        answered = asyncio.Event()
+
+        async def told(*given: Any, **options: Any) -> _objects.Resource:
+            try:
+                return await get_resource(*given, **options)
+            finally:
+                answered.set()
+
+        async def last(*given: Any) -> bool:
+            await answered.wait()
+            return await has_below(*given)
+
+        monkeypatch.setattr(_objects, "get_resource", told)
+        monkeypatch.setattr(_driver, "has_below", last)
+        async with world.opened() as storage:
+            before = asyncio.all_tasks()
+            with pytest.raises(PathNotFoundError):
+                await getattr(storage, operation)("/missing", "/d")
+            assert asyncio.all_tasks() == before
+
+    asyncio.run(body())
+
+
+def test_move_whose_last_reply_is_lost_may_have_been_done(world: World) -> None:
     async def body() -> None:
         async with world.opened() as storage:
             await storage.put_content("/a", b"old")

@@ -166,16 +166,19 @@ class Client:
         is_session: bool,
     ) -> Reply:
         proof: dict[str, str] = {} if is_session else await self.credentials.header()
+        may_renew = not is_session
         while True:
             with translated(changes=changes):
                 async with self._request(
                     method, url, query, {**(headers or {}), **proof}, body
                 ) as got:
                     reply = Reply(got.status, got.headers, await got.read())
-            if reply.status != 401 or is_session or not await self.credentials.renew(proof):
+            if reply.status != 401 or not may_renew or not await self.credentials.renew(proof):
                 return reply
-            # A refused request has done nothing, and the body is still in memory.
+            # A refused request has done nothing, and the body is still in memory. Once: a service
+            # that refuses every header would get the body for ever.
             proof = await self.credentials.header()
+            may_renew = False
 
     async def stream(
         self, url: str, query: Query, headers: Mapping[str, str]
@@ -186,6 +189,7 @@ class Client:
             StorageDriverError: By the table in `_errors`; 416 is left to the caller.
         """
         proof = await self.credentials.header()
+        may_renew = True
         while True:
             with translated():
                 # gzip is accepted so that the service does not decompress what is stored so.
@@ -198,9 +202,10 @@ class Client:
             async with response:
                 with translated():
                     reply = Reply(response.status, response.headers, await response.read())
-            if reply.status != 401 or not await self.credentials.renew(proof):
+            if reply.status != 401 or not may_renew or not await self.credentials.renew(proof):
                 raise await self._error(reply, changes=False)
             proof = await self.credentials.header()
+            may_renew = False
 
     def _request(
         self,

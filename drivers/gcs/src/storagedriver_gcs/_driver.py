@@ -136,7 +136,6 @@ class GcsDriver(StorageDriver):
 
     async def identity(self) -> Mapping[str, str]:
         config, found = self._config, self._client.credentials
-        await found.header()  # which finds them
         sources = {
             "anon": "anonymous",
             "cloud": "metadata server",
@@ -145,6 +144,10 @@ class GcsDriver(StorageDriver):
         source = sources[config.identity]
         if config.has_key:
             source = "keyfile" if config.keyfile is not None else "credentials"
+        try:
+            await found.header()  # which finds them
+        except StorageDriverError as error:
+            source = f"none: {error.message}"
         facts = {
             "credentials": source,
             "principal": getattr(found.raw, "service_account_email", None),
@@ -256,7 +259,14 @@ class GcsDriver(StorageDriver):
 
     async def _rewrite(self, source: str, target: str, if_absent: bool) -> _objects.Resource:
         """Copy a file; give what was copied."""
-        found, _ = await asyncio.gather(self._source(source), self._refuse_directory(target))
+        # Both are awaited: no request goes on after the error of the other was raised.
+        found, refused = await asyncio.gather(
+            self._source(source), self._refuse_directory(target), return_exceptions=True
+        )
+        if isinstance(found, BaseException):
+            raise found
+        if refused is not None:
+            raise refused
         try:
             await _objects.rewrite(
                 self._client, found, self._names.name(target), if_absent=if_absent

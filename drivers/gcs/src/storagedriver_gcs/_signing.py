@@ -7,12 +7,13 @@ own (the metadata server's) sign by a request to the IAM service, so all of it i
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import timedelta
 from typing import Any
 
 from storagedriver_core import (
     AuthenticationError,
-    ConfigurationError,
+    LimitExceededError,
     SignedMethod,
     UnavailableError,
 )
@@ -41,17 +42,16 @@ class Signer:
         """Give a URL for one object and method.
 
         Raises:
-            ConfigurationError: The time is over seven days.
+            LimitExceededError: The time is over seven days.
             AuthenticationError: These credentials cannot sign.
         """
-        if expires.total_seconds() > MOST_SECONDS:
-            raise ConfigurationError("signed URLs last seven days at most")
+        seconds = math.ceil(expires.total_seconds())
+        if seconds > MOST_SECONDS:
+            raise LimitExceededError(f"a URL is signed for at most {MOST_SECONDS} seconds")
         await self._credentials.header()  # the IAM service wants a token of now
-        return await asyncio.to_thread(self._sign, name, method, expires, content_type)
+        return await asyncio.to_thread(self._sign, name, method, seconds, content_type)
 
-    def _sign(
-        self, name: str, method: SignedMethod, expires: timedelta, content_type: str | None
-    ) -> str:
+    def _sign(self, name: str, method: SignedMethod, seconds: int, content_type: str | None) -> str:
         import google.auth.credentials
         import google.auth.exceptions
         from google.cloud import storage
@@ -76,7 +76,7 @@ class Signer:
             return str(
                 self._bucket.blob(name).generate_signed_url(
                     version="v4",
-                    expiration=expires,
+                    expiration=timedelta(seconds=seconds),
                     method=method,
                     content_type=content_type,
                     credentials=raw,

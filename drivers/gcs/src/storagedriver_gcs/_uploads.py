@@ -30,8 +30,8 @@ the driver's own name, or was published: then the target carries the upload's id
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import functools
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,12 +46,12 @@ from storagedriver_core import (
     Part,
     PathNotFoundError,
     PutOptions,
-    StorageDriverError,
     UnavailableError,
     Upload,
     UploadNotFoundError,
     UploadOptions,
     UploadState,
+    undo_if_cancelled,
 )
 from storagedriver_gcs import _objects, _sessions
 from storagedriver_gcs._body import cut, size_of
@@ -65,7 +65,6 @@ from storagedriver_gcs._resources import UPLOAD_KEY, attributes, file_info
 _SESSION = "session"
 # Times that the service may acknowledge a request without keeping a byte of it.
 _STALLS = 5
-_CLEANUP_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -125,25 +124,12 @@ class Uploads:
             )
         )
         name = self._names.staging(upload_id)
-        session = await self._begun(name, document)
+        session = await undo_if_cancelled(
+            _sessions.begin(self._client, name, document),
+            functools.partial(_sessions.cancel, self._client),
+        )
         self._holders[holder] = Holder(upload_id, persisted=0, has_sent=True)
         return Upload(path, upload_id, {_SESSION: session}, holder, options)
-
-    async def _begun(self, name: str, document: Mapping[str, Any]) -> str:
-        """Begin a session, and drop it again if nobody waits for it any more."""
-        beginning = asyncio.create_task(_sessions.begin(self._client, name, document))
-        try:
-            return await asyncio.shield(beginning)
-        except asyncio.CancelledError:
-            try:
-                async with asyncio.timeout(_CLEANUP_SECONDS):
-                    await _sessions.cancel(self._client, await beginning)
-            except (StorageDriverError, TimeoutError):
-                pass  # it expires by itself in a week
-            raise
-        finally:
-            if not beginning.done():
-                beginning.cancel()
 
     async def put_part(
         self, upload: Upload, number: int, offset: int, data: Sequence[Buffer]

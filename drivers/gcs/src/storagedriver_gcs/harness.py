@@ -14,7 +14,7 @@ import aiohttp
 from storagedriver_testsuite import Answer, Harness
 from yarl import URL
 
-from storagedriver_core import PathNotFoundError, StorageDriver
+from storagedriver_core import ConfigurationError, PathNotFoundError, StorageDriver
 from storagedriver_gcs._config import GcsConfig
 from storagedriver_gcs._credentials import Credentials, read_key
 from storagedriver_gcs._driver import GcsDriver
@@ -31,13 +31,21 @@ class GcsHarness(Harness):
 
     Args:
         directory: Not used.
-        parameters: The driver's.
+        parameters: The driver's; the bucket has to be there.
+
+    Raises:
+        ConfigurationError: There are no parameters: no bucket can be made out of nothing.
     """
 
     max_seconds = 300.0
     is_remote = True
 
-    def __init__(self, directory: Path, parameters: Mapping[str, object]) -> None:
+    def __init__(self, directory: Path, parameters: Mapping[str, object] | None = None) -> None:
+        if not parameters:
+            raise ConfigurationError(
+                "the driver 'gcs' needs a bucket: name one in a configuration file, and give it "
+                "with -c"
+            )
         given = GcsConfig.model_validate(parameters)
         self._given = {name: value for name, value in parameters.items() if name != "rootdirectory"}
         self._root = f"{given.prefix}{secrets.token_hex(6)}"
