@@ -17,6 +17,7 @@ import pytest
 from storagedriver_registry.auth import AccessCheckError, htpasswd_file, recent
 from storagedriver_registry.auth.htpasswd_file import HtpasswdFile
 from storagedriver_registry.auth.htpasswd_users import add_user, remove_user
+from storagedriver_registry.serving import _LEVELS
 
 from registry.tests.authentication import basic, with_registry, write_users
 
@@ -109,6 +110,18 @@ def test_others_are_asked_for_their_password(users: Path, headers: dict[str, str
         }
 
     with_registry(section(users), ask)
+
+
+def test_user_is_in_the_line_of_a_request(users: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def ask(http: httpx.AsyncClient) -> None:
+        with caplog.at_level(logging.INFO):
+            await http.get("/v2/", headers=basic("alice", "wonderland"))
+            await http.get("/v2/")
+
+    write_users(users, {"alice": "wonderland"})
+    with_registry(section(users), ask)
+    lines = [text for text in caplog.messages if text.startswith("method=GET path=/v2/ ")]
+    assert [line.rpartition(" ")[2] for line in lines] == ["user='alice'", "user=''"]
 
 
 def test_scheme_is_taken_in_any_case(users: Path) -> None:
@@ -204,6 +217,15 @@ def test_wrong_password_is_checked_every_time_beside_a_right_one(
         for _ in range(2):
             assert not await file.check(b"alice", b"wrong")
         assert len(checks.hashes) == 3
+
+    check(users, ask)
+
+
+def test_colon_cannot_move_from_the_password_to_the_name(users: Path, checks: Checks) -> None:
+    async def ask(file: HtpasswdFile) -> None:
+        assert await file.check(b"bob", b"builder: yes")
+        assert not await file.check(b"bob:builder", b" yes")
+        assert not await file.check(b"bo", b"b:builder: yes")
 
     check(users, ask)
 
@@ -307,7 +329,7 @@ def test_missing_file_is_made_with_a_password_that_is_logged_once(
 
     async def ask(http: httpx.AsyncClient) -> None:
         (record,) = [one for one in caplog.records if "password=" in one.getMessage()]
-        assert record.levelno == logging.WARNING
+        assert record.levelno == max(_LEVELS.values())  # whatever log.level is
         password = record.getMessage().partition("password=")[2]
         assert len(password) >= 32
         headers = basic("docker", password)

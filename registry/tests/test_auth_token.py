@@ -328,6 +328,47 @@ def test_malformed_chain_is_refused(chains: Chains, chain: Any) -> None:
     assert not is_taken(chains.section, text)
 
 
+def test_user_of_a_token_cannot_forge_a_line_of_the_log(
+    section: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    text = signed(claims(PULL_A, sub="al\nice"), key("p256"), headers={"kid": "k"})
+    with caplog.at_level("INFO"):
+        assert is_taken(section, text)
+    (line,) = [message for message in caplog.messages if message.startswith("method=GET")]
+    assert line.endswith(r" user='al\nice'")
+
+
+def test_end_of_a_certificate_in_the_bundle_counts_for_chains_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in distribution: its bundles may hold certificates that nobody renewed."""
+    old = certificate("old tokens", key("p256"), days=(-2, -1))
+    section = {
+        "token": token_options(rootcertbundle=write_certificates(tmp_path / "root.crt", old))
+    }
+    public = key("p256").public_key()
+    every: list[dict[str, Any]] = [
+        {"kid": thumbprint(public)},
+        {"kid": libtrust_id(public)},
+        {"jwk": member(key("p256"))},
+    ]
+    for headers in every:
+        assert is_taken(section, signed(claims(PULL_A), key("p256"), headers=headers))
+    assert not is_taken(section, signed(claims(PULL_A), key("p256"), headers=x5c(old)))
+    assert "the certificate of CN=old tokens ended on" in caplog.text
+
+
+def test_chain_with_a_certificate_of_an_unknown_version_is_refused(chains: Chains) -> None:
+    (leaf,) = x5c(chains.make_leaf())["x5c"]
+    version = bytes.fromhex("a003020102")
+    der = base64.b64decode(leaf)
+    assert der.count(version) == 1
+    future = base64.b64encode(der.replace(version, version[:-1] + b"\x09")).decode()
+    for chain in ([future], [leaf, future]):
+        text = signed(claims(PULL_A), chains.leaf_key, headers={"x5c": chain})
+        assert not is_taken(chains.section, text)
+
+
 def test_chain_without_authorities_is_refused(section: dict[str, Any]) -> None:
     own = certificate("tokens", key("p256"))
     text = signed(claims(PULL_A), key("p256"), headers={"kid": "k", **x5c(own)})

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from storagedriver_registry import create_app
 from storagedriver_registry.api.request import ASGIApp, Message
+from storagedriver_registry.auth import Guard
 
 from registry.tests.client import OCI_MANIFEST, sha256
 from storagedriver_core import ConfigurationError, Storage, open_storage
@@ -189,6 +190,76 @@ def test_start_fails_where_the_storage_cannot_be_opened(tmp_path: Path) -> None:
     (answer,) = asyncio.run(lifespan(create_app(config), ["startup"]))
     assert answer["type"] == "lifespan.startup.failed"
     assert str(tmp_path / "file") in answer["message"]
+
+
+class Parts:
+    """Notes what is done to storage and guard, and lets some openings fail once."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *failures: str) -> None:
+        self.done: list[str] = []
+        self._failures = list(failures)
+        for name, owner in (("storage", Storage), ("guard", Guard)):
+            patch.setattr(owner, "open", self._opening(name))
+            patch.setattr(owner, "aclose", self._closing(name))
+
+    def _opening(self, name: str) -> Callable[..., Awaitable[None]]:
+        async def open_(_: object) -> None:
+            self.done.append(f"open {name}")
+            if name in self._failures:
+                self._failures.remove(name)
+                raise ConfigurationError(f"{name} is wrong")
+
+        return open_
+
+    def _closing(self, name: str) -> Callable[..., Awaitable[None]]:
+        async def aclose(_: object) -> None:
+            self.done.append(f"close {name}")
+
+        return aclose
+
+
+def demo_app() -> ASGIApp:
+    return create_app({"storage": {"inmemory": {}}, "auth": {"none": {}}})
+
+
+def test_what_was_opened_is_not_opened_again_by_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = Parts(monkeypatch, "storage", "guard")
+
+    async def main() -> None:
+        app = demo_app()
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://host") as http:
+            for _ in range(4):
+                await http.get("/v2/none")
+
+    asyncio.run(main())
+    assert parts.done == ["open storage", "open storage", "open guard", "open guard"]
+
+
+@pytest.mark.parametrize(
+    ("failing", "done"),
+    [
+        ("storage", ["open storage"]),
+        ("guard", ["open storage", "open guard", "close storage"]),
+    ],
+)
+def test_start_that_fails_closes_what_it_has_opened(
+    failing: str, done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = demo_app()
+    parts = Parts(monkeypatch, failing)
+    (answer,) = asyncio.run(lifespan(app, ["startup"]))
+    assert answer == {"type": "lifespan.startup.failed", "message": f"{failing} is wrong"}
+    assert parts.done == done
+
+
+def test_shutdown_closes_the_guard_before_its_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = demo_app()
+    parts = Parts(monkeypatch)
+    asyncio.run(lifespan(app, ["startup", "shutdown"]))
+    assert parts.done == ["open storage", "open guard", "close guard", "close storage"]
 
 
 def test_storage_that_was_handed_in_is_not_closed_at_shutdown() -> None:

@@ -185,12 +185,11 @@ def test_push_during_a_delete_stays_listed_wherever_the_delete_ends(broken: str 
         delete = one.driver.delete
 
         async def push_then(path: str, *arguments: Any, **options: Any) -> Any:
-            done = await delete(path, *arguments, **options)
+            await delete(path, *arguments, **options)
             if "/revisions/" in path:
                 await push(one, body)
                 if broken:
                     one.driver.fail(broken, StorageDriverError("it is broken"))
-            return done
 
         one.driver.delete = push_then  # type: ignore[method-assign]  # just after this step
         await one.http.delete(f"/v2/a/manifests/{digest}")
@@ -236,8 +235,8 @@ NO_TEXTS = [
 ]
 
 
-def annotated(annotations: str, **fields: object) -> bytes:
-    body = referring(annotations="here", **fields)
+def annotated(annotations: str, media_type: str = OCI_MANIFEST) -> bytes:
+    body = referring(annotations="here", mediaType=media_type)
     return body.replace(b'"here"', annotations.encode())
 
 
@@ -278,7 +277,7 @@ def test_only_texts_are_listed_of_what_another_registry_stored(annotations: str)
 
 def test_only_texts_are_listed_of_a_manifest_of_an_unknown_type() -> None:
     async def test(one: Application) -> None:
-        body = annotated('{"n": 5, "text": "one"}', mediaType="application/vnd.example+json")
+        body = annotated('{"n": 5, "text": "one"}', "application/vnd.example+json")
         await push(one, body, media_type="application/vnd.example+json")
         (descriptor,) = await listed(one)
         assert descriptor["annotations"] == {"text": "one"}

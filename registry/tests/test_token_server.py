@@ -306,6 +306,15 @@ def test_refused_form(tokens: TokenServerProcess, form: dict[str, str], error: s
     assert response.json()["error_description"]
 
 
+def test_colon_cannot_move_from_the_password_to_the_name(
+    start: Callable[..., TokenServerProcess], tmp_path: Path
+) -> None:
+    server = start(policy=POLICY)
+    add_user(tmp_path / "users", "alice", "x:y", cost=4)
+    for user, password, status in (("alice", "x:y", 200), ("alice:x", "y", 400)):
+        assert of_password(server, username=user, password=password).status_code == status
+
+
 def test_form_that_is_too_large_or_of_another_service(tokens: TokenServerProcess) -> None:
     assert of_password(tokens, scope="x" * 70_000).status_code == 413
     assert of_password(tokens, service="another").status_code == 400

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,11 @@ class _RegistryApp:
             most_repositories=config.settings.catalog.maxentries,
             most_tags=config.settings.tags.maxtags,
         )
-        self._storage = storage
-        self._owned = owned
         self._guard = _make_guard(config.auth)
-        self._opened = not owned and self._guard is None
+        # In the order in which they are opened.
+        parts = (storage if owned else None, self._guard)
+        self._closed: list[Storage | Guard] = [part for part in parts if part is not None]
+        self._opened: list[Storage | Guard] = []
         self._opening = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +91,7 @@ class _RegistryApp:
         started = time.monotonic()
         request = self._request(scope, receive)
         try:
-            if not self._opened:
+            if self._closed:
                 await self._open()
             handler = find_handler(request)
             if self._guard is not None:
@@ -109,8 +111,9 @@ class _RegistryApp:
         if logger.isEnabledFor(logging.INFO):
             milliseconds = (time.monotonic() - started) * 1000
             logger.info(
-                "method=%s path=%s status=%d ms=%.1f",
+                "method=%s path=%s status=%d ms=%.1f user=%r",
                 *(request.method, request.path, response.status, milliseconds),
+                "" if request.grant is None else request.grant.user,
             )
 
     def _request(self, scope: Scope, receive: Receive) -> Request:
@@ -127,7 +130,7 @@ class _RegistryApp:
         while True:
             kind = (await receive())["type"]
             try:
-                await (self._open() if kind == "lifespan.startup" else self._close())
+                await (self._start() if kind == "lifespan.startup" else self._close())
             except Exception as error:
                 await send({"type": f"{kind}.failed", "message": str(error)})
                 return
@@ -135,23 +138,26 @@ class _RegistryApp:
             if kind == "lifespan.shutdown":
                 return
 
+    async def _start(self) -> None:
+        try:
+            await self._open()
+        except BaseException:
+            await self._close()
+            raise
+
     async def _open(self) -> None:
+        """Open what is not open yet. What is stays so if another part fails."""
         async with self._opening:
-            if not self._opened:
-                if self._guard is not None:
-                    await self._guard.open()
-                if self._owned:
-                    await self._storage.open()
-                self._opened = True
+            while self._closed:
+                await self._closed[0].open()
+                self._opened.append(self._closed.pop(0))
 
     async def _close(self) -> None:
-        self._opened = not self._owned and self._guard is None
-        try:
-            if self._guard is not None:
-                await self._guard.aclose()
-        finally:
-            if self._owned:
-                await self._storage.aclose()
+        async with self._opening, AsyncExitStack() as stack:
+            for part in self._opened:
+                stack.push_async_callback(part.aclose)
+            self._closed = self._opened + self._closed
+            self._opened = []
 
 
 def _make_guard(auth: AuthConfig | None) -> Guard | None:

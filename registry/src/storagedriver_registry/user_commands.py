@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from storagedriver_registry.auth.htpasswd_file import DEFAULT_COST, MalformedFileError
+
 app = typer.Typer(help="The users of a password file (htpasswd, bcrypt).", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The password file.")]
@@ -25,7 +27,7 @@ def add(
     ] = False,
     cost: Annotated[
         int, typer.Option(min=4, max=17, help="Each step more doubles the time of a check.")
-    ] = 10,
+    ] = DEFAULT_COST,
 ) -> None:
     """Add a user, or give another password to one. The file is made if there is none."""
     from storagedriver_registry.auth.htpasswd_users import add_user
@@ -66,7 +68,6 @@ def _password(from_stdin: bool) -> str:
 @contextmanager
 def _told(file: Path) -> Iterator[None]:
     """Tell what fails in one line."""
-    from storagedriver_registry.auth.htpasswd_file import MalformedFileError
     from storagedriver_registry.auth.htpasswd_users import UserError
 
     try:

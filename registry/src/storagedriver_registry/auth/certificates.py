@@ -7,7 +7,6 @@ purposes of certificates, which tokens have no use for.
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime
 from collections.abc import Sequence
 from typing import Any
@@ -76,7 +75,7 @@ def _parse(chain: Any) -> list[x509.Certificate]:
         return [
             x509.load_der_x509_certificate(base64.b64decode(text, validate=True)) for text in chain
         ]
-    except (TypeError, ValueError, binascii.Error) as error:
+    except (TypeError, ValueError, x509.InvalidVersion) as error:
         raise UntrustedChainError(f"x5c has a malformed certificate: {error}") from error
 
 

@@ -62,6 +62,7 @@ def _make_if_missing(path: Path) -> None:
         return
     password = secrets.token_urlsafe(32)
     if create_file(path, _FIRST_USER, password):
-        logger.warning(
+        # An error, so that it is seen at every level: it is said once and nowhere else.
+        logger.error(
             "%s is missing, and was made with user=%s password=%s", path, _FIRST_USER, password
         )

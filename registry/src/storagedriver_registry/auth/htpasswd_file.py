@@ -21,8 +21,10 @@ logger = logging.getLogger(__name__)
 MOST_PASSWORD_BYTES = 72
 """What bcrypt looks at; of longer passwords in requests the rest is left out, as elsewhere."""
 
+DEFAULT_COST = 10
+"""Of new hashes. Each step more doubles the time of a check."""
+
 _BCRYPT = (b"$2a$", b"$2b$", b"$2y$")
-_DEFAULT_COST = 10
 
 # A check takes a processor for a tenth of a second and more. More threads than these would take
 # them from those who are let in already.
@@ -73,7 +75,7 @@ class _Content:
     def _decoy(self) -> bytes:
         # As costly as the others: the time tells nobody who is in the file.
         costs = [int(hashed[4:6]) for hashed in self.hashes.values() if _has_cost(hashed)]
-        cost = max(costs, default=_DEFAULT_COST)
+        cost = max(costs, default=DEFAULT_COST)
         return b"$2b$%02d$" % cost + b"." * 53
 
 
@@ -98,8 +100,10 @@ class HtpasswdFile:
             AccessCheckError: The file cannot be read.
         """
         content = self._current()
-        # The name of a user has no colon, so that the two cannot be taken for others.
-        key = content.recent.key(user + b":" + password)
+        if b":" in user:
+            return False  # no line of a file names such a user
+        # With its length, a name does not go over into the password.
+        key = content.recent.key(b"%d:%b%b" % (len(user), user, password))
         if content.recent.get(key):
             return True
         running = content.running.get(key)

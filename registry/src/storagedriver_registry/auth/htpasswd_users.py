@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import bcrypt
 
-from storagedriver_registry.auth.htpasswd_file import MOST_PASSWORD_BYTES, parse_htpasswd
-
-DEFAULT_COST = 10
-"""Each step more doubles the time of a check."""
+from storagedriver_registry.auth.htpasswd_file import (
+    DEFAULT_COST,
+    MOST_PASSWORD_BYTES,
+    parse_htpasswd,
+)
+from storagedriver_registry.files import replace_file
 
 
 class UserError(Exception):
@@ -116,23 +117,4 @@ def _changing(path: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _replace(path: Path, lines: list[bytes]) -> None:
-    # Made with 0600, which no later call widens.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(line + b"\n" for line in lines)
-            # Where an administrator changes it, the server can still read its file.
-            with suppress(OSError):
-                owner = path.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_file(path, b"".join(line + b"\n" for line in lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import json
 import logging
@@ -65,7 +66,16 @@ class TrustedKeys:
         roots = list(certificates)
         self._by_id: dict[str, TrustedKey] = {}
         self._certificates = TrustedCertificates(roots) if roots else None
+        now = datetime.datetime.now(datetime.UTC)
         for root in roots:
+            if root.not_valid_after_utc < now:
+                # Its end counts for chains only, as in distribution: who goes over from there with
+                # such a bundle would be left without tokens.
+                logger.warning(
+                    "rootcertbundle: the certificate of %s ended on %s; tokens that name its key "
+                    "by kid or jwk are taken all the same, chains are not",
+                    *(root.subject.rfc4514_string(), root.not_valid_after_utc.date()),
+                )
             key = root.public_key()
             if algorithms := algorithms_of(key):
                 self._add_public(TrustedKey(key, algorithms))
@@ -190,7 +200,7 @@ def load_trusted_keys(rootcertbundle: str, jwks: str) -> TrustedKeys:
         data = _read("rootcertbundle", rootcertbundle)
         try:
             certificates = x509.load_pem_x509_certificates(data)
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise _wrong("rootcertbundle", rootcertbundle, f"no certificates: {error}") from None
     if jwks:
         data = _read("jwks", jwks)

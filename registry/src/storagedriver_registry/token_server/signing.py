@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from storagedriver_registry.auth.token_keys import (
     public_jwk,
     thumbprint,
 )
+from storagedriver_registry.files import make_file, replace_file
 from storagedriver_registry.token_server.settings import SigningAlgorithm
 
 _CERTIFICATE_LIFETIME = datetime.timedelta(days=3650)
@@ -124,7 +123,8 @@ def load_or_make_key(path: Path, algorithm: SigningAlgorithm) -> Any:
     """
     try:
         if not path.exists():
-            _make_file(path, _pem(_new_key(algorithm)))
+            # Of two servers that start at once, both use the key of the first.
+            make_file(path, _pem(_new_key(algorithm)))
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise ConfigurationError(f"key: {path}: {error.strerror}") from error
@@ -153,33 +153,11 @@ def _pem(key: Any) -> bytes:
     return pem
 
 
-def _make_file(path: Path, data: bytes) -> None:
-    """Make a file with 0600, if there is none by now: of two servers both use the first's."""
-    temporary = _written(path, data)
-    try:
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()
-
-
 def _publish(path: Path, data: bytes) -> None:
     try:
         if path.exists() and path.read_bytes() == data:
             return
-        temporary = _written(path, data)
         # Everybody may read it, above all the registry.
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        replace_file(path, data, 0o644)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
-
-
-def _written(path: Path, data: bytes) -> Path:
-    """Write data to a new file beside `path`, with 0600."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
