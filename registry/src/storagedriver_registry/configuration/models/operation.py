@@ -1,0 +1,231 @@
+"""The sections of a registry in operation: `notifications`, `health`, `proxy`, `reporting`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from storagedriver_registry.configuration.models.base import (
+    Duration,
+    HeaderName,
+    Secret,
+    Section,
+    Text,
+)
+
+# Of requests to others, which may carry credentials.
+_Headers = dict[HeaderName, list[SecretStr]]
+_Times = Annotated[int, Field(ge=0)]
+
+
+class EventSettings(Section):
+    """What events tell.
+
+    Attributes:
+        includereferences: What a manifest refers to.
+    """
+
+    includereferences: bool = False
+
+
+class IgnoreSettings(Section):
+    """Events that an endpoint is not sent.
+
+    Attributes:
+        mediatypes: Those about content of these media types.
+        actions: Those of these actions.
+    """
+
+    mediatypes: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+
+
+class EndpointSettings(Section):
+    """Where events are sent.
+
+    Attributes:
+        name: What it is called.
+        disabled: Send nothing there.
+        url: Where to.
+        headers: Headers of requests.
+        timeout: Seconds for a request.
+        threshold: Failures before it is left alone for a while.
+        backoff: Seconds of that while.
+        ignoredmediatypes: As `ignore.mediatypes`.
+        ignore: Events that are not sent.
+    """
+
+    name: Text = None
+    disabled: bool = False
+    url: Text = None
+    headers: _Headers = Field(default_factory=dict)
+    timeout: Duration = 0.0
+    threshold: _Times = 0
+    backoff: Duration = 0.0
+    ignoredmediatypes: tuple[str, ...] = ()
+    ignore: IgnoreSettings = IgnoreSettings()
+
+
+class NotificationSettings(Section):
+    """What others are told of what happens.
+
+    Attributes:
+        events: What events tell.
+        endpoints: Where they are sent.
+    """
+
+    events: EventSettings = EventSettings()
+    endpoints: tuple[EndpointSettings, ...] = ()
+
+
+class StorageCheckSettings(Section):
+    """A check of the storage.
+
+    Attributes:
+        enabled: Whether it is made.
+        interval: Seconds between two.
+        threshold: Failures before it counts.
+    """
+
+    enabled: bool = False
+    interval: Duration = 10.0
+    threshold: _Times = 0
+
+
+class FileCheckSettings(Section):
+    """A file that must not be there.
+
+    Attributes:
+        file: Its path.
+        interval: Seconds between two checks.
+        threshold: Failures before it counts.
+    """
+
+    file: Text = None
+    interval: Duration = 10.0
+    threshold: _Times = 0
+
+
+class HttpCheckSettings(Section):
+    """A URL that has to answer.
+
+    Attributes:
+        uri: The URL.
+        headers: Headers of the request.
+        statuscode: The answer.
+        timeout: Seconds for it.
+        interval: Seconds between two checks.
+        threshold: Failures before it counts.
+    """
+
+    uri: Text = None
+    headers: _Headers = Field(default_factory=dict)
+    statuscode: int = 200
+    timeout: Duration = 0.0
+    interval: Duration = 10.0
+    threshold: _Times = 0
+
+
+class TcpCheckSettings(Section):
+    """An address that has to take connections.
+
+    Attributes:
+        addr: Host and port.
+        timeout: Seconds for a connection.
+        interval: Seconds between two checks.
+        threshold: Failures before it counts.
+    """
+
+    addr: Text = None
+    timeout: Duration = 0.0
+    interval: Duration = 10.0
+    threshold: _Times = 0
+
+
+class HealthSettings(Section):
+    """What makes a registry unhealthy.
+
+    Attributes:
+        storagedriver: A check of the storage.
+        file: Files that must not be there.
+        http: URLs that have to answer.
+        tcp: Addresses that have to take connections.
+    """
+
+    storagedriver: StorageCheckSettings = StorageCheckSettings()
+    file: tuple[FileCheckSettings, ...] = ()
+    http: tuple[HttpCheckSettings, ...] = ()
+    tcp: tuple[TcpCheckSettings, ...] = ()
+
+
+class ExecSettings(Section):
+    """A program that gives credentials.
+
+    Attributes:
+        command: The program.
+        lifetime: Seconds that its credentials hold; 0 to ask each time, None to ask once.
+    """
+
+    command: Text = None
+    lifetime: Duration | None = None
+
+
+class ProxySettings(Section):
+    """Another registry, of which this one is a cache.
+
+    Attributes:
+        remoteurl: URL of the other.
+        username: As whom.
+        password: Of the user.
+        exec: A program that gives credentials instead.
+        ttl: Seconds that what was fetched is kept; 0 for ever.
+        remotenamespace: What names there begin with.
+    """
+
+    remoteurl: Text = None
+    username: Text = None
+    password: Secret = None
+    exec: ExecSettings = ExecSettings()
+    ttl: Duration | None = None
+    remotenamespace: Text = None
+
+
+class BugsnagSettings(Section):
+    """Reports to Bugsnag; distribution 2's.
+
+    Attributes:
+        apikey: Its key.
+        releasestage: Of this registry.
+        endpoint: Of the service.
+    """
+
+    apikey: Secret = None
+    releasestage: Text = None
+    endpoint: Text = None
+
+
+class NewRelicSettings(Section):
+    """Reports to New Relic; distribution 2's.
+
+    Attributes:
+        licensekey: Its key.
+        name: Of this registry.
+        verbose: Say more.
+    """
+
+    licensekey: Secret = None
+    name: Text = None
+    verbose: bool = False
+
+
+class ReportingSettings(Section):
+    """Reports of errors.
+
+    Attributes:
+        bugsnag: To Bugsnag.
+        newrelic: To New Relic.
+    """
+
+    bugsnag: BugsnagSettings = BugsnagSettings()
+    newrelic: NewRelicSettings = NewRelicSettings()
