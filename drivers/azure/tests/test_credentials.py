@@ -1,16 +1,22 @@
-"""Credentials that end while an upload goes on."""
+"""Credentials that end while an upload goes on, and what the driver tells of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import time
 from typing import Any
 
+import pytest
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.storage.blob._shared.policies_async import AsyncStorageBearerTokenCredentialPolicy
+from storagedriver_azure._config import AzureConfig
 from storagedriver_azure._connection import Connection
+from storagedriver_azure._driver import AzureDriver
 from storagedriver_azure.harness import AzureHarness
 
 from storagedriver_core import Storage, StorageDriver
@@ -100,3 +106,51 @@ def test_upload_goes_on_with_other_credentials(azure_harness: AzureHarness) -> N
             return (await writer.suspend()).to_json()
 
     asyncio.run(run())
+
+
+class Principal:
+    """A credential that has the claims of its token, or none."""
+
+    def __init__(self, claims: object) -> None:
+        self._claims = claims
+
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        if isinstance(self._claims, Exception):
+            raise self._claims
+        claims = base64.urlsafe_b64encode(json.dumps(self._claims).encode()).decode().rstrip("=")
+        return AccessToken(f"e30.{claims}.", 0)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(
+    ("claims", "credentials", "principal"),
+    [
+        ({"appid": "the-app", "oid": "o"}, "Principal", "the-app"),
+        ([], "Principal", None),
+        (ClientAuthenticationError("secret"), "none: no credential could be had", None),
+        (OSError("secret"), "none: the connection was lost", None),
+    ],
+)
+def test_identity_tells_what_it_can_whatever_the_credential_does(
+    claims: object, credentials: str, principal: str | None
+) -> None:
+    config = AzureConfig.model_validate(
+        {"account_name": "a", "container": "layers", "account_key": "a2V5"}
+    )
+
+    async def ask() -> dict[str, str]:
+        driver = AzureDriver(config)
+        await driver.open()
+        try:
+            assert driver._opened is not None
+            driver._opened.service.credential = Principal(claims)
+            return dict(await driver.identity())
+        finally:
+            await driver.aclose()
+
+    told = asyncio.run(ask())
+    assert told["credentials"].startswith(credentials) and "secret" not in str(told)
+    assert told.get("principal") == principal
+    assert (told["account"], told["container"]) == ("a", "layers")

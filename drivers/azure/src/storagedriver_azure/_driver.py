@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from storagedriver_azure._config import AzureConfig
 from storagedriver_azure._connection import Connection
 from storagedriver_azure._copying import copy_blob, delete_version, version_of, whole_version_of
 from storagedriver_azure._deleting import delete_blob, delete_blobs
-from storagedriver_azure._errors import FAILURES, from_failure
+from storagedriver_azure._identity import identity
 from storagedriver_azure._listing import (
     Page,
     children,
@@ -58,7 +56,6 @@ from storagedriver_core import (
 )
 
 MIB = 1024 * 1024
-_TOKEN_SCOPE = "https://storage.azure.com/.default"
 
 # Source: "Scalability and performance targets for Blob Storage".
 MAX_BLOCKS = 50_000
@@ -154,16 +151,7 @@ class AzureDriver(StorageDriver):
             raise UnavailableError("an answer without a time") from None
 
     async def identity(self) -> Mapping[str, str]:
-        connection = self._connection
-        facts = {
-            "credentials": _kind_of_credentials(connection),
-            "account": connection.account,
-            "endpoint": connection.endpoint,
-            "container": connection.container,
-        }
-        if hasattr(connection.service.credential, "get_token"):
-            facts["principal"] = await _principal(connection.service.credential)
-        return {name: value for name, value in facts.items() if value}
+        return await identity(self._connection)
 
     # Objects -----------------------------------------------------------------------------------
 
@@ -385,33 +373,3 @@ class AzureDriver(StorageDriver):
 
 
 _ONE_ENTRY = "restype=container&comp=list&maxresults=1"
-
-
-def _kind_of_credentials(connection: Connection) -> str:
-    """Say in words where the credentials come from."""
-    credential = connection.service.credential
-    if getattr(credential, "account_key", None):
-        return "account key"
-    if connection.signature:
-        return "shared access signature"
-    if credential is None:
-        return "anonymous"
-    kind = type(credential).__name__
-    return {
-        "ClientSecretCredential": "service principal",
-        "DefaultAzureCredential": "azure-identity's default chain",
-    }.get(kind, kind)
-
-
-async def _principal(credential: Any) -> str:
-    """Give who the service takes us for: what the token says of its owner."""
-    try:
-        token = (await credential.get_token(_TOKEN_SCOPE)).token
-        claims = token.split(".")[1]
-        known = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-    except (IndexError, ValueError):
-        return ""
-    except FAILURES as failure:
-        raise from_failure(failure) from failure
-    names = ("upn", "app_displayname", "appid", "oid")
-    return next((str(known[name]) for name in names if name in known), "")

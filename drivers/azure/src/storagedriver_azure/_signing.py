@@ -6,6 +6,7 @@ Source: "Create a service SAS", "Create a user delegation SAS".
 from __future__ import annotations
 
 import asyncio
+import math
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,10 +15,19 @@ from urllib.parse import quote
 from azure.storage.blob import UserDelegationKey, generate_blob_sas
 
 from storagedriver_azure._connection import Connection
-from storagedriver_core import SignedMethod, UnavailableError, UnsupportedMethodError
+from storagedriver_core import (
+    LimitExceededError,
+    SignedMethod,
+    UnavailableError,
+    UnsupportedMethodError,
+)
 
-# As long as a delegation key may live, less what clocks may differ by.
-_KEY_LIFE = timedelta(days=7) - timedelta(hours=1)
+# Source: "Get User Delegation Key", `Expiry`. What such a key signs ends with it, whatever the URL
+# says; the account's key has no such limit.
+MOST_DELEGATED = timedelta(days=7)
+# How long a key is asked for where no URL needs longer: less than it may be by what clocks may
+# differ by.
+_KEY_LIFE = MOST_DELEGATED - timedelta(hours=1)
 _SKEW = timedelta(minutes=15)
 _FIELDS = {
     "SignedOid": "signed_oid",
@@ -52,14 +62,23 @@ class Signer:
         """Give a URL that lets read the blob, or put it, for some time.
 
         A client that puts has to say `x-ms-blob-type: BlockBlob` in a header.
+
+        Raises:
+            LimitExceededError: A user delegation key signs, and the time is over seven days.
         """
-        until = datetime.now(UTC) + expires
+        # The service's times have whole seconds.
+        now = datetime.fromtimestamp(math.ceil(datetime.now(UTC).timestamp()), UTC)
+        until = now + timedelta(seconds=math.ceil(expires.total_seconds()))
         credential = self._connection.service.credential
         account_key = getattr(credential, "account_key", None)
         if account_key is None and not hasattr(credential, "get_token"):
             # What the environment says is known only now.
             raise UnsupportedMethodError(capability=f"sign_{method.lower()}")
-        delegated = None if account_key else await self._delegation_key(until)
+        delegated = None
+        if not account_key:
+            if expires > MOST_DELEGATED:
+                raise LimitExceededError("a user delegation key signs for at most seven days")
+            delegated = await self._delegation_key(now, until)
         signature = generate_blob_sas(
             self._connection.account,
             self._connection.container,
@@ -73,13 +92,14 @@ class Signer:
         )
         return f"{self._endpoint}/{self._connection.container}/{quote(name)}?{signature}"
 
-    async def _delegation_key(self, until: datetime) -> Any:
+    async def _delegation_key(self, now: datetime, until: datetime) -> Any:
         """Give a key that the service lets the credential's owner sign with."""
         async with self._lock:
             if self._delegated_until < until:
-                now = datetime.now(UTC)
-                end = max(now + _KEY_LIFE, min(until, now + timedelta(days=7)))
-                self._delegated = await self._ask_key(now - _SKEW, end)
+                end = max(now + _KEY_LIFE, until)
+                # Its whole life counts, also what lies before now for clocks that are behind.
+                start = max(now - _SKEW, end - MOST_DELEGATED)
+                self._delegated = await self._ask_key(start, end)
                 self._delegated_until = end
             return self._delegated
 
