@@ -114,6 +114,26 @@ def test_payload_is_signed_where_nothing_else_protects_it() -> None:
     assert signs(payload_signing=True) is True
 
 
+@pytest.mark.parametrize(
+    ("parameters", "signs_put"),
+    [
+        ({}, True),
+        ({"objectacl": "private", "storageclass": "STANDARD"}, True),
+        ({"encrypt": True}, False),
+        ({"encrypt": True, "keyid": "k"}, False),
+        ({"storageclass": "STANDARD_IA"}, False),
+        ({"objectacl": "public-read"}, False),
+        ({"anonymous": True}, False),
+    ],
+)
+def test_no_url_takes_objects_that_are_not_protected_as_configured(
+    parameters: dict[str, object], signs_put: bool
+) -> None:
+    declared = S3Driver(S3Config.model_validate({"bucket": "b", **parameters})).capabilities
+    assert declared.sign_put == declared.sign_put_with_content_type == signs_put
+    assert declared.sign_get == declared.sign_head == ("anonymous" not in parameters)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_makes_capabilities_that_fit(name: str) -> None:
     config = S3Config.model_validate({"bucket": "b", "preset": name, "root_directory": "r"})

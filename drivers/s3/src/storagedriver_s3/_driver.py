@@ -58,6 +58,9 @@ MAX_PUT_SIZE = 64 * _MIB
 # Source: Amazon S3 User Guide, "User-defined object metadata"; less the mark of uploads.
 MAX_METADATA_BYTES = 2048 - len(MARK) - 16
 
+# What an object has if a request says nothing.
+DEFAULT_PROTECTION = {("ACL", "private"), ("StorageClass", "STANDARD")}
+
 
 class S3Driver(StorageDriver):
     """A bucket of a store that speaks S3.
@@ -215,6 +218,9 @@ def _capabilities(config: S3Config, bucket: Bucket) -> Capabilities:
     most = bucket.keys.max_path_bytes
     single_copy = config.multipart_copy_threshold or MAX_SINGLE_COPY
     signs = not config.anonymous
+    # What an object is protected by is said in headers. Who puts to a URL would have to send them,
+    # and nothing tells him; a URL that takes unprotected bytes is none that we may give away.
+    signs_put = signs and not set(bucket.protection.items()) - DEFAULT_PROTECTION
     return Capabilities(
         get_range=True,
         get_with_conditions=True,
@@ -231,8 +237,8 @@ def _capabilities(config: S3Config, bucket: Bucket) -> Capabilities:
         walk_with_start_after=traits.ordered,
         sign_get=signs,
         sign_head=signs,
-        sign_put=signs,
-        sign_put_with_content_type=signs,
+        sign_put=signs_put,
+        sign_put_with_content_type=signs_put,
         move="server_copy",
         atomic_commit=True,
         list_after_write=True,
