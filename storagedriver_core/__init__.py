@@ -19,8 +19,9 @@
 #   hookspecs, hooks,
 #   _discovery, _plugins                what plugins register, and how they are found
 #   _document, _yaml, _model_keys,
-#   _environment, _storage_model,
-#   _showing, _storage_config,
+#   _environment, _variables,
+#   _storage_model, _showing,
+#   _storage_config,
 #   _loading, _config                   YAML to a Storage
 #   cli                                 the `storagedriver` command; nothing here imports it
 #
@@ -34,9 +35,11 @@ from storagedriver_core._body import Body
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._config import (
     driver_schema,
+    effective_settings,
     load_config,
     open_storage,
     read_document,
+    set_by_variable,
     validate_document,
 )
 from storagedriver_core._cuts import UploadCuts
@@ -48,7 +51,7 @@ from storagedriver_core._discovery import (
     PluginSpec,
     import_factory,
 )
-from storagedriver_core._document import Document
+from storagedriver_core._document import Document, Setting
 from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import (
     AlreadyExistsError,
@@ -169,6 +172,7 @@ __all__ = [
     "PluginSpec",
     "PutOptions",
     "ReadOptions",
+    "Setting",
     "SignedMethod",
     "Storage",
     "StorageConfig",
@@ -194,6 +198,7 @@ __all__ = [
     "close_match",
     "discover_plugins",
     "driver_schema",
+    "effective_settings",
     "finish",
     "hookimpl",
     "import_factory",
@@ -205,6 +210,7 @@ __all__ = [
     "parent",
     "plan_parts",
     "read_document",
+    "set_by_variable",
     "transfer",
     "undo_if_cancelled",
     "validate_document",

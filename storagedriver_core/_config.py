@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from storagedriver_core._document import Document
+from storagedriver_core._document import Document, Key, Setting
 from storagedriver_core._storage import Storage
 
 if TYPE_CHECKING:
@@ -87,6 +87,47 @@ def validate_document(model: type[Model], document: Document) -> Model:
     from storagedriver_core._loading import validate_part
 
     return validate_part(model, document, ())
+
+
+def set_by_variable(
+    document: Document, model: type[BaseModel], variable: str, value: str, *, prefix: str
+) -> bool:
+    """Set the key that the name of a variable spells, words parted by one underscore.
+
+    A key may hold an underscore itself: the name is matched against the keys that are known, the
+    longest first. Items of lists go by index, and a mapping of any keys takes the rest of the name,
+    in lower case, for one. Where keys can stand below the key, the value is YAML; else it is taken
+    as it is, but for quotes around the whole of it.
+
+    Args:
+        document: Where to set it.
+        model: The keys that are known.
+        variable: The whole name, in any case of its letters.
+        value: The variable's value.
+        prefix: What of the name belongs to no key.
+
+    Returns:
+        Whether there is such a key.
+
+    Raises:
+        ConfigurationError: The value is no YAML where it has to be, or an index leaves a gap.
+    """
+    from storagedriver_core._variables import set_by_name
+
+    return set_by_name(document, model, variable, value, prefix)
+
+
+def effective_settings(values: BaseModel, document: Document, start: Key = ()) -> list[Setting]:
+    """Give every value of a validated document, defaults included, and where it comes from.
+
+    Args:
+        values: What `validate_document` has made.
+        document: Of which.
+        start: The key that the values stand below.
+    """
+    from storagedriver_core._showing import settings
+
+    return settings(values, document, start)
 
 
 def driver_schema(name: str) -> dict[str, Any]:

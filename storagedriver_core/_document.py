@@ -35,11 +35,14 @@ class Document:
         data: Mappings, lists and scalars.
         origins: Where a key was given, as `storage.yml:3`. A key without one has its parent's.
         folder: What relative names of files are relative to.
+        names: What messages call keys that stand elsewhere than they were given; each holds for
+            the keys below it too.
     """
 
     data: Any
     origins: dict[Key, str] = field(default_factory=dict)
     folder: Path = Path()
+    names: dict[Key, Key] = field(default_factory=dict)
 
     def origin(self, key: Key) -> str:
         """Tell where the key, or else the nearest key around it, was given; "" if nowhere."""
@@ -50,7 +53,14 @@ class Document:
 
     def error(self, key: Key, message: str) -> str:
         """Give one line that says where, which key, and what."""
-        return ": ".join(part for part in (self.origin(key), dotted(key), message) if part)
+        return ": ".join(part for part in (self.origin(key), self.name(key), message) if part)
+
+    def name(self, key: Key) -> str:
+        """Spell a key as it was given, like `storage.middleware.0.retry`."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self.names:
+                return dotted((*self.names[key[:length]], *key[length:]))
+        return dotted(key)
 
     def set(self, key: Key, value: Any, origin: str) -> None:
         """Put `value` at `key`, making the mappings and lists on the way.

@@ -72,14 +72,19 @@ def find(annotation: Any, value: Any, word: str) -> Child | None:
         value: What stands there by the document; its keys count where any are allowed.
         word: A part of a variable's name.
     """
-    spelt = _fold(word)
+    spelt = fold(word)
     given = list(value) if isinstance(value, Mapping) else []
     for name in (*names(annotation), *given):
-        if _fold(name) == spelt and (below := child(annotation, name)) is not None:
+        if fold(name) == spelt and (below := child(annotation, name)) is not None:
             return Child(name, below)
     key: str | int = int(word) if word.isdecimal() else word.lower()
     below = child(annotation, key)
     return None if below is None else Child(key, below)
+
+
+def fold(word: str) -> str:
+    """Give what two spellings of a name have in common. A variable's name has no hyphens."""
+    return word.lower().replace("-", "_")
 
 
 def is_container(annotation: Any) -> bool:
@@ -139,8 +144,3 @@ def _is_model(kind: Any) -> bool:
 
 def _is(kind: Any, base: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, base) and not issubclass(kind, str | bytes)
-
-
-def _fold(word: str) -> str:
-    # A variable's name has no hyphens.
-    return word.lower().replace("-", "_")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import SecretBytes, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
 from storagedriver_core import _model_keys
-from storagedriver_core._document import Document, Key, Setting, dotted
+from storagedriver_core._document import Document, Key, Setting
 from storagedriver_core._storage_model import StorageModel
 
 
@@ -19,18 +19,20 @@ def plain(values: StorageModel, *, reveal_secrets: bool) -> Any:
     return to_jsonable_python(_revealed(given) if reveal_secrets else given)
 
 
-def settings(values: StorageModel, document: Document, section: str) -> list[Setting]:
-    """Give every value in force, and where it comes from."""
+def settings(values: BaseModel, document: Document, start: Key) -> list[Setting]:
+    """Give every value in force below the key `start`, and where it comes from."""
     in_force = values.model_dump(by_alias=True, mode="json")
     return [
-        Setting(dotted((section, *key)), value, _origin(values, document, section, key))
+        Setting(document.name((*start, *key)), value, _origin(values, document, start, key))
         for key, value in _leaves(in_force, ())
     ]
 
 
-def _origin(values: StorageModel, document: Document, section: str, key: Key) -> str:
-    place: Key = (section,)
-    given: Any = document.data[section]
+def _origin(values: BaseModel, document: Document, start: Key, key: Key) -> str:
+    place = start
+    given: Any = document.data
+    for part in start:
+        given = given[part]
     annotation: Any = type(values)
     for part in key:
         spelt = _model_keys.given_key(annotation, given, part)

@@ -109,4 +109,4 @@ class StorageConfig:
         """Give every value in force, defaults included, and where it comes from."""
         from storagedriver_core._showing import settings
 
-        return settings(self._values, self._document, self._section)
+        return settings(self._values, self._document, (self._section,))
