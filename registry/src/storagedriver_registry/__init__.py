@@ -9,8 +9,10 @@
 #   storage                 what is stored, and where; knows nothing of HTTP
 #   configuration           config.yml
 #   api                     HTTP: routes, handlers, errors; plain ASGI
+#   logs                    lines of fields
+#   access_log              a line for each request, and its id
 #   app                     all of it as one ASGI application
-#   serving                 granian
+#   serving                 granian, in one process or several
 #   token_server            a token server for tests and small sites
 #   maintenance,
 #   user_commands, cli      the `registry` command

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from storagedriver_core import ConfigurationError, Storage, StorageDriverError
+from storagedriver_registry.access_log import AccessLog, RequestEntry
 from storagedriver_registry.api.errors import to_api_error
 from storagedriver_registry.api.request import ASGIApp, Receive, Request, Scope, Send
 from storagedriver_registry.api.response import RawHeaders, error_response
@@ -42,14 +42,14 @@ def create_app(
     if not isinstance(config, Configuration):
         config = load_configuration(config)
     if storage is not None:
-        return _RegistryApp(config, storage, owned=False)
+        return RegistryApp(config, storage, owned=False)
     if config.backend is None:
         raise ConfigurationError("storage: the key of a driver is required")
-    return _RegistryApp(config, config.backend.build(), owned=True)
+    return RegistryApp(config, config.backend.build(), owned=True)
 
 
-class _RegistryApp:
-    """Answers requests; every error becomes an answer here."""
+class RegistryApp:
+    """Answers requests; every error becomes an answer here. `create_app` makes it."""
 
     def __init__(self, config: Configuration, storage: Storage, *, owned: bool) -> None:
         http = config.settings.http
@@ -72,6 +72,7 @@ class _RegistryApp:
             most_repositories=config.settings.catalog.maxentries,
             most_tags=config.settings.tags.maxtags,
         )
+        self._access_log = AccessLog(disabled=config.settings.log.accesslog.disabled)
         self._guard = _make_guard(config.auth)
         # In the order in which they are opened.
         parts = (storage if owned else None, self._guard)
@@ -80,6 +81,7 @@ class _RegistryApp:
         self._opening = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Be an ASGI application."""
         if scope["type"] == "http":
             await self._answer(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -87,9 +89,23 @@ class _RegistryApp:
         else:
             raise NotImplementedError(f"a registry does not speak {scope['type']}")
 
+    async def prepare(self) -> None:
+        """Make what several processes share, before any of them needs it; they have been opened.
+
+        That is the key of upload sessions, where `http.secret` is not set.
+        """
+        # Starting one stores nothing but the key.
+        await self._services.stores.uploads.start("prepare")
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.monotonic()
         request = self._request(scope, receive)
+        entry = self._access_log.begin(scope, send)
+        try:
+            await self._respond(request, entry)
+        finally:
+            entry.finish("" if request.grant is None else request.grant.user)
+
+    async def _respond(self, request: Request, entry: RequestEntry) -> None:
         try:
             if self._closed:
                 await self._open()
@@ -102,19 +118,13 @@ class _RegistryApp:
             response = await handler(self._services, request)
         except Exception as error:
             response = error_response(to_api_error(error))
+        headers = [*self._headers, (b"x-request-id", entry.id)]
         try:
-            await response.send(request, send, self._headers)
+            await response.send(request, entry.send, headers)
         except StorageDriverError as error:
             # The status is out: all that is left is to cut the connection, which the server does.
             logger.error("an answer was cut off: %s", error)
             raise
-        if logger.isEnabledFor(logging.INFO):
-            milliseconds = (time.monotonic() - started) * 1000
-            logger.info(
-                "method=%s path=%s status=%d ms=%.1f user=%r",
-                *(request.method, request.path, response.status, milliseconds),
-                "" if request.grant is None else request.grant.user,
-            )
 
     def _request(self, scope: Scope, receive: Receive) -> Request:
         path, root = scope["path"], scope.get("root_path", "")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from storagedriver_core import ConfigurationError
 from storagedriver_registry.auth.htpasswd_file import HtpasswdFile
-from storagedriver_registry.serving import serve_application
+from storagedriver_registry.logs import set_up_logging
+from storagedriver_registry.serving import ServingOptions, serve_application
 from storagedriver_registry.token_server.app import TOKEN_PATH, TokenServer
 from storagedriver_registry.token_server.settings import TokenServerSettings, load_settings
 from storagedriver_registry.token_server.signing import Signer, load_or_make_key
@@ -42,8 +43,9 @@ def serve_tokens(config: Path, announce: Callable[[str], None]) -> None:
         StartError: The address cannot be used.
     """
     settings = load_settings(config)
-    app = make_token_server(settings)
-    host, port = settings.address
+    set_up_logging(settings.log)
     serve_application(
-        app, host, port, settings.log, lambda origin: announce(f"{origin}{TOKEN_PATH}")
+        make_token_server(settings),
+        ServingOptions(address=settings.address),
+        lambda origin: announce(f"{origin}{TOKEN_PATH}"),
     )
