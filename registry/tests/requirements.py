@@ -14,11 +14,11 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from storagedriver_registry.api.descriptors import Route
 from storagedriver_registry.api.errors import ApiError, to_api_error
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.router import TABLE, Handler
-from storagedriver_registry.api.routes import Route
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import parse_digest
 from storagedriver_registry.storage import make_stores

@@ -11,11 +11,8 @@ from unittest import mock
 
 import pytest
 from storagedriver_registry.api import routes, uploads
-from storagedriver_registry.api.errors import (
-    RANGE_INVALID,
-    UNSUPPORTED,
-    ApiError,
-)
+from storagedriver_registry.api.codes import RANGE_INVALID, UNSUPPORTED
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.router import Handler

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from storagedriver_registry.api import manifests, routes, validation
-from storagedriver_registry.api.errors import MANIFEST_INVALID, ApiError
+from storagedriver_registry.api.codes import MANIFEST_INVALID
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.configuration.models import ValidationSettings
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.manifest import (

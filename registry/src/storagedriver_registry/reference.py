@@ -8,15 +8,26 @@ from __future__ import annotations
 import re
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_UPLOAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MAX_NAME_LENGTH = 255
+
+NAME_PATTERN = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+"""A regular expression for all of a name."""
+
+MAX_NAME_LENGTH = 255
+
+TAG_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+"""A regular expression for all of a tag."""
+
+UPLOAD_ID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""A regular expression for all of an upload session's id."""
+
+_NAME = re.compile(NAME_PATTERN)
+_TAG = re.compile(TAG_PATTERN)
+_UPLOAD_ID = re.compile(UPLOAD_ID_PATTERN)
 
 
 def is_name(text: str) -> bool:
     """Tell whether `text` can name a repository."""
-    return len(text) <= _MAX_NAME_LENGTH and _NAME.fullmatch(text) is not None
+    return len(text) <= MAX_NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:

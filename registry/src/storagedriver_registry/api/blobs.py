@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from storagedriver_registry.api import routes
 from storagedriver_registry.api.conditions import etag, is_known, wanted_range
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import FileResponse, Response, StreamResponse
@@ -42,7 +43,7 @@ async def get(services: Services, request: Request) -> Response:
 
 async def delete(services: Services, request: Request) -> Response:
     """Take a blob out of the repository."""
-    services.require_delete()
+    services.require_delete(routes.BLOB)
     await services.stores.blobs.unlink(request.name, request.required_digest)
     return Response(202)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from storagedriver_registry.api.errors import PAGINATION_NUMBER_INVALID, ApiError
+from storagedriver_registry.api.codes import PAGINATION_NUMBER_INVALID
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.paging import last_seen, page_size
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response, json_response

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from storagedriver_registry.api.errors import RANGE_INVALID, SIZE_INVALID, ApiError
+from storagedriver_registry.api.codes import RANGE_INVALID, SIZE_INVALID
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.digest import Digest
 

@@ -1,15 +1,10 @@
-"""The error catalogue, and where every error of the layers below becomes an answer.
-
-Codes, messages and statuses are docker/distribution's, which are the specification's where that has
-them. Source: distribution-spec, "Error Codes"; distribution's SPEC, "Errors".
-"""
+"""Errors that clients are told, and where every error of the layers below becomes one."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from storagedriver_core import (
@@ -19,6 +14,20 @@ from storagedriver_core import (
     StorageDriverError,
     ThrottledError,
 )
+from storagedriver_registry.api.codes import (
+    BLOB_UNKNOWN,
+    BLOB_UPLOAD_INVALID,
+    BLOB_UPLOAD_UNKNOWN,
+    DIGEST_INVALID,
+    MANIFEST_UNKNOWN,
+    NAME_INVALID,
+    NAME_UNKNOWN,
+    SIZE_INVALID,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    UNKNOWN,
+)
+from storagedriver_registry.api.descriptors import ErrorCode
 from storagedriver_registry.auth import AccessCheckError, ChallengeError
 from storagedriver_registry.storage.errors import (
     BlobUnknownError,
@@ -36,42 +45,6 @@ from storagedriver_registry.storage.errors import (
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorCode:
-    """One entry of the catalogue.
-
-    Attributes:
-        value: The code on the wire.
-        status: The HTTP status that it is sent with, unless the case at hand wants another.
-        message: What it means, for humans.
-    """
-
-    value: str
-    status: int
-    message: str
-
-
-BLOB_UNKNOWN = ErrorCode("BLOB_UNKNOWN", 404, "blob unknown to registry")
-BLOB_UPLOAD_INVALID = ErrorCode("BLOB_UPLOAD_INVALID", 404, "blob upload invalid")
-BLOB_UPLOAD_UNKNOWN = ErrorCode("BLOB_UPLOAD_UNKNOWN", 404, "blob upload unknown to registry")
-DIGEST_INVALID = ErrorCode("DIGEST_INVALID", 400, "provided digest did not match uploaded content")
-MANIFEST_BLOB_UNKNOWN = ErrorCode("MANIFEST_BLOB_UNKNOWN", 400, "blob unknown to registry")
-MANIFEST_INVALID = ErrorCode("MANIFEST_INVALID", 400, "manifest invalid")
-MANIFEST_UNKNOWN = ErrorCode("MANIFEST_UNKNOWN", 404, "manifest unknown")
-NAME_INVALID = ErrorCode("NAME_INVALID", 400, "invalid repository name")
-NAME_UNKNOWN = ErrorCode("NAME_UNKNOWN", 404, "repository name not known to registry")
-PAGINATION_NUMBER_INVALID = ErrorCode(
-    "PAGINATION_NUMBER_INVALID", 400, "invalid number of results requested"
-)
-RANGE_INVALID = ErrorCode("RANGE_INVALID", 416, "invalid content range")
-SIZE_INVALID = ErrorCode("SIZE_INVALID", 400, "provided length did not match content length")
-TAG_INVALID = ErrorCode("TAG_INVALID", 400, "manifest tag did not match URI")
-UNAUTHORIZED = ErrorCode("UNAUTHORIZED", 401, "authentication required")
-UNAVAILABLE = ErrorCode("UNAVAILABLE", 503, "service unavailable")
-UNKNOWN = ErrorCode("UNKNOWN", 500, "unknown error")
-UNSUPPORTED = ErrorCode("UNSUPPORTED", 405, "The operation is unsupported.")
 
 _OF_REGISTRY: Mapping[type[RegistryError], ErrorCode] = {
     BlobUnknownError: BLOB_UNKNOWN,

@@ -6,13 +6,9 @@ Source: distribution-spec, "Pulling manifests", "Pushing Manifests", "Content Ma
 from __future__ import annotations
 
 from storagedriver_registry.api import routes
+from storagedriver_registry.api.codes import DIGEST_INVALID, MANIFEST_INVALID, TAG_INVALID
 from storagedriver_registry.api.conditions import etag, is_known
-from storagedriver_registry.api.errors import (
-    DIGEST_INVALID,
-    MANIFEST_INVALID,
-    TAG_INVALID,
-    ApiError,
-)
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
@@ -75,7 +71,7 @@ async def put(services: Services, request: Request) -> Response:
 
 async def delete(services: Services, request: Request) -> Response:
     """Delete a tag; or a manifest, and with it the tags that point to it."""
-    services.require_delete()
+    services.require_delete(routes.MANIFEST)
     stores, name, digest = services.stores, request.name, request.digest
     if digest is None:
         await stores.tags.delete(name, request.tag)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from storagedriver_registry.api.errors import PAGINATION_NUMBER_INVALID, ApiError
+from storagedriver_registry.api.codes import PAGINATION_NUMBER_INVALID
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
 
 _NUMBER = re.compile(r"[0-9]{1,9}")

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
-from storagedriver_registry.api.errors import SIZE_INVALID, ApiError
+from storagedriver_registry.api.codes import SIZE_INVALID
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.auth import Grant
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage.errors import BodyInterruptedError

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from storagedriver_registry.api import (
     base,
     blobs,
     catalog,
     manifests,
+    openapi,
     referrers,
     routes,
     tags,
     uploads,
 )
-from storagedriver_registry.api.errors import (
+from storagedriver_registry.api.codes import (
     BLOB_UPLOAD_UNKNOWN,
     DIGEST_INVALID,
     MANIFEST_UNKNOWN,
     NAME_INVALID,
     TAG_INVALID,
     UNSUPPORTED,
-    ApiError,
 )
+from storagedriver_registry.api.descriptors import Route
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
@@ -32,27 +34,31 @@ from storagedriver_registry.reference import is_name, is_tag, is_upload_id
 
 Handler: TypeAlias = Callable[[Services, Request], Awaitable[Response]]
 
-# The first that matches is meant. What is asked most often stands first, where the order is free.
-TABLE: Mapping[routes.Route, Mapping[str, Handler]] = {
-    routes.BASE: {"GET": base.get, "HEAD": base.get},
-    routes.MANIFEST: {
-        "GET": manifests.get,
-        "HEAD": manifests.get,
-        "PUT": manifests.put,
-        "DELETE": manifests.delete,
-    },
-    routes.BLOB: {"GET": blobs.get, "HEAD": blobs.get, "DELETE": blobs.delete},
-    routes.UPLOADS: {"POST": uploads.start},
-    routes.UPLOAD: {
-        "GET": uploads.status,
-        "HEAD": uploads.status,
-        "PATCH": uploads.append,
-        "PUT": uploads.finish,
-        "DELETE": uploads.cancel,
-    },
-    routes.REFERRERS: {"GET": referrers.get, "HEAD": referrers.get},
-    routes.TAGS: {"GET": tags.get, "HEAD": tags.get},
-    routes.CATALOG: {"GET": catalog.get, "HEAD": catalog.get},
+_HANDLERS: Mapping[str, Handler] = {
+    "get_base": base.get,
+    "get_openapi": openapi.get,
+    "list_repositories": catalog.get,
+    "list_tags": tags.get,
+    "get_manifest": manifests.get,
+    "put_manifest": manifests.put,
+    "delete_manifest": manifests.delete,
+    "list_referrers": referrers.get,
+    "get_blob": blobs.get,
+    "delete_blob": blobs.delete,
+    "start_upload": uploads.start,
+    "get_upload": uploads.status,
+    "append_to_upload": uploads.append,
+    "finish_upload": uploads.finish,
+    "cancel_upload": uploads.cancel,
+}
+
+TABLE: Mapping[Route, Mapping[str, Handler]] = {
+    route: {
+        method: _HANDLERS[operation.id]
+        for operation in route.operations
+        for method in operation.methods
+    }
+    for route in routes.ROUTES
 }
 
 
@@ -62,17 +68,68 @@ def find_handler(request: Request) -> Handler:
     Raises:
         ApiError: There is no such resource or method, or a part of the path is malformed.
     """
-    for route, methods in TABLE.items():
-        found = route.pattern.fullmatch(request.path)
-        if found is None:
-            continue
-        handler = methods.get(request.method)
-        if handler is None:
-            raise ApiError(UNSUPPORTED, headers={"allow": ", ".join(methods)})
-        request.route = route.name
-        for parameter, text in found.groupdict().items():
-            _READERS[parameter](request, text)
-        return handler
+    path = request.path
+    route = _WHOLE.get(path)
+    values: tuple[str, ...] = ()
+    if route is None:
+        route, values = _split(path)
+    methods = TABLE[route]
+    handler = methods.get(request.method)
+    if handler is None:
+        raise ApiError(UNSUPPORTED, headers={"allow": ", ".join(methods)})
+    request.route = route.name
+    for parameter, value in zip(route.parameters, values, strict=True):
+        _READERS[parameter.name](request, value)
+    return handler
+
+
+class _Ending(NamedTuple):
+    """How the paths of a route end: `<name><before>/<kind>/<last>`.
+
+    Attributes:
+        route: The route.
+        before: Text between the name and the last part but one, which `_ENDINGS` has.
+        last: The last part; None if that is a parameter.
+    """
+
+    route: Route
+    before: str
+    last: str | None
+
+
+_PREFIX = "/v2/"
+
+_WHOLE = {route.template: route for route in routes.ROUTES if not route.parameters}
+
+
+def _endings() -> dict[str, list[_Ending]]:
+    found: dict[str, list[_Ending]] = {}
+    for route in routes.ROUTES:
+        if route.parameters:
+            ending = route.template.removeprefix(f"{_PREFIX}{{name}}")
+            before, kind, last = ending.rsplit("/", 2)
+            literal = None if last.startswith("{") else last
+            found.setdefault(kind, []).append(_Ending(route, before, literal))
+    return found
+
+
+_ENDINGS = _endings()
+
+
+def _split(path: str) -> tuple[Route, tuple[str, ...]]:
+    """Give the route of a path that begins with a name, and its parameters.
+
+    The parts are taken from the end, since a name has any number of them: no expression is tried
+    after the other. They are checked later, so that a malformed one is told apart from a resource
+    that does not exist.
+    """
+    rest, _, last = path.rpartition("/")
+    rest, _, kind = rest.rpartition("/")
+    for route, before, literal in _ENDINGS.get(kind, ()):
+        if (last == literal) if literal is not None else last:
+            name = rest[len(_PREFIX) : len(rest) - len(before)]
+            if name and rest.startswith(_PREFIX) and rest.endswith(before):
+                return route, (name, last) if literal is None else (name,)
     raise ApiError(UNSUPPORTED, status=404)
 
 

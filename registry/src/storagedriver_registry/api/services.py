@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storagedriver_registry.api.errors import UNSUPPORTED, ApiError
+from storagedriver_registry.api.codes import UNSUPPORTED
+from storagedriver_registry.api.descriptors import Route
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.urls import UrlBuilder
 from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.storage import Stores
@@ -32,7 +34,8 @@ class Services:
     most_repositories: int
     most_tags: int | None
 
-    def require_delete(self) -> None:
-        """Raise unless deletion is enabled."""
+    def require_delete(self, route: Route) -> None:
+        """Raise unless deletion is enabled. The answer names the resource's other methods."""
         if not self.delete_enabled:
-            raise ApiError(UNSUPPORTED)
+            others = [method for method in route.methods if method != "DELETE"]
+            raise ApiError(UNSUPPORTED, headers={"allow": ", ".join(others)})

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
 from storagedriver_registry.api import routes
+from storagedriver_registry.api.codes import DIGEST_INVALID, RANGE_INVALID
 from storagedriver_registry.api.conditions import announced_range, exactly
-from storagedriver_registry.api.errors import DIGEST_INVALID, RANGE_INVALID, ApiError
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services

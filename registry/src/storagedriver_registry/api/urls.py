@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+from storagedriver_registry.api.descriptors import Route
 from storagedriver_registry.api.request import Request
-from storagedriver_registry.api.routes import Route
 from storagedriver_registry.configuration.models import HttpSettings
 
 

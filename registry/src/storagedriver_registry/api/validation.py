@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from storagedriver_registry.api.errors import MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID, ApiError
+from storagedriver_registry.api.codes import MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID
+from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.configuration.models import ValidationSettings
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.manifest import Descriptor, Manifest

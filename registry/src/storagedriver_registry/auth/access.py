@@ -50,7 +50,11 @@ ACTIONS_OF_METHODS: Mapping[str, tuple[str, ...]] = {
 }
 """What a method needs on the repository that the path names."""
 
-ACCESSES_OF_ROUTES: Mapping[str, tuple[Access, ...]] = {"base": (), "catalog": (CATALOG,)}
+ACCESSES_OF_ROUTES: Mapping[str, tuple[Access, ...]] = {
+    "base": (),
+    "catalog": (CATALOG,),
+    "openapi": (),
+}
 """What the routes need that name no repository, whatever the method."""
 
 MOUNTING_ROUTE = "uploads"

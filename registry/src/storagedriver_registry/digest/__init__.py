@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from storagedriver_registry.digest.digests import (
     ALGORITHMS,
+    DIGEST_PATTERN,
     Digest,
     InvalidDigestError,
     compute_digest,
     parse_digest,
 )
 
-__all__ = ["ALGORITHMS", "Digest", "InvalidDigestError", "compute_digest", "parse_digest"]
+__all__ = [
+    "ALGORITHMS",
+    "DIGEST_PATTERN",
+    "Digest",
+    "InvalidDigestError",
+    "compute_digest",
+    "parse_digest",
+]

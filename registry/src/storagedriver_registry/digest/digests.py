@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 ALGORITHMS = ("sha256", "sha512")
 
-_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})")
+DIGEST_PATTERN = r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"
+"""A regular expression for all of a digest."""
+
+_DIGEST = re.compile(DIGEST_PATTERN)
 
 
 class InvalidDigestError(ValueError):

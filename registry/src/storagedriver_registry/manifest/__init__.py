@@ -11,6 +11,7 @@ from storagedriver_registry.manifest.models import (
     Manifest,
 )
 from storagedriver_registry.manifest.parsing import (
+    MODELS,
     InvalidManifestError,
     PushedManifest,
     parse_manifest,
@@ -23,6 +24,7 @@ from storagedriver_registry.manifest.referring import (
 )
 
 __all__ = [
+    "MODELS",
     "OCI_INDEX",
     "ArtifactManifest",
     "Descriptor",

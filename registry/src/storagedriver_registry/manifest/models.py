@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
-from storagedriver_registry.digest import Digest, parse_digest
+from storagedriver_registry.digest import DIGEST_PATTERN, Digest, parse_digest
 
 
 def _digest_schema(*_: Any) -> core_schema.CoreSchema:
     return core_schema.no_info_after_validator_function(parse_digest, core_schema.str_schema())
 
 
-DigestText = Annotated[Digest, GetPydanticSchema(_digest_schema)]
+DigestText = Annotated[
+    Digest,
+    GetPydanticSchema(_digest_schema),
+    WithJsonSchema({"type": "string", "pattern": f"^{DIGEST_PATTERN}$"}),
+]
 
 
 class _Model(BaseModel):

@@ -32,13 +32,14 @@ from storagedriver_registry.manifest.models import (
 _RESTRICTED_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(f"{_RESTRICTED_NAME}/{_RESTRICTED_NAME}")
 
-_MODELS: Mapping[str, type[Manifest]] = {
+MODELS: Mapping[str, type[Manifest]] = {
     OCI_MANIFEST: ImageManifest,
     DOCKER_MANIFEST: ImageManifest,
     OCI_INDEX: Index,
     DOCKER_LIST: Index,
     OCI_ARTIFACT: ArtifactManifest,
 }
+"""What is known of manifests, by their media type."""
 
 
 class InvalidManifestError(ValueError):
@@ -86,7 +87,7 @@ def parse_manifest(data: bytes, content_type: str) -> PushedManifest:
     if "manifests" in document and ("layers" in document or "config" in document):
         raise InvalidManifestError("it is both an image and an index")
     try:
-        manifest = _MODELS.get(media_type, Manifest).model_validate(document)
+        manifest = MODELS.get(media_type, Manifest).model_validate(document)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, fault["loc"]))

@@ -17,7 +17,9 @@ from urllib.parse import parse_qs
 
 import jwt
 
-from storagedriver_registry.api.errors import UNAUTHORIZED, ApiError, ErrorCode, to_api_error
+from storagedriver_registry.api.codes import UNAUTHORIZED
+from storagedriver_registry.api.descriptors import ErrorCode
+from storagedriver_registry.api.errors import ApiError, to_api_error
 from storagedriver_registry.api.request import Receive, Request, Scope, Send
 from storagedriver_registry.api.response import Response, error_response, json_response
 from storagedriver_registry.auth.headers import basic_challenge, basic_credentials
