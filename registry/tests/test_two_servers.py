@@ -1,15 +1,19 @@
 """Two servers on one store, and requests of both on one upload session.
 
-The store wants parts, so that the first bytes of a session are held.
+The store wants parts, so that the first bytes of a session are held. It is in memory, where no lock
+of a file keeps two servers apart; `test_two_processes` has real ones.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from unittest import mock
 
 import httpx
 import pytest
+from storagedriver_registry.storage import turns, uploads
+from storagedriver_registry.storage.records import Record, RecordStore
 
 from registry.tests.application import Application, run
 from registry.tests.client import error_codes, sha256
@@ -81,8 +85,8 @@ def test_small_blob_costs_no_upload() -> None:
         assert [operation for operation, _ in one.driver.calls] == [
             # PATCH: no record yet; then the record.
             *("open_reader", "put_content"),
-            # PUT: the record; the blob and its link; the record goes.
-            *("open_reader", "read", "put_content", "put_content", "delete_many"),
+            # PUT: the record; the blob and its link; the record is over, and goes.
+            *("open_reader", "read", "put_content", "put_content", "put_content", "delete_many"),
         ]
 
     run(test, PARTS)
@@ -98,5 +102,142 @@ def test_record_that_was_spoilt_is_no_session() -> None:
             await one.storage.put_content(record, b"neither")
             response = await other.get(location)
             assert (response.status_code, error_codes(response)) == (404, ["BLOB_UPLOAD_UNKNOWN"])
+
+    run(test, PARTS)
+
+
+async def start_written(one: Application) -> tuple[httpx.AsyncClient, str]:
+    """Begin a session that has a writer; give a client of a second server, and its URL."""
+    other, location = await start(one, b"")
+    assert (await one.http.patch(location, content=LARGE)).status_code == 202
+    return other, location
+
+
+async def check_is_left_with(one: Application, location: str, whole: bytes) -> None:
+    """Finish the session with exactly these bytes, and see that nothing is left of it."""
+    assert (await one.http.get(location)).headers["range"] == f"0-{len(whole) - 1}"
+    params = dict(httpx.URL(location).params) | {"digest": sha256(whole)}
+    finished = await one.http.put(location, params=params)
+    assert finished.status_code == 201, finished.text
+    assert (await one.http.get(f"/v2/a/blobs/{sha256(whole)}")).content == whole
+    assert [upload async for upload in one.storage.list_uploads()] == []
+    assert [info.path async for info in one.storage.walk("/") if "_uploads" in info.path] == []
+
+
+def test_second_append_is_refused_while_the_first_renews_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(turns, "RENEW_SECONDS", 0.05)
+    # Only its renewals keep the first at work for so long.
+    monkeypatch.setattr(turns, "LIFE_SECONDS", 0.4)
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.5)
+
+    async def test(one: Application) -> None:
+        other, location = await start_written(one)
+        async with other:
+            body = SlowBody(b"slow")
+            slow = asyncio.create_task(other.patch(location, content=body.chunks()))
+            await body.begun.wait()
+            for method in ("PATCH", "PUT", "DELETE"):
+                params = dict(httpx.URL(location).params) | {"digest": sha256(LARGE)}
+                second = await one.http.request(method, location, params=params)
+                assert (second.status_code, error_codes(second)) == (409, ["BLOB_UPLOAD_INVALID"])
+            body.may_end.set()
+            assert (await slow).status_code == 202
+            await check_is_left_with(one, location, LARGE + b"slow")
+
+    run(test, PARTS)
+
+
+def test_turn_of_a_process_that_died_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.1)
+
+    async def test(one: Application) -> None:
+        other, location = await start_written(one)
+        async with other:
+            [path] = [
+                info.path async for info in one.storage.walk("/") if info.path.endswith("/token")
+            ]
+            record = await one.storage.get_content(path)
+            await one.storage.put_content(path, b"turn 0123456789abcdef\n" + record)
+            assert (await one.http.patch(location, content=b"more")).status_code == 202
+            await check_is_left_with(one, location, LARGE + b"more")
+
+    run(test, PARTS)
+
+
+def test_who_has_lost_its_turn_is_refused_and_spoils_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.1)
+    monkeypatch.setattr(turns, "RENEW_SECONDS", 60)
+    monkeypatch.setattr(turns, "LIFE_SECONDS", 60)
+
+    async def test(one: Application) -> None:
+        other, location = await start_written(one)
+        async with other:
+            body = SlowBody(LARGE)
+            slow = asyncio.create_task(other.patch(location, content=body.chunks()))
+            await body.begun.wait()
+            assert (await one.http.patch(location, content=b"quick")).status_code == 202
+            body.may_end.set()
+            late = await slow
+            assert (late.status_code, error_codes(late)) == (409, ["BLOB_UPLOAD_INVALID"])
+            await check_is_left_with(one, location, LARGE + b"quick")
+
+    run(test, PARTS)
+
+
+def test_who_cannot_renew_its_turn_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "RENEW_SECONDS", 60)
+    monkeypatch.setattr(turns, "LIFE_SECONDS", 0.1)
+
+    async def test(one: Application) -> None:
+        other, location = await start_written(one)
+        async with other:
+            late = await other.patch(location, content=SlowBody(b"").chunks())
+            assert (late.status_code, error_codes(late)) == (409, ["BLOB_UPLOAD_INVALID"])
+            await check_is_left_with(one, location, LARGE)
+
+    run(test, PARTS)
+
+
+def test_commit_loses_no_bytes_that_another_server_took_meanwhile() -> None:
+    async def test(one: Application) -> None:
+        other, location = await start(one, b"held ")
+        async with other:
+            body = SlowBody(b"end")
+            params = dict(httpx.URL(location).params) | {"digest": sha256(b"held end")}
+            put = asyncio.create_task(other.put(location, params=params, content=body.chunks()))
+            await body.begun.wait()
+            assert (await one.http.patch(location, content=b"more")).status_code == 202
+            body.may_end.set()
+            assert (await put).status_code == 201
+            assert (await other.get(f"/v2/a/blobs/{sha256(b'held end')}")).content == b"held end"
+            await check_is_left_with(one, location, b"held more")
+
+    run(test, PARTS)
+
+
+def test_cancel_loses_no_bytes_that_another_server_took_meanwhile() -> None:
+    async def test(one: Application) -> None:
+        other, location = await start(one, b"held ")
+        save = RecordStore.save
+        appended: list[httpx.Response] = []
+
+        async def save_late(
+            self: RecordStore, name: str, upload_id: str, record: Record, previous: Record | None
+        ) -> Record:
+            if record.is_over and not appended:
+                appended.append(await one.http.patch(location, content=b"more"))
+            return await save(self, name, upload_id, record, previous)
+
+        async with other:
+            with mock.patch.object(RecordStore, "save", save_late):
+                cancelled = await other.delete(location)
+            assert [response.status_code for response in appended] == [202]
+            assert (cancelled.status_code, error_codes(cancelled)) == (409, ["BLOB_UPLOAD_INVALID"])
+            await check_is_left_with(one, location, b"held more")
 
     run(test, PARTS)

@@ -2,8 +2,10 @@ r"""What is stored of an upload session: its writer's token, or all its bytes wh
 
 ```text
 _uploads/<id>/token
-    {"v": 1, …}         a token, which resumes the writer
-    held\n<bytes>       no writer yet: these are the bytes
+    {"v": 1, …}             a token, which resumes the writer
+    held\n<bytes>           no writer yet: these are the bytes
+    turn <word>\n{"v": …}   the same, while a request has its turn at it (see `turns`)
+    over\n                  the session has ended; the file goes next
 ```
 
 Bytes are held where uploads are made of parts: most blobs are smaller than one part, and a few
@@ -13,7 +15,7 @@ bytes would cost an upload, a part, a completion, a copy and a dozen requests mo
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from storagedriver_core import (
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 MOST_HELD_BYTES = 4 * 1024 * 1024
 
 _HELD = b"held\n"
+_TURN = b"turn "
+_OVER = b"over\n"
 
 
 class UnreadableRecordError(Exception):
@@ -45,16 +49,28 @@ class Record:
         token: Resumes the session's writer; None while its bytes are held.
         held: All bytes of the session; empty with a token.
         etag: Names this version of the record, where the store can replace just this one.
+        turn: A word of the request that has its turn at the session; empty if none has.
+        is_over: The session has ended.
     """
 
     token: UploadToken | None
     held: bytes = b""
     etag: str | None = None
+    turn: str = ""
+    is_over: bool = False
 
     @property
     def offset(self) -> int:
         """Bytes of the session that are durable."""
         return len(self.held) if self.token is None else self.token.offset
+
+    def content(self) -> bytes:
+        """Give what is stored."""
+        if self.is_over:
+            return _OVER
+        turn = _TURN + self.turn.encode() + b"\n" if self.turn else b""
+        stored = _HELD + self.held if self.token is None else self.token.to_json().encode()
+        return turn + stored
 
 
 class _Version(NamedTuple):
@@ -65,22 +81,24 @@ class _Version(NamedTuple):
 class RecordStore:
     """The records of all sessions.
 
-    A record of held bytes, and the first record of any session, is replaced by who has read it and
-    by nobody else, as far as the store can see to that: of two processes at work on a session, one
-    is refused. Tokens replace each other as they come, since the later one fits what is stored.
+    Where the store can compare, a record is replaced by who has read it and by nobody else: of two
+    processes at work on a session, one is refused. On a local store a lock keeps them apart (see
+    `locks`). Elsewhere only the first record is sure to be nobody else's, where the store has
+    create-only writes.
 
     Args:
         storage: Where they are kept.
 
     Attributes:
         holds_bytes: Whether a few bytes are held, rather than uploaded in a part.
+        compares: Whether a record is replaced only by who has read it.
     """
 
     def __init__(self, storage: Storage) -> None:
         declared = storage.capabilities
         self.holds_bytes = declared.keeps_ledger
+        self.compares = declared.put_if_match and not declared.local_path
         self._if_absent = declared.put_if_absent
-        self._if_match = declared.put_if_match
         self._storage = storage
 
     async def load(self, name: str, upload_id: str) -> Record | None:
@@ -90,13 +108,19 @@ class RecordStore:
             UnreadableRecordError: Something else is in its place.
         """
         try:
-            version = await self._read(paths.upload_token(name, upload_id))
+            content, etag = await self._read(paths.upload_token(name, upload_id))
         except PathNotFoundError:
             return None
-        if version.content.startswith(_HELD):
-            return Record(None, version.content.removeprefix(_HELD), version.etag)
+        turn = b""
+        if content.startswith(_TURN):
+            turn, _, content = content.removeprefix(_TURN).partition(b"\n")
         try:
-            return Record(UploadToken.from_json(version.content.decode()))
+            word = turn.decode("ascii")
+            if content == _OVER:
+                return Record(None, etag=etag, turn=word, is_over=True)
+            if content.startswith(_HELD):
+                return Record(None, content.removeprefix(_HELD), etag, word)
+            return Record(UploadToken.from_json(content.decode()), b"", etag, word)
         except (ConfigurationError, UnicodeDecodeError):
             raise UnreadableRecordError from None
 
@@ -108,17 +132,16 @@ class RecordStore:
         Raises:
             ConflictError: Another process has stored one meanwhile.
         """
-        content = _HELD + record.held if record.token is None else record.token.to_json().encode()
         try:
             info = await self._storage.put_content(
                 paths.upload_token(name, upload_id),
-                content,
+                record.content(),
                 if_absent=previous is None and self._if_absent,
-                if_match=previous.etag if previous is not None and self._if_match else None,
+                if_match=previous.etag if previous is not None and self.compares else None,
             )
         except AlreadyExistsError as error:
             raise ConflictError("another process has stored the session") from error
-        return Record(record.token, record.held, info.etag if record.token is None else None)
+        return replace(record, etag=info.etag if self.compares else None)
 
     async def delete(self, name: str, upload_id: str, record: Record) -> None:
         """Delete what is stored of a session."""
@@ -131,7 +154,7 @@ class RecordStore:
             await self._storage.delete(paths.upload(name, upload_id), missing_ok=True)
 
     async def _read(self, path: str) -> _Version:
-        if not (self.holds_bytes and self._if_match):
+        if not self.compares:
             return _Version(await self._storage.get_content(path), None)
         async with await self._storage.reader(path) as reader:
             content = b"".join([chunk async for chunk in reader])

@@ -14,10 +14,12 @@ Rule 1: an append that was answered is durable, and so is the record that finds 
 comes after the last token is sent again: a resumed writer drops it.
 Rule 2: a commit makes the blob durable first, then its link, and ends the session last. Cut off
 after the first step, the session is unknown, and the client's new one finds the blob stored.
-Rule 3: one request at a time is at work on a session. Between processes the store's writers see to
-that, and before there is one the record (see `records`). In this process a second request waits a
-moment for the first, which may be the client's own: its connection was cut, and what it had sent is
-being made durable.
+Rule 3: one request at a time is at work on a session. Between processes the record's lock sees to
+that on a local store (see `locks`); elsewhere a turn at the session's writer (see `turns`), and
+before there is one the record itself, which is replaced only by who has read it. The record is read
+when that is sure, so that nobody goes on from an old one. A second request waits a moment for the
+first, which may be the client's own: its connection was cut, and what it had sent is being made
+durable.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ import asyncio
 import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from storagedriver_core import (
     ConflictError,
@@ -45,6 +47,7 @@ from storagedriver_registry.storage.errors import (
     UploadBusyError,
     UploadUnknownError,
 )
+from storagedriver_registry.storage.locks import locked
 from storagedriver_registry.storage.records import (
     MOST_HELD_BYTES,
     Record,
@@ -52,13 +55,15 @@ from storagedriver_registry.storage.records import (
     UnreadableRecordError,
 )
 from storagedriver_registry.storage.tickets import Tickets
+from storagedriver_registry.storage.turns import Turn, settled, turn_at
 
 logger = logging.getLogger(__name__)
 
 # A ticket cannot be taken back, so those whose session is over are remembered for a while.
 _REMEMBERED_ENDS = 10_000
 
-_PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 5.0
+"""How long a request waits for another one on the same session."""
 
 
 class UploadStore:
@@ -79,6 +84,7 @@ class UploadStore:
         self._records = RecordStore(storage)
         # What a chunk leaves over of a part is stored once more with each.
         self.min_chunk_bytes = storage.capabilities.min_part_size
+        self._is_local = storage.capabilities.local_path
         self._blobs = blobs
         self._tickets = tickets
         self._held: dict[str, asyncio.Event] = {}
@@ -101,18 +107,7 @@ class UploadStore:
         Raises:
             UploadUnknownError: It is over, was begun by another server, or never began.
         """
-        try:
-            record = await self._records.load(name, upload_id)
-        except UnreadableRecordError:
-            logger.warning("upload %s of %s has a record that cannot be read", upload_id, name)
-            raise UploadUnknownError(upload_id) from None
-        if record is not None:
-            ticket = ""
-        elif upload_id in self._over or not (
-            ticket and await self._tickets.is_valid(ticket, name, upload_id)
-        ):
-            raise UploadUnknownError(upload_id)
-        return self._session(name, upload_id, ticket, record)
+        return await self._found(name, upload_id, ticket, self._records.load(name, upload_id))
 
     @asynccontextmanager
     async def hold(self, name: str, upload_id: str, ticket: str) -> AsyncIterator[UploadSession]:
@@ -124,23 +119,56 @@ class UploadStore:
             UploadBusyError: Another request is at work on it, and does not end.
         """
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while (released := self._held.get(upload_id)) is not None:
                     await released.wait()
         except TimeoutError:
             raise UploadBusyError from None
         self._held[upload_id] = asyncio.Event()
         try:
-            session = await self.find(name, upload_id, ticket)
-            try:
-                yield session
-            finally:
-                if session.is_over:
-                    self._remember(upload_id)
+            async with AsyncExitStack() as stack:
+                taken = self._take(stack, name, upload_id)
+                session = await self._found(name, upload_id, ticket, taken)
+                try:
+                    yield session
+                finally:
+                    if session.is_over:
+                        self._remember(upload_id)
         except ConflictError as error:
             raise UploadBusyError from error
         finally:
             self._held.pop(upload_id).set()
+
+    async def _take(self, stack: AsyncExitStack, name: str, upload_id: str) -> Record | None:
+        """Give the record once no other process is at work on the session."""
+        if not self._is_local:
+            return await settled(self._records, name, upload_id, PATIENCE_SECONDS)
+        path = paths.upload_token(name, upload_id)
+        while True:
+            is_locked = await stack.enter_async_context(
+                locked(self._storage, path, PATIENCE_SECONDS)
+            )
+            record = await self._records.load(name, upload_id)
+            if is_locked or record is None:
+                return record
+
+    async def _found(
+        self, name: str, upload_id: str, ticket: str, loading: Awaitable[Record | None]
+    ) -> UploadSession:
+        try:
+            record = await loading
+        except UnreadableRecordError:
+            logger.warning("upload %s of %s has a record that cannot be read", upload_id, name)
+            raise UploadUnknownError(upload_id) from None
+        if record is not None:
+            ticket = ""
+            if record.is_over:
+                raise UploadUnknownError(upload_id)
+        elif upload_id in self._over or not (
+            ticket and await self._tickets.is_valid(ticket, name, upload_id)
+        ):
+            raise UploadUnknownError(upload_id)
+        return self._session(name, upload_id, ticket, record)
 
     def _session(
         self, name: str, upload_id: str, ticket: str, record: Record | None
@@ -183,6 +211,7 @@ class UploadSession:
         self._records = records
         self._blobs = blobs
         self._record = record
+        self._turn: Turn | None = None
 
     @property
     def offset(self) -> int:
@@ -205,7 +234,7 @@ class UploadSession:
                 chunks = _chain(gathered, chunks)
             else:
                 chunks = _chain(self._held(), chunks)
-        async with await self._open_writer() as writer:
+        async with self._having_turn(), await self._open_writer() as writer:
             try:
                 async for chunk in chunks:
                     await writer.write(chunk)
@@ -225,22 +254,16 @@ class UploadSession:
             UploadBusyError: Another process is at work on the session.
             UploadUnknownError: What was stored of it is gone.
         """
-        try:
-            if not self._is_written:
-                await self._blobs.put(digest, _chain(self._held(), chunks))
-            else:
-                async with await self._open_writer() as writer:
-                    # Ahead of its token: a commit was cut off before the move to the blob.
-                    is_whole = writer.offset > self.offset
-                    async for chunk in chunks:
-                        if not is_whole:
-                            await writer.write(chunk)
-                    await self._blobs.publish(writer, digest)
-        except DigestMismatchError:
-            await self._end()
-            raise
-        await self._blobs.link(self.name, digest)
-        await self._end()
+        async with self._having_turn():
+            try:
+                await self._publish(digest, chunks)
+            except DigestMismatchError:
+                await self._end()
+                raise
+            await self._blobs.link(self.name, digest)
+            if not await self._end():
+                # What it was told to publish is published; what came since is not lost.
+                logger.warning("upload %s of %s goes on after its commit", self.id, self.name)
 
     async def cancel(self) -> None:
         """Drop everything that came.
@@ -248,10 +271,36 @@ class UploadSession:
         Raises:
             UploadBusyError: Another process is at work on the session.
         """
-        if self._is_written:
-            with suppress(UploadUnknownError):
-                await (await self._open_writer()).cancel()
-        await self._end()
+        async with self._having_turn():
+            if self._is_written:
+                with suppress(UploadUnknownError):
+                    await (await self._open_writer()).cancel()
+            if not await self._end():
+                raise UploadBusyError
+
+    @asynccontextmanager
+    async def _having_turn(self) -> AsyncIterator[None]:
+        """Keep other processes from the session's writer, where that is not the lock's work.
+
+        Held bytes need no turn: whoever replaces or ends their record has read it.
+        """
+        if self._record is None or not (self._is_written and self._records.compares):
+            yield
+            return
+        async with turn_at(self._records, self.name, self.id, self._record) as self._turn:
+            yield
+
+    async def _publish(self, digest: Digest, chunks: AsyncIterator[bytes]) -> None:
+        if not self._is_written:
+            await self._blobs.put(digest, _chain(self._held(), chunks))
+            return
+        async with await self._open_writer() as writer:
+            # Ahead of its token: a commit was cut off before the move to the blob.
+            is_whole = writer.offset > self.offset
+            async for chunk in chunks:
+                if not is_whole:
+                    await writer.write(chunk)
+            await self._blobs.publish(writer, digest)
 
     @property
     def _is_written(self) -> bool:
@@ -289,29 +338,43 @@ class UploadSession:
     async def _save(self, writer: FileWriter) -> None:
         if writer.offset == self.offset:
             return  # nothing came: leaving the writer alone leaves the session as it was
+        is_resumed = self._is_written
         token = await writer.suspend()
         try:
             await self._store(Record(token))
         except ConflictError:
-            # Nobody else knows this writer.
-            await (await self._storage.resume(token)).cancel()
+            if not is_resumed:  # nobody else knows this writer
+                await (await self._storage.resume(token)).cancel()
             raise
 
     async def _store(self, record: Record) -> None:
         if record.offset == self.offset:
             return
-        self._record = await self._records.save(self.name, self.id, record, self._record)
+        if self._turn is not None:
+            self._record = await self._turn.replace(record)
+        else:
+            self._record = await self._records.save(self.name, self.id, record, self._record)
         self.ticket = ""
 
-    async def _end(self) -> None:
+    async def _end(self) -> bool:
+        """Delete what is stored of the session; False if another process has gone on with it."""
         self.is_over = True
         if self._record is None:
-            return
+            return True
         try:
+            if self._turn is not None:
+                await self._turn.end()
+            elif self._records.compares:
+                over = Record(None, is_over=True)
+                await self._records.save(self.name, self.id, over, self._record)
             await self._records.delete(self.name, self.id, self._record)
+        except ConflictError:
+            self.is_over = False
+            return False
         except StorageDriverError as error:
             # What the client asked for is done; the rest ages out by purging.
             logger.warning("upload %s of %s is left to the purge: %s", self.id, self.name, error)
+        return True
 
 
 async def _chain(first: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
