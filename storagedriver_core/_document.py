@@ -78,6 +78,8 @@ class Document:
         if depth == len(key):
             return value
         part = key[depth]
+        if container is None and depth:
+            self.origins[key[:depth]] = origin  # it is made for the sake of the value
         if isinstance(part, str):
             members = {} if container is None else container
             if not isinstance(members, dict):

@@ -48,6 +48,16 @@ def given_key(annotation: Any, given: Any, key: str | int) -> str | int | None:
     return next((spelling for spelling in [*spellings, key] if spelling in given), None)
 
 
+def spelling(annotation: Any, given: Any, key: str) -> str:
+    """Give the spelling that `given` uses for the field that `key` is one spelling of, or `key`."""
+    for arm in _arms(annotation) if isinstance(given, Mapping) else ():
+        for name, field in arm.model_fields.items() if _is_model(arm) else ():
+            spellings = _spellings(arm, name, field)
+            if key in spellings:
+                return next((one for one in spellings if one in given), key)
+    return key
+
+
 def child(annotation: Any, key: str | int) -> Any:
     """Give the annotation of `key` below `annotation`; None if it can have no such key."""
     known = names(annotation)
@@ -76,7 +86,7 @@ def find(annotation: Any, value: Any, word: str) -> Child | None:
     given = list(value) if isinstance(value, Mapping) else []
     for name in (*names(annotation), *given):
         if fold(name) == spelt and (below := child(annotation, name)) is not None:
-            return Child(name, below)
+            return Child(spelling(annotation, value, name), below)
     key: str | int = int(word) if word.isdecimal() else word.lower()
     below = child(annotation, key)
     return None if below is None else Child(key, below)

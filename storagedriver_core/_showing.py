@@ -40,7 +40,11 @@ def _origin(values: BaseModel, document: Document, start: Key, key: Key) -> str:
             return "default"
         place, given = (*place, spelt), given[spelt]
         annotation = _model_keys.child(annotation, spelt)
-    return document.origin(place) or "given"
+    # Items of a list are one value, and some may come from elsewhere.
+    items = [document.origins[key] for key in document.origins if key and key[:-1] == place]
+    origin = document.origin(place) or "given"
+    variables = [item for item in items if item.startswith("environment") and item != origin]
+    return " with ".join([origin, *variables]) if isinstance(given, list) else origin
 
 
 def _leaves(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:

@@ -58,9 +58,10 @@ def _find(annotation: Any, value: Any, name: str) -> _Found | None:
         rest = _rest(name, key)
         if rest is None:
             continue
-        found = _find(below, value.get(key) if isinstance(value, Mapping) else None, rest)
+        spelt = _model_keys.spelling(annotation, value, key)
+        found = _find(below, value.get(spelt) if isinstance(value, Mapping) else None, rest)
         if found is not None:
-            return _Found((key, *found.key), found.annotation)
+            return _Found((spelt, *found.key), found.annotation)
     return _item(annotation, value, name) or _member(annotation, value, name)
 
 

@@ -74,6 +74,12 @@ def test_every_parameter_can_be_overridden(key: str, tmp_path: Path) -> None:
     assert origins[dotted] == f"environment variable {variable}"
 
 
+def test_other_spelling_of_the_file_is_replaced(tmp_path: Path) -> None:
+    text = "storage:\n  driver: demo\n  parameters: {root_directory: /data, max_threads: 2}\n"
+    config = load(tmp_path, text, **{f"{PREFIX}PARAMETERS__MAXTHREADS": "9"})
+    assert value_of(config, "parameters.max_threads") == 9
+
+
 def test_variable_sets_the_driver_and_then_its_parameters(tmp_path: Path) -> None:
     config = load(
         tmp_path,

@@ -151,3 +151,8 @@ def test_message_calls_a_moved_key_what_it_was_given_as() -> None:
     )
     with pytest.raises(ConfigurationError, match=r"^there\.the-pool\.sise: unknown key"):
         validate_document(Model, document)
+
+
+def test_other_spelling_of_the_document_is_replaced() -> None:
+    data = {"section": {"pool": {"max_size": 2}}}
+    assert given("SECTION_POOL_MAXSIZE", "3", data) == {"pool": {"max_size": "3"}}
