@@ -51,7 +51,7 @@ def main() -> None:
             continue
         found[name].print()
         if arguments.write_docs:
-            write_section(name, found[name])
+            write_section(name, found[name].to_markdown())
     if arguments.json:
         figures = {name: report.to_json() for name, report in found.items()}
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

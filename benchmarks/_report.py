@@ -99,17 +99,21 @@ def circumstances(packages: Sequence[str], others: Sequence[str] = ()) -> str:
     return f"Measured {day}: {machine}; {', '.join((*versions, *others))}."
 
 
-def write_section(name: str, report: Report) -> None:
-    """Put a report in the documentation, in place of the one before it.
+def write_section(name: str, text: str, document: Path = DOCUMENT) -> None:
+    """Put a text in the documentation, in place of the one before it.
+
+    Args:
+        name: Of the section, as the document's comments have it.
+        text: A report as Markdown.
+        document: The page.
 
     Raises:
         ValueError: The document has no place for it.
     """
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, found, rest = text.partition(begin)
+    page = document.read_text(encoding="utf-8")
+    before, found, rest = page.partition(begin)
     _, found_end, after = rest.partition(end)
     if not found or not found_end:
-        raise ValueError(f"{DOCUMENT.name} has no {begin} with an {end}")
-    body = f"{before}{begin}\n{report.to_markdown()}\n{end}{after}"
-    DOCUMENT.write_text(body, encoding="utf-8")
+        raise ValueError(f"{document.name} has no {begin} with an {end}")
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

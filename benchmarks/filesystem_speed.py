@@ -8,19 +8,17 @@ ours are also renamed and their directory is fsynced, which the reference does n
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import itertools
 import os
 import queue
-import struct
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from benchmarks._disk import quick_directory, spread_directories
 from benchmarks._measure import Row, alternate, speed_row
 from benchmarks._report import Report, report_of
 from storagedriver_core import Storage, open_storage
@@ -31,13 +29,8 @@ SMALL_FILES = 400
 SMALL_BYTES = 4096
 TASKS = 8
 ROUNDS = 5
-_TRIED_DIRECTORIES = 6
-_TRIED_FILES = 10
 LARGE_AIM = 0.9
 SMALL_AIM = 0.7
-
-# Source: ioctl_iflags(2).
-_GET_FLAGS, _SET_FLAGS, _TOP_DIRECTORY = 0x80086601, 0x40086602, 0x00020000
 
 
 def run(rounds: int | None = None) -> Report:
@@ -50,13 +43,13 @@ def run(rounds: int | None = None) -> Report:
 def _rows(rounds: int) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="storagedriver-bench-") as directory:
         base = Path(directory)
-        _spread_directories(base)
+        spread_directories(base)
         with asyncio.Runner() as runner:
             storage = open_storage(
                 {
                     "storage": {
                         "driver": "filesystem",
-                        "parameters": {"root_directory": str(_quick_directory(base))},
+                        "parameters": {"root_directory": str(quick_directory(base))},
                     }
                 }
             )
@@ -109,7 +102,7 @@ def _small(run: Callable[..., None], storage: Storage, base: Path, rounds: int) 
     data = os.urandom(SMALL_BYTES)
     numbers_of_rounds = itertools.count()
     # One for each round, and for the one before them that is not measured.
-    directories = iter([_quick_directory(base) for _ in range(rounds + 1)])
+    directories = iter([quick_directory(base) for _ in range(rounds + 1)])
 
     async def ours() -> None:
         directory = f"/small-{next(numbers_of_rounds)}"
@@ -136,37 +129,6 @@ def _small(run: Callable[..., None], storage: Storage, base: Path, rounds: int) 
     return speed_row(
         "filesystem put_content 4 KiB, 8 at a time", SMALL_FILES, "files/s", *times, SMALL_AIM
     )
-
-
-def _quick_directory(base: Path) -> Path:
-    """Make a directory where making a file takes no longer than elsewhere on the disk.
-
-    On ext4 without a journal it takes half a millisecond instead of ten microseconds wherever files
-    were deleted in the last minutes, by whatever program, this one's last run included. Whichever
-    side met with that would lose, and the figure would tell of it and not of the driver. So both
-    sides write to the best of several places.
-    """
-
-    def seconds(directory: Path) -> float:
-        started = time.perf_counter()
-        for number in range(_TRIED_FILES):
-            (directory / f"tried-{number}").touch()
-        return time.perf_counter() - started
-
-    tried = [Path(tempfile.mkdtemp(dir=base)) for _ in range(_TRIED_DIRECTORIES)]
-    return min(tried, key=seconds)
-
-
-def _spread_directories(base: Path) -> None:
-    """Have ext4 put each directory below `base` elsewhere on the disk, as it does at the top."""
-    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        flags = struct.unpack("l", fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8)))[0]
-        fcntl.ioctl(descriptor, _SET_FLAGS, struct.pack("l", flags | _TOP_DIRECTORY))
-    except OSError:
-        pass  # another filesystem, which has no such flag
-    finally:
-        os.close(descriptor)
 
 
 def _fsync_directory(directory: Path) -> None:
