@@ -68,38 +68,36 @@ def find_handler(request: Request) -> Handler:
     Raises:
         ApiError: There is no such resource or method, or a part of the path is malformed.
     """
-    path = request.path
-    route = _WHOLE.get(path)
-    values: tuple[str, ...] = ()
-    if route is None:
-        route, values = _split(path)
+    route, values = _match(request.path)
     methods = TABLE[route]
     handler = methods.get(request.method)
     if handler is None:
         raise ApiError(UNSUPPORTED, headers={"allow": ", ".join(methods)})
     request.route = route.name
-    for parameter, value in zip(route.parameters, values, strict=True):
-        _READERS[parameter.name](request, value)
+    for parameter, value in values:
+        _READERS[parameter](request, value)
     return handler
-
-
-class _Ending(NamedTuple):
-    """How the paths of a route end: `<name><before>/<kind>/<last>`.
-
-    Attributes:
-        route: The route.
-        before: Text between the name and the last part but one, which `_ENDINGS` has.
-        last: The last part; None if that is a parameter.
-    """
-
-    route: Route
-    before: str
-    last: str | None
 
 
 _PREFIX = "/v2/"
 
 _WHOLE = {route.template: route for route in routes.ROUTES if not route.parameters}
+
+
+class _Ending(NamedTuple):
+    """How the paths of a route end: `/v2/<name><before>/<kind>/<last>`.
+
+    Attributes:
+        route: The route.
+        before: Text between the name and the last part but one, which `_ENDINGS` has.
+        parameter: The parameter that the last part is; empty if it is none.
+        literal: Else the last part.
+    """
+
+    route: Route
+    before: str
+    parameter: str
+    literal: str
 
 
 def _endings() -> dict[str, list[_Ending]]:
@@ -108,28 +106,32 @@ def _endings() -> dict[str, list[_Ending]]:
         if route.parameters:
             ending = route.template.removeprefix(f"{_PREFIX}{{name}}")
             before, kind, last = ending.rsplit("/", 2)
-            literal = None if last.startswith("{") else last
-            found.setdefault(kind, []).append(_Ending(route, before, literal))
+            parameter = last[1:-1] if last.startswith("{") else ""
+            found.setdefault(kind, []).append(_Ending(route, before, parameter, last))
     return found
 
 
 _ENDINGS = _endings()
 
 
-def _split(path: str) -> tuple[Route, tuple[str, ...]]:
-    """Give the route of a path that begins with a name, and its parameters.
+def _match(path: str) -> tuple[Route, tuple[tuple[str, str], ...]]:
+    """Give the route of a path, and its parameters with their values.
 
     The parts are taken from the end, since a name has any number of them: no expression is tried
     after the other. They are checked later, so that a malformed one is told apart from a resource
     that does not exist.
     """
+    whole = _WHOLE.get(path)
+    if whole is not None:
+        return whole, ()
     rest, _, last = path.rpartition("/")
     rest, _, kind = rest.rpartition("/")
-    for route, before, literal in _ENDINGS.get(kind, ()):
-        if (last == literal) if literal is not None else last:
+    for route, before, parameter, literal in _ENDINGS.get(kind, ()):
+        if (last if parameter else last == literal) and rest.endswith(before):
             name = rest[len(_PREFIX) : len(rest) - len(before)]
-            if name and rest.startswith(_PREFIX) and rest.endswith(before):
-                return route, (name, last) if literal is None else (name,)
+            if name and rest.startswith(_PREFIX):
+                named = ("name", name)
+                return route, (named, (parameter, last)) if parameter else (named,)
     raise ApiError(UNSUPPORTED, status=404)
 
 
