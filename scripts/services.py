@@ -61,6 +61,7 @@ class Service:
     packages: list[str]
     programs: list[str]
     paths: dict[str, str] = field(default_factory=dict)
+    relinked: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
@@ -118,6 +119,8 @@ def fetch_apt(service: Service) -> None:
         for package in sorted(Path(folder).glob("*.deb")):
             _run("dpkg-deb", "-x", str(package), str(UNPACKED))
         write_start_scripts(service)
+        for program in service.relinked:
+            _relink(Path(_find(service, program)))
 
 
 def _download(options: list[str], packages: tuple[str, ...], folder: str) -> None:
@@ -126,6 +129,17 @@ def _download(options: list[str], packages: tuple[str, ...], folder: str) -> Non
     wanted = {line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")}
     if wanted - NEVER_UNPACK:
         _run(*apt, "-o", "Acquire::Retries=3", "download", *wanted - NEVER_UNPACK, cwd=folder)
+
+
+def _relink(program: Path) -> None:
+    """Lets a program find the unpacked libraries by itself; the machine's own are left alone."""
+    if program.is_relative_to(UNPACKED):
+        folders = ":".join(_library_folders())
+        _run(str(BIN / "patchelf"), "--force-rpath", "--set-rpath", folders, str(program))
+
+
+def _library_folders() -> list[str]:
+    return sorted({str(path.parent) for path in UNPACKED.glob("**/lib*.so*")})
 
 
 @functools.cache
@@ -248,11 +262,9 @@ def _search_path(service: Service) -> str:
 
 def _start_script(service: Service, found: str, *setup: str) -> str:
     lines = ["#!/bin/sh", f"export HOME={shlex.quote(str(SERVICES / 'home'))}", *setup]
-    libraries: set[str] = set()
-    if service.kind == "apt":
-        libraries = {str(path.parent) for path in UNPACKED.glob("**/lib*.so*")}
+    libraries = _library_folders() if service.kind == "apt" else []
     if libraries:
-        joined = shlex.quote(":".join(sorted(libraries)))
+        joined = shlex.quote(":".join(libraries))
         lines.append(f"export LD_LIBRARY_PATH={joined}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}")
     for name, value in service.env.items():
         lines.append(f': "${{{name}:={_fill_in(value)}}}"; export {name}')
