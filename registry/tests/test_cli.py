@@ -34,24 +34,16 @@ def config(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_check_of_a_right_configuration(config: Callable[..., Path], tmp_path: Path) -> None:
-    done = registry("config", "check", config(port=5999))
-    assert done.returncode == 0
-    assert done.stdout == f"{tmp_path}/config.yml is right: driver filesystem, at 127.0.0.1:5999\n"
-    assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.parametrize("command", [["config", "check"], ["serve"]])
 @pytest.mark.parametrize(
     ("text", "message"),
     [("htp: {}", "unknown key 'htp'"), ("log: {}", "the key of a driver is required")],
 )
 def test_wrong_configuration_is_told_without_a_traceback(
-    tmp_path: Path, command: list[str], text: str, message: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
     path = tmp_path / "config.yml"
     path.write_text(text)
-    done = registry(*command, path)
+    done = registry("serve", path)
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr

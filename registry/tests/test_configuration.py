@@ -134,7 +134,7 @@ def test_misspelt_parameter_of_a_cloud_store_is_named(tmp_path: Path, driver: st
     text = f"storage:\n  {driver}:\n    rootdirectry: /x\n"
     with pytest.raises(ConfigurationError) as caught:
         load_configuration(write(tmp_path, text))
-    assert "config.yml:3: storage.parameters.rootdirectry: unknown key" in str(caught.value)
+    assert f"config.yml:3: storage.{driver}.rootdirectry: unknown key" in str(caught.value)
 
 
 def test_without_a_file_everything_can_be_tried() -> None:
@@ -164,20 +164,23 @@ def test_without_a_file_everything_can_be_tried() -> None:
         ("http: { headers: { 'X Y': [a] } }", "config.yml:1: http.headers.X Y"),
         ('http: { headers: { X: ["a\\r\\nY: b"] } }', "config.yml:1: http.headers.X.0: "),
         ("http: { prefix: registry }", "config.yml:1: http.prefix: "),
-        ("storage:\n  filesytem: {}", "config.yml:2: storage.driver: unknown driver 'filesytem'"),
+        (
+            "storage:\n  filesytem: {}",
+            "config.yml:2: storage.filesytem: unknown driver 'filesytem'",
+        ),
         (
             "storage:\n  inmemory: {}\n  delte: {}",
             "config.yml:3: storage.delte: unknown key 'delte' (did you mean 'delete'?)",
         ),
         (
             "storage:\n  inmemory: {}\n  filesystem: {}",
-            "config.yml:1: storage: one driver, not several: inmemory, filesystem",
+            "config.yml:1: storage: one driver, not several: inmemory (",
         ),
         (
             "storage:\n  filesystem:\n    rootdirectory: /x\n    maxthread: 3",
-            "config.yml:4: storage.parameters.maxthread: unknown key 'maxthread' (did you mean",
+            "config.yml:4: storage.filesystem.maxthread: unknown key 'maxthread' (did you mean",
         ),
-        ("storage:\n  filesystem: {}", "storage.parameters.root_directory: required"),
+        ("storage:\n  filesystem: {}", "storage.filesystem.root_directory: required"),
         (
             "storage:\n  inmemory: {}\n  middleware: [ { retyr: {} } ]",
             "config.yml:3: storage.middleware.0.retyr: unknown key 'retyr' (did you mean 'retry'?)",

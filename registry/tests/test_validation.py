@@ -107,8 +107,8 @@ def test_what_is_off_still_has_to_be_a_manifest() -> None:
     [
         ({"validation": {"manifests": {"urls": {"allow": ["("]}}}}, "regular expression"),
         ({"validation": {"manifests": {"indexes": {"platforms": "some"}}}}, "'list'"),
-        ({"catalog": {"maxentries": 0}}, "maxentries"),
-        ({"tags": {"maxtags": 0}}, "maxtags"),
+        ({"catalog": {"maxentries": "many"}}, "maxentries"),
+        ({"tags": {"maxtags": "many"}}, "maxtags"),
     ],
 )
 def test_wrong_values_are_told(section: Mapping[str, Any], message: str) -> None:

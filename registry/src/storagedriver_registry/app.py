@@ -41,6 +41,8 @@ def create_app(
     """
     if not isinstance(config, Configuration):
         config = load_configuration(config)
+    for warning in config.warnings:
+        logger.warning("%s", warning)
     if storage is not None:
         return RegistryApp(config, storage, owned=False)
     if config.backend is None:

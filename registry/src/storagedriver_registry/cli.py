@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from storagedriver_core import ConfigurationError, StorageDriverError
+from storagedriver_registry.config_commands import app as config_app
 from storagedriver_registry.configuration import (
+    CONFIGURATION_PATH,
     Configuration,
     default_configuration,
     load_configuration,
@@ -20,7 +22,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(user_app, name="user")
 referrers_app = typer.Typer(help="The index of referrers.", no_args_is_help=True)
@@ -30,6 +31,7 @@ ConfigArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="[CONFIG]",
+        envvar=CONFIGURATION_PATH,
         help="A config.yml. Without one: files below ./registry-data, at 127.0.0.1:5000, with "
         "deletion enabled.",
     ),
@@ -37,7 +39,10 @@ ConfigArgument = Annotated[
 
 
 @app.command()
-def serve(config: ConfigArgument = None) -> None:
+def serve(
+    config: ConfigArgument = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve.")] = 1,
+) -> None:
     """Serve a registry until it is interrupted."""
     # Imported here: the other commands need no server.
     from storagedriver_registry.serving import StartError
@@ -45,20 +50,11 @@ def serve(config: ConfigArgument = None) -> None:
 
     configuration = _load(config)
     try:
-        serve_until_stopped(configuration, lambda url: typer.echo(f"serving {url}", err=True))
+        serve_until_stopped(
+            configuration, lambda url: typer.echo(f"serving {url}", err=True), workers
+        )
     except (ConfigurationError, StartError) as error:
         raise _failure(str(error)) from None
-
-
-@config_app.command()
-def check(config: Annotated[Path, typer.Argument(help="A config.yml.")]) -> None:
-    """Say what is wrong with a configuration; open nothing."""
-    configuration = _load(config)
-    if configuration.backend is None:
-        raise _failure(f"{config}: storage: the key of a driver is required")
-    host, port = configuration.settings.http.address
-    driver = configuration.backend.driver_name
-    typer.echo(f"{config} is right: driver {driver}, at {host}:{port}")
 
 
 @referrers_app.command()

@@ -8,5 +8,12 @@ from storagedriver_registry.configuration.loading import (
     load_configuration,
 )
 from storagedriver_registry.configuration.models import Settings
+from storagedriver_registry.configuration.variables import CONFIGURATION_PATH
 
-__all__ = ["Configuration", "Settings", "default_configuration", "load_configuration"]
+__all__ = [
+    "CONFIGURATION_PATH",
+    "Configuration",
+    "Settings",
+    "default_configuration",
+    "load_configuration",
+]

@@ -11,7 +11,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    SecretStr,
     StringConstraints,
     model_validator,
 )
@@ -32,7 +31,10 @@ _DURATION = re.compile(rf"\+?(?:{_STEP.pattern})+")
 
 
 class Section(BaseModel):
-    """A mapping of known keys. A key without a value counts as not given, as in distribution."""
+    """A mapping of known keys. One without a value, or with empty text, counts as not given.
+
+    So it is in distribution, where an empty variable therefore takes a value of the file away.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -41,7 +43,7 @@ class Section(BaseModel):
     def _leave_out_what_is_empty(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        return {key: value for key, value in data.items() if value is not None}
+        return {key: value for key, value in data.items() if value not in (None, "")}
 
 
 def parse_duration(value: object) -> float:
@@ -77,11 +79,6 @@ def spell_duration(seconds: float | None) -> str | None:
     return f"{hours}h{spelt}" if hours else spelt
 
 
-def _given(value: object) -> object:
-    """Read empty text, which an unset variable leaves, as nothing given."""
-    return None if value == "" else value
-
-
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -89,12 +86,6 @@ def _lower(value: object) -> object:
 _Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
 Duration = Annotated[_Seconds, PlainSerializer(spell_duration, when_used="json")]
 """Seconds; in the file as Go has them."""
-
-Text = Annotated[str | None, BeforeValidator(_given)]
-"""Text, or None where it is empty."""
-
-Secret = Annotated[SecretStr | None, BeforeValidator(_given)]
-"""Text that shows nowhere, or None where it is empty."""
 
 AnyCase = BeforeValidator(_lower)
 """Words that are known in any case of their letters."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from storagedriver_registry.configuration.models.base import (
     Duration,
     HeaderName,
     HeaderValue,
-    Secret,
     Section,
-    Text,
 )
 
 # Source: distribution's documentation, "Configuring a registry", `tls`.
@@ -65,10 +63,10 @@ class LetsEncryptSettings(Section):
         directoryurl: URL of the authority.
     """
 
-    cachefile: Text = None
-    email: Text = None
+    cachefile: str | None = None
+    email: str | None = None
     hosts: tuple[str, ...] = ()
-    directoryurl: Text = None
+    directoryurl: str | None = None
 
 
 class TlsSettings(Section):
@@ -84,8 +82,8 @@ class TlsSettings(Section):
         letsencrypt: Certificates from an authority that speaks ACME.
     """
 
-    certificate: Text = None
-    key: Text = None
+    certificate: str | None = None
+    key: str | None = None
     clientcas: tuple[str, ...] = ()
     clientauth: ClientAuth = "require-and-verify-client-cert"
     minimumtls: TlsVersion = "tls1.2"
@@ -129,7 +127,7 @@ class DebugSettings(Section):
         prometheus: Metrics.
     """
 
-    addr: Text = None
+    addr: str | None = None
     prometheus: PrometheusSettings = PrometheusSettings()
 
 
@@ -172,12 +170,12 @@ class HttpSettings(Section):
         h2c: HTTP/2 without TLS.
     """
 
-    net: Annotated[Literal["tcp", "unix"], BeforeValidator(lambda net: net or "tcp")] = "tcp"
+    net: Literal["tcp", "unix"] = "tcp"
     addr: str = ":5000"
     prefix: str = Field(default="/", pattern=r"^/(.*/)?$")
-    host: Annotated[Text, Field(pattern=r"^https?://[^/]+/?$")] = None
+    host: Annotated[str | None, Field(pattern=r"^https?://[^/]+/?$")] = None
     relativeurls: bool = False
-    secret: Secret = None
+    secret: SecretStr | None = None
     draintimeout: Duration = 0.0
     headers: dict[HeaderName, list[HeaderValue]] = Field(default_factory=dict)
     tls: TlsSettings = TlsSettings()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SecretStr
 
-from storagedriver_registry.configuration.models.base import AnyCase, Secret, Section, Text
+from storagedriver_registry.configuration.models.base import AnyCase, Section
 
 LogLevel = Annotated[Literal["error", "warn", "info", "debug"], AnyCase]
 
@@ -31,9 +31,9 @@ class SmtpSettings(Section):
         insecure: Believe any certificate.
     """
 
-    addr: Text = None
-    username: Text = None
-    password: Secret = None
+    addr: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
     insecure: bool = False
 
 
@@ -50,7 +50,7 @@ class MailSettings(Section):
     model_config = ConfigDict(populate_by_name=False)
 
     smtp: SmtpSettings = SmtpSettings()
-    from_: Text = Field(None, alias="from")
+    from_: str | None = Field(None, alias="from")
     to: tuple[str, ...] = ()
 
 
@@ -65,7 +65,7 @@ class LogHookSettings(Section):
     """
 
     disabled: bool = False
-    type: Text = None
+    type: str | None = None
     levels: tuple[str, ...] = ()
     options: MailSettings = MailSettings()
 

@@ -9,9 +9,7 @@ from pydantic import Field, SecretStr
 from storagedriver_registry.configuration.models.base import (
     Duration,
     HeaderName,
-    Secret,
     Section,
-    Text,
 )
 
 # Of requests to others, which may carry credentials.
@@ -56,9 +54,9 @@ class EndpointSettings(Section):
         ignore: Events that are not sent.
     """
 
-    name: Text = None
+    name: str | None = None
     disabled: bool = False
-    url: Text = None
+    url: str | None = None
     headers: _Headers = Field(default_factory=dict)
     timeout: Duration = 0.0
     threshold: _Times = 0
@@ -102,7 +100,7 @@ class FileCheckSettings(Section):
         threshold: Failures before it counts.
     """
 
-    file: Text = None
+    file: str | None = None
     interval: Duration = 10.0
     threshold: _Times = 0
 
@@ -119,7 +117,7 @@ class HttpCheckSettings(Section):
         threshold: Failures before it counts.
     """
 
-    uri: Text = None
+    uri: str | None = None
     headers: _Headers = Field(default_factory=dict)
     statuscode: int = 200
     timeout: Duration = 0.0
@@ -137,7 +135,7 @@ class TcpCheckSettings(Section):
         threshold: Failures before it counts.
     """
 
-    addr: Text = None
+    addr: str | None = None
     timeout: Duration = 0.0
     interval: Duration = 10.0
     threshold: _Times = 0
@@ -167,7 +165,7 @@ class ExecSettings(Section):
         lifetime: Seconds that its credentials hold; 0 to ask each time, None to ask once.
     """
 
-    command: Text = None
+    command: str | None = None
     lifetime: Duration | None = None
 
 
@@ -183,12 +181,12 @@ class ProxySettings(Section):
         remotenamespace: What names there begin with.
     """
 
-    remoteurl: Text = None
-    username: Text = None
-    password: Secret = None
+    remoteurl: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
     exec: ExecSettings = ExecSettings()
     ttl: Duration | None = None
-    remotenamespace: Text = None
+    remotenamespace: str | None = None
 
 
 class BugsnagSettings(Section):
@@ -200,9 +198,9 @@ class BugsnagSettings(Section):
         endpoint: Of the service.
     """
 
-    apikey: Secret = None
-    releasestage: Text = None
-    endpoint: Text = None
+    apikey: SecretStr | None = None
+    releasestage: str | None = None
+    endpoint: str | None = None
 
 
 class NewRelicSettings(Section):
@@ -214,8 +212,8 @@ class NewRelicSettings(Section):
         verbose: Say more.
     """
 
-    licensekey: Secret = None
-    name: Text = None
+    licensekey: SecretStr | None = None
+    name: str | None = None
     verbose: bool = False
 
 

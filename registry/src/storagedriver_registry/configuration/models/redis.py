@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from storagedriver_registry.configuration.models.base import Duration, Secret, Section, Text
+from storagedriver_registry.configuration.models.base import Duration, Section
 
 
 class RedisPoolSettings(Section):
@@ -32,8 +32,8 @@ class RedisTlsSettings(Section):
     """
 
     enabled: bool = False
-    certificate: Text = None
-    key: Text = None
+    certificate: str | None = None
+    key: str | None = None
     clientcas: tuple[str, ...] = ()
 
 
@@ -81,14 +81,14 @@ class RedisSettings(Section):
         tls: Encryption.
     """
 
-    addr: Text = None
+    addr: str | None = None
     addrs: tuple[str, ...] = ()
-    mastername: Text = None
-    clientname: Text = None
-    username: Text = None
-    password: Secret = None
-    sentinelusername: Text = None
-    sentinelpassword: Secret = None
+    mastername: str | None = None
+    clientname: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    sentinelusername: str | None = None
+    sentinelpassword: SecretStr | None = None
     db: int = Field(default=0, ge=0)
     protocol: int | None = None
     dialtimeout: Duration | None = None
@@ -111,7 +111,7 @@ class RedisSettings(Section):
     routebylatency: bool = False
     routerandomly: bool = False
     disableidentity: bool = False
-    identitysuffix: Text = None
+    identitysuffix: str | None = None
     unstableresp3: bool = False
     isclustermode: bool = False
     pool: RedisPoolSettings = RedisPoolSettings()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
-from storagedriver_registry.configuration.models.base import Section, Text
+from storagedriver_registry.configuration.models.base import Section
 from storagedriver_registry.configuration.models.http import HttpSettings
 from storagedriver_registry.configuration.models.log import LogLevel, LogSettings
 from storagedriver_registry.configuration.models.operation import (
@@ -23,6 +23,9 @@ from storagedriver_registry.configuration.models.validation import ValidationSet
 def _at_least_one(default: int | None) -> BeforeValidator:
     """Read what is less than one as the default, as distribution does."""
     return BeforeValidator(lambda value: default if isinstance(value, int) and value < 1 else value)
+
+
+_Hidden = Annotated[Any, PlainSerializer(lambda _: "**********", when_used="json")]
 
 
 class CatalogSettings(Section):
@@ -51,12 +54,12 @@ class MiddlewareEntry(Section):
     Attributes:
         name: Which one.
         disabled: Leave it out.
-        options: What it is told; nobody but itself knows what of that is secret.
+        options: What it is told. Hidden: nobody but itself knows what of that is secret.
     """
 
     name: str
     disabled: bool = False
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, _Hidden] = Field(default_factory=dict, repr=False)
 
 
 class MiddlewareSettings(Section):
@@ -81,7 +84,7 @@ class Schema1Settings(Section):
         enabled: Take and give them.
     """
 
-    signingkeyfile: Text = None
+    signingkeyfile: str | None = None
     enabled: bool = False
 
 
@@ -139,7 +142,7 @@ class Settings(Section):
 
     # YAML reads the version as a number.
     version: Annotated[Literal["0.1"], BeforeValidator(str)] = "0.1"
-    loglevel: LogLevel | None = None
+    loglevel: LogLevel | None = Field(None, exclude=True)
     log: LogSettings = LogSettings()
     storage: StorageSettings = StorageSettings()
     middleware: MiddlewareSettings = MiddlewareSettings()

@@ -1,0 +1,50 @@
+"""`registry config`: what a configuration says, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storagedriver_core import ConfigurationError
+from storagedriver_registry.configuration import Configuration, load_configuration
+
+app = typer.Typer(help="Check configurations.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config.yml.")],
+) -> None:
+    """Print what is in force, and where each value comes from; open nothing.
+
+    What is not acted on is a warning, on standard error. The exit status is 1 if the registry would
+    not start with it.
+    """
+    try:
+        configuration = load_configuration(config)
+        _build(configuration)
+    except ConfigurationError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    for warning in configuration.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    lines = [f"{one.key}: {json.dumps(one.value)}" for one in configuration.effective()]
+    # A long value does not push the others' origins out of sight.
+    width = max(len(line) for line in lines if len(line) <= _WIDTH)
+    for line, setting in zip(lines, configuration.effective(), strict=True):
+        typer.echo(f"{line:<{width}}  # {setting.origin}")
+
+
+_WIDTH = 70
+
+
+def _build(configuration: Configuration) -> None:
+    """Make all that can be made without opening anything."""
+    if configuration.backend is None:
+        raise ConfigurationError("storage: the key of a driver is required")
+    configuration.backend.build()
+    if configuration.auth is not None:
+        configuration.auth.build()
