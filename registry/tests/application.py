@@ -38,19 +38,19 @@ class Watched(DriverMiddleware):
     def __init__(self, driver: StorageDriver | None = None) -> None:
         super().__init__(driver or in_memory())
         self.calls: list[tuple[str, str]] = []
-        self._faults: dict[str, StorageDriverError] = {}
+        self._faults: dict[str, tuple[str, StorageDriverError]] = {}
 
-    def fail(self, operation: str, error: StorageDriverError) -> None:
-        """From now on, let every call of the operation fail."""
-        self._faults[operation] = error
+    def fail(self, operation: str, error: StorageDriverError, at: str = "") -> None:
+        """From now on, let every call of the operation fail for paths that end so."""
+        self._faults[operation] = (at, error)
 
     def heal(self) -> None:
         self._faults.clear()
 
     async def around(self, operation: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
         self.calls.append((operation, path))
-        if operation in self._faults:
-            raise self._faults[operation]
+        if operation in self._faults and path.endswith(self._faults[operation][0]):
+            raise self._faults[operation][1]
         return await call()
 
 

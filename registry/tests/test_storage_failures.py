@@ -141,7 +141,7 @@ def test_commit_cut_off_before_the_link_leaves_an_unknown_upload_and_no_rest() -
         begun = await http.post("/v2/a/blobs/uploads/")
         patched = await http.patch(begun.headers["location"], content=DATA)
         location, params = patched.headers["location"], {"digest": sha256(DATA)}
-        application.driver.fail("put_content", UnavailableError())
+        application.driver.fail("put_content", UnavailableError(), at="/link")
         assert (await http.put(location, params=params)).status_code == 503
         application.driver.heal()
         assert (await http.get(f"/v2/a/blobs/{sha256(DATA)}")).status_code == 404

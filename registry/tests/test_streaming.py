@@ -111,7 +111,7 @@ def test_file_is_sent_by_the_server_where_both_can(tmp_path: Path) -> None:
 
 
 def test_session_that_is_held_for_long_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.01)
 
     async def hold_twice(application: Application) -> None:
         store = make_stores(application.storage).uploads
