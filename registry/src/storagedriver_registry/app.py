@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from storagedriver_core import ConfigurationError, Storage, StorageDriverError
 from storagedriver_registry.access_log import AccessLog, RequestEntry
@@ -20,9 +20,11 @@ from storagedriver_registry.api.urls import UrlBuilder
 from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
-from storagedriver_registry.storage import make_stores
+from storagedriver_registry.storage import Caches, make_caches, make_stores
 
 logger = logging.getLogger(__name__)
+
+_Part: TypeAlias = Storage | Caches | Guard
 
 
 def create_app(
@@ -65,11 +67,14 @@ class RegistryApp:
             ),
         ]
         key = None if http.secret is None else http.secret.get_secret_value().encode()
+        section = config.settings.storage
+        caches = make_caches(section.cache, config.settings.redis)
         self._services = Services(
-            stores=make_stores(storage, key),
+            stores=make_stores(storage, key, caches),
             urls=UrlBuilder(http),
-            delete_enabled=config.settings.storage.delete.enabled,
-            redirect_enabled=not config.settings.storage.redirect.disable,
+            delete_enabled=section.delete.enabled,
+            read_only=section.maintenance.readonly.enabled,
+            redirect_enabled=not section.redirect.disable,
             validation=ManifestValidation(config.settings.validation),
             most_repositories=config.settings.catalog.maxentries,
             most_tags=config.settings.tags.maxtags,
@@ -77,9 +82,9 @@ class RegistryApp:
         self._access_log = AccessLog(disabled=config.settings.log.accesslog.disabled)
         self._guard = _make_guard(config.auth)
         # In the order in which they are opened.
-        parts = (storage if owned else None, self._guard)
-        self._closed: list[Storage | Guard] = [part for part in parts if part is not None]
-        self._opened: list[Storage | Guard] = []
+        parts = (storage if owned else None, caches, self._guard)
+        self._closed: list[_Part] = [part for part in parts if part is not None]
+        self._opened: list[_Part] = []
         self._opening = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,7 +12,7 @@ from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
-from storagedriver_registry.digest import compute_digest
+from storagedriver_registry.digest import Digest, compute_digest
 from storagedriver_registry.manifest import InvalidManifestError, parse_manifest, subject_of
 from storagedriver_registry.reference import is_tag
 from storagedriver_registry.storage.manifests import StoredManifest
@@ -26,19 +26,20 @@ async def get(services: Services, request: Request) -> Response:
     """Send a manifest as it was pushed; of HEAD only the headers."""
     stores = services.stores
     digest = request.digest or await stores.tags.resolve(request.name, request.tag)
+    is_known_already = is_known(request, digest)
+    if is_known_already or request.method == "HEAD":
+        described = await stores.manifests.describe(request.name, digest)
+        headers = _headers(digest, described.media_type)
+        if is_known_already:
+            return Response(304, headers)
+        return Response(200, headers, length=described.size)
     manifest = await stores.manifests.get(request.name, digest)
-    headers = {
-        "content-type": manifest.media_type,
-        "docker-content-digest": str(digest),
-        "etag": etag(digest),
-    }
-    if is_known(request, digest):
-        return Response(304, headers)
-    return Response(200, headers, manifest.data)
+    return Response(200, _headers(digest, manifest.media_type), manifest.data)
 
 
 async def put(services: Services, request: Request) -> Response:
     """Take a manifest whose content the repository has, and point tags to it."""
+    services.require_writable(routes.MANIFEST)
     stores, name = services.stores, request.name
     tags = _tags(request)
     data = await request.body(MAX_MANIFEST_BYTES)
@@ -80,6 +81,14 @@ async def delete(services: Services, request: Request) -> Response:
     await stores.tags.delete_all(name, digest)
     await stores.manifests.delete(name, digest)
     return Response(202)
+
+
+def _headers(digest: Digest, media_type: str) -> dict[str, str]:
+    return {
+        "content-type": media_type,
+        "docker-content-digest": str(digest),
+        "etag": etag(digest),
+    }
 
 
 def _tags(request: Request) -> list[str]:

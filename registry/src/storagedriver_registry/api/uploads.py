@@ -22,6 +22,7 @@ _STATE = "_state"
 
 async def start(services: Services, request: Request) -> Response:
     """Mount a blob of another repository, take a whole blob, or begin an upload session."""
+    services.require_writable(routes.UPLOADS)
     if "mount" in request.query:
         digest = _digest(request, "mount")
         if await _can_mount(services, request, digest):
@@ -49,6 +50,7 @@ async def status(services: Services, request: Request) -> Response:
 
 async def append(services: Services, request: Request) -> Response:
     """Take a chunk, or a stream of any length."""
+    services.require_writable(routes.UPLOAD)
     ticket = request.query.get(_STATE, "")
     uploads = services.stores.uploads
     async with uploads.hold(request.name, request.upload_id, ticket) as session:
@@ -58,6 +60,7 @@ async def append(services: Services, request: Request) -> Response:
 
 async def finish(services: Services, request: Request) -> Response:
     """Take the last chunk, if there is one, and publish the blob."""
+    services.require_writable(routes.UPLOAD)
     digest = _digest(request, "digest")
     ticket = request.query.get(_STATE, "")
     uploads = services.stores.uploads
@@ -68,6 +71,7 @@ async def finish(services: Services, request: Request) -> Response:
 
 async def cancel(services: Services, request: Request) -> Response:
     """Drop an upload."""
+    services.require_writable(routes.UPLOAD)
     ticket = request.query.get(_STATE, "")
     uploads = services.stores.uploads
     async with uploads.hold(request.name, request.upload_id, ticket) as session:

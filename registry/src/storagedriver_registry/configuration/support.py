@@ -58,6 +58,8 @@ def _never(reason: str, harmless: object = _NOTHING) -> Support:
 _PART_SIZE = _never("storage.part_size says how large a part is")
 _RETRY = _never("storage.middleware says it, under retry")
 _SCHEMA_1 = "manifests of schema 1 are served where they are stored, and never taken"
+_REDIS_TIMES = "a question to the cache is never repeated"
+_REDIS_POOL = "connections are made when needed, redis.poolsize of them at most"
 _OFF = {"enabled": False}
 
 SUPPORT: dict[str, Support] = {
@@ -86,11 +88,11 @@ SUPPORT: dict[str, Support] = {
     "storage.tag.concurrencylimit": _later(harmless=0),
     "storage.delete.enabled": ACTED_ON,
     "storage.redirect.disable": ACTED_ON,
-    "storage.cache": _later(),
+    "storage.cache": ACTED_ON,
     "storage.maintenance.uploadpurging": _later(
         "`storagedriver uploads purge` does it", harmless=_OFF
     ),
-    "storage.maintenance.readonly": _later(harmless=_OFF),
+    "storage.maintenance.readonly": ACTED_ON,
     "storage.middleware": ACTED_ON,
     "storage.capabilities": ACTED_ON,
     "storage.part_size": ACTED_ON,
@@ -115,7 +117,26 @@ SUPPORT: dict[str, Support] = {
     "http.http2.disabled": ACTED_ON,
     "http.h2c.enabled": ACTED_ON,
     "notifications": _later(),
-    "redis": _later(),
+    "redis": ACTED_ON,
+    "redis.contexttimeoutenabled": _never(_REDIS_TIMES, harmless=False),
+    "redis.maxretries": _never(_REDIS_TIMES),
+    "redis.minretrybackoff": _never(_REDIS_TIMES),
+    "redis.maxretrybackoff": _never(_REDIS_TIMES),
+    "redis.poolfifo": _never(_REDIS_POOL, harmless=False),
+    "redis.minidleconns": _never(_REDIS_POOL),
+    "redis.maxidleconns": _never(_REDIS_POOL),
+    "redis.maxactiveconns": _never(_REDIS_POOL),
+    "redis.connmaxidletime": _never(_REDIS_POOL),
+    "redis.connmaxlifetime": _never(_REDIS_POOL),
+    "redis.pool.maxidle": _never(_REDIS_POOL),
+    "redis.pool.idletimeout": _never(_REDIS_POOL),
+    "redis.maxredirects": _never("the client follows what a cluster says"),
+    "redis.readonly": _never("masters are asked", harmless=False),
+    "redis.routebylatency": _never("masters are asked", harmless=False),
+    "redis.routerandomly": _never("masters are asked", harmless=False),
+    "redis.disableidentity": _never("redis.clientname says it", harmless=False),
+    "redis.identitysuffix": _never("redis.clientname says it"),
+    "redis.unstableresp3": _never("it is of another client", harmless=False),
     "health.storagedriver": _later(harmless=_OFF),
     "health.file": _later(),
     "health.http": _later(),

@@ -5,12 +5,15 @@
 #   errors     what can be wrong with a request
 #   paths      the tree of everything that is stored
 #   links      files that hold a digest
+#   descriptors, contents, redis_descriptors, caches     what is remembered by digest
 #   parallel   several requests at once
-#   blobs, manifests, tags, referrers, tickets, records, uploads, catalog
+#   blobs, manifests, tags, referrers, tickets, records, locks, turns, uploads, catalog
+#   sessions   all upload sessions: listed, and purged
 #   stores     all of them on one storage
 
 from __future__ import annotations
 
+from storagedriver_registry.storage.caches import Caches, make_caches
 from storagedriver_registry.storage.stores import Stores, make_stores
 
-__all__ = ["Stores", "make_stores"]
+__all__ = ["Caches", "Stores", "make_caches", "make_stores"]

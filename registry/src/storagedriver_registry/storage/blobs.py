@@ -16,15 +16,18 @@ from storagedriver_core import (
 )
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
+from storagedriver_registry.storage.descriptors import Descriptor, Descriptors
 from storagedriver_registry.storage.errors import BlobUnknownError, DigestMismatchError
-from storagedriver_registry.storage.links import delete_link, is_file, write_link
+from storagedriver_registry.storage.links import Links, is_file
 
 
 class BlobStore:
     """Stores bytes under their digest. Which repository may serve them is said by links."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, links: Links, descriptors: Descriptors) -> None:
         self._storage = storage
+        self._links = links
+        self._descriptors = descriptors
         self._if_absent = storage.capabilities.put_if_absent
         # A commit that has to check its digest by reading back ends with a move.
         self._if_absent_late = self._if_absent and storage.capabilities.move_if_absent
@@ -33,7 +36,7 @@ class BlobStore:
 
     async def is_linked(self, name: str, digest: Digest) -> bool:
         """Tell whether the repository has the blob."""
-        return await is_file(self._storage, paths.layer_link(name, digest))
+        return await self._links.exists(paths.layer_link(name, digest))
 
     async def size(self, name: str, digest: Digest) -> int:
         """Give the bytes of a blob of the repository.
@@ -43,14 +46,19 @@ class BlobStore:
         """
         if not await self.is_linked(name, digest):
             raise BlobUnknownError(digest)
+        known = await self._descriptors.get(digest)
+        if known is not None:
+            return known.size
         try:
-            return (await self._storage.stat(paths.blob(digest))).size
+            size = (await self._storage.stat(paths.blob(digest))).size
         except PathNotFoundError:
             raise BlobUnknownError(digest) from None
+        await self._descriptors.put(digest, Descriptor(size))
+        return size
 
     async def link(self, name: str, digest: Digest) -> None:
         """Make a stored blob part of the repository."""
-        await write_link(self._storage, paths.layer_link(name, digest), digest)
+        await self._links.write(paths.layer_link(name, digest), digest)
 
     async def unlink(self, name: str, digest: Digest) -> None:
         """Take a blob out of the repository; its bytes stay for the others.
@@ -58,7 +66,7 @@ class BlobStore:
         Raises:
             BlobUnknownError: The repository does not have it.
         """
-        if not await delete_link(self._storage, paths.layer_link(name, digest)):
+        if not await self._links.delete(paths.layer_link(name, digest)):
             raise BlobUnknownError(digest)
 
     # What is stored ----------------------------------------------------------------------------
@@ -76,7 +84,7 @@ class BlobStore:
         try:
             return await self._storage.get_content(paths.blob(digest))
         except PathNotFoundError:
-            raise BlobUnknownError(digest) from None
+            raise await self._gone(digest) from None
 
     async def reader(self, digest: Digest, offset: int, length: int) -> FileReader:
         """Open a blob for streaming.
@@ -87,7 +95,7 @@ class BlobStore:
         try:
             return await self._storage.reader(paths.blob(digest), offset=offset, length=length)
         except PathNotFoundError:
-            raise BlobUnknownError(digest) from None
+            raise await self._gone(digest) from None
 
     async def local_path(self, digest: Digest) -> str | None:
         """Give a path at which the server can open the blob; None where the store is not local.
@@ -100,7 +108,7 @@ class BlobStore:
         try:
             return await self._storage.local_path(paths.blob(digest))
         except PathNotFoundError:
-            raise BlobUnknownError(digest) from None
+            raise await self._gone(digest) from None
 
     async def redirect_url(self, digest: Digest) -> str | None:
         """Give a URL at which the store sends a blob itself; None where it signs none.
@@ -141,6 +149,11 @@ class BlobStore:
         except ChecksumMismatchError as error:
             await _drop(writer)
             raise DigestMismatchError(error.message) from error
+
+    async def _gone(self, digest: Digest) -> BlobUnknownError:
+        """Forget what is remembered of a blob whose bytes are gone, and give the error."""
+        await self._descriptors.forget(digest)
+        return BlobUnknownError(digest)
 
 
 async def _drop(writer: FileWriter) -> None:

@@ -10,8 +10,10 @@ from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError
 from storagedriver_registry.manifest import named_type, shape_type
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.blobs import BlobStore
+from storagedriver_registry.storage.caches import Caches, NamedContent
+from storagedriver_registry.storage.descriptors import Descriptor
 from storagedriver_registry.storage.errors import BlobUnknownError, ManifestUnknownError
-from storagedriver_registry.storage.links import delete_link, is_file, write_link
+from storagedriver_registry.storage.links import Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,16 @@ class StoredManifest:
 class ManifestStore:
     """Keeps manifests byte for byte, and the type of those that do not name it themselves."""
 
-    def __init__(self, storage: Storage, blobs: BlobStore) -> None:
+    def __init__(self, storage: Storage, links: Links, blobs: BlobStore, caches: Caches) -> None:
         self._storage = storage
+        self._links = links
         self._blobs = blobs
+        self._kept = caches.manifests
+        self._descriptors = caches.descriptors
 
     async def exists(self, name: str, digest: Digest) -> bool:
         """Tell whether the repository has the manifest."""
-        return await is_file(self._storage, paths.revision_link(name, digest))
+        return await self._links.exists(paths.revision_link(name, digest))
 
     async def content(self, name: str, digest: Digest) -> bytes:
         """Give the bytes of a manifest as they were pushed.
@@ -46,12 +51,7 @@ class ManifestStore:
         Raises:
             ManifestUnknownError: The repository does not have it.
         """
-        if not await self.exists(name, digest):
-            raise ManifestUnknownError(digest)
-        try:
-            return await self._blobs.get(digest)
-        except BlobUnknownError:
-            raise ManifestUnknownError(digest) from None
+        return (await self._content(name, digest)).data
 
     async def get(self, name: str, digest: Digest) -> StoredManifest:
         """Give a manifest.
@@ -59,12 +59,27 @@ class ManifestStore:
         Raises:
             ManifestUnknownError: The repository does not have it.
         """
-        data = await self.content(name, digest)
-        return StoredManifest(digest, data, await self.media_type(name, digest, data))
+        content = await self._content(name, digest)
+        media_type = content.media_type or await self._unnamed_type(name, digest, content.data)
+        return StoredManifest(digest, content.data, media_type)
+
+    async def describe(self, name: str, digest: Digest) -> Descriptor:
+        """Give size and type of a manifest.
+
+        Raises:
+            ManifestUnknownError: The repository does not have it.
+        """
+        await self._require(name, digest)
+        known = await self._descriptors.get(digest)
+        if known is not None and known.media_type:
+            return known
+        content = await self._load(digest)
+        media_type = content.media_type or await self._unnamed_type(name, digest, content.data)
+        return Descriptor(len(content.data), media_type)
 
     async def media_type(self, name: str, digest: Digest, data: bytes) -> str:
         """Give the type of a manifest of the repository; asks the store if `data` names none."""
-        return named_type(data) or await self._kept_type(name, digest) or shape_type(data)
+        return named_type(data) or await self._unnamed_type(name, digest, data)
 
     async def put(self, name: str, manifest: StoredManifest, *, keep_type: bool) -> None:
         """Store a manifest, durable when it returns: the bytes first, the link to them last.
@@ -80,7 +95,7 @@ class ManifestStore:
             await self._storage.put_content(
                 paths.revision_media_type(name, digest), manifest.media_type.encode()
             )
-        await write_link(self._storage, paths.revision_link(name, digest), digest)
+        await self._links.write(paths.revision_link(name, digest), digest)
 
     async def delete(self, name: str, digest: Digest) -> None:
         """Take a manifest out of the repository.
@@ -90,7 +105,7 @@ class ManifestStore:
         Raises:
             ManifestUnknownError: The repository does not have it.
         """
-        if not await delete_link(self._storage, paths.revision_link(name, digest)):
+        if not await self._links.delete(paths.revision_link(name, digest)):
             raise ManifestUnknownError(digest)
 
     async def all(self, name: str) -> AsyncGenerator[Digest, None]:
@@ -108,9 +123,44 @@ class ManifestStore:
             except PathNotFoundError:
                 pass
 
+    async def _require(self, name: str, digest: Digest) -> None:
+        if not await self.exists(name, digest):
+            raise ManifestUnknownError(digest)
+
+    async def _content(self, name: str, digest: Digest) -> NamedContent:
+        await self._require(name, digest)
+        return await self._load(digest)
+
+    async def _load(self, digest: Digest) -> NamedContent:
+        """Give a manifest, whoever has it."""
+        kept = self._kept.get(digest)
+        if kept is not None:
+            return kept
+        try:
+            data = await self._blobs.get(digest)
+        except BlobUnknownError:
+            raise ManifestUnknownError(digest) from None
+        loaded = NamedContent(data, _named_type(data))
+        self._kept.put(digest, loaded, len(data))
+        if loaded.media_type:
+            await self._descriptors.put(digest, Descriptor(len(data), loaded.media_type))
+        return loaded
+
+    async def _unnamed_type(self, name: str, digest: Digest, data: bytes) -> str:
+        """Give the type of a manifest that names none."""
+        return await self._kept_type(name, digest) or shape_type(data)
+
     async def _kept_type(self, name: str, digest: Digest) -> str | None:
         try:
             content = await self._storage.get_content(paths.revision_media_type(name, digest))
         except PathNotFoundError:
             return None
         return content.decode("latin-1")
+
+
+def _named_type(data: bytes) -> str:
+    """Give the type that a manifest names; empty if none, or if it is no JSON."""
+    try:
+        return named_type(data) or ""
+    except ValueError:
+        return ""

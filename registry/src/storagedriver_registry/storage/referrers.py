@@ -27,7 +27,7 @@ from storagedriver_registry.manifest import (
 )
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.errors import ManifestUnknownError, TagUnknownError
-from storagedriver_registry.storage.links import write_link
+from storagedriver_registry.storage.links import Links
 from storagedriver_registry.storage.manifests import ManifestStore
 from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 from storagedriver_registry.storage.tags import TagStore
@@ -52,14 +52,17 @@ class ReferrersPage:
 class ReferrerStore:
     """The referrers of every manifest, whether that manifest exists or not."""
 
-    def __init__(self, storage: Storage, manifests: ManifestStore, tags: TagStore) -> None:
+    def __init__(
+        self, storage: Storage, links: Links, manifests: ManifestStore, tags: TagStore
+    ) -> None:
         self._storage = storage
+        self._links = links
         self._manifests = manifests
         self._tags = tags
 
     async def put(self, name: str, subject: Digest, digest: Digest) -> None:
         """Note that a stored manifest refers to a subject; durable when it returns."""
-        await write_link(self._storage, paths.referrer(name, subject, digest), digest)
+        await self._links.write(paths.referrer(name, subject, digest), digest)
 
     async def page(
         self, name: str, subject: Digest, artifact_type: str, after: str, count: int | None

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from storagedriver_core import Storage
 from storagedriver_registry.storage.blobs import BlobStore
+from storagedriver_registry.storage.caches import Caches, no_caches
 from storagedriver_registry.storage.catalog import Catalog
+from storagedriver_registry.storage.links import Links
 from storagedriver_registry.storage.manifests import ManifestStore
 from storagedriver_registry.storage.referrers import ReferrerStore
 from storagedriver_registry.storage.tags import TagStore
@@ -26,20 +28,25 @@ class Stores:
     referrers: ReferrerStore
 
 
-def make_stores(storage: Storage, upload_key: bytes | None = None) -> Stores:
+def make_stores(
+    storage: Storage, upload_key: bytes | None = None, caches: Caches | None = None
+) -> Stores:
     """Make the stores on a storage; no I/O.
 
     Args:
         storage: Opened before the first use of the stores.
         upload_key: Signs upload sessions; None for a key that is kept in the storage.
+        caches: What is remembered; by default nothing. Whoever hands them in closes them.
     """
-    blobs = BlobStore(storage)
-    manifests, tags = ManifestStore(storage, blobs), TagStore(storage)
+    caches = caches or no_caches()
+    links = Links(storage, caches.max_stale)
+    blobs = BlobStore(storage, links, caches.descriptors)
+    manifests, tags = ManifestStore(storage, links, blobs, caches), TagStore(storage, links)
     return Stores(
         blobs=blobs,
         manifests=manifests,
         tags=tags,
         uploads=UploadStore(storage, blobs, Tickets(storage, upload_key)),
         catalog=Catalog(storage),
-        referrers=ReferrerStore(storage, manifests, tags),
+        referrers=ReferrerStore(storage, links, manifests, tags),
     )

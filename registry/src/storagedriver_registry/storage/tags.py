@@ -6,15 +6,16 @@ from storagedriver_core import PathNotFoundError, Storage
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.errors import NameUnknownError, TagUnknownError
-from storagedriver_registry.storage.links import delete_link, read_link, write_link
+from storagedriver_registry.storage.links import Links
 from storagedriver_registry.storage.parallel import for_each
 
 
 class TagStore:
     """The tags of each repository."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, links: Links) -> None:
         self._storage = storage
+        self._links = links
 
     async def resolve(self, name: str, tag: str) -> Digest:
         """Give the digest that a tag points to.
@@ -22,15 +23,15 @@ class TagStore:
         Raises:
             TagUnknownError: The repository has no such tag.
         """
-        digest = await read_link(self._storage, paths.tag_link(name, tag))
+        digest = await self._links.read(paths.tag_link(name, tag))
         if digest is None:
             raise TagUnknownError(tag)
         return digest
 
     async def put(self, name: str, tag: str, digest: Digest) -> None:
         """Point a tag to a manifest; durable when it returns."""
-        await write_link(self._storage, paths.tag_index_link(name, tag, digest), digest)
-        await write_link(self._storage, paths.tag_link(name, tag), digest)
+        await self._links.write(paths.tag_index_link(name, tag, digest), digest)
+        await self._links.write(paths.tag_link(name, tag), digest)
 
     async def delete(self, name: str, tag: str) -> None:
         """Delete a tag; the manifest stays.
@@ -38,7 +39,7 @@ class TagStore:
         Raises:
             TagUnknownError: The repository has no such tag.
         """
-        if not await delete_link(self._storage, paths.tag(name, tag)):
+        if not await self._links.delete(paths.tag(name, tag)):
             raise TagUnknownError(tag)
 
     async def delete_all(self, name: str, digest: Digest) -> None:
@@ -50,8 +51,8 @@ class TagStore:
 
         async def delete(tag: str) -> None:
             path = paths.tag_link(name, tag)
-            if await read_link(self._storage, path) == digest:
-                await delete_link(self._storage, paths.tag(name, tag))
+            if await self._links.read(path, is_fresh=True) == digest:
+                await self._links.delete(paths.tag(name, tag))
 
         await for_each(delete, tags)
 

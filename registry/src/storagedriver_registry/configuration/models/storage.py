@@ -35,12 +35,17 @@ class CacheSettings(Section):
     Attributes:
         blobdescriptor: In this process, in Redis, or nowhere; `layerinfo` is accepted as well.
         blobdescriptorsize: Descriptors that this process remembers; 0 for any number.
+        max_bytes: Bytes of manifests that this process remembers; ours.
+        max_stale: Seconds for which what a repository has may be remembered, where the store is not
+            local; 0 to look each time. Ours.
     """
 
     blobdescriptor: Literal["inmemory", "redis"] | None = Field(
         None, validation_alias=AliasChoices("blobdescriptor", "layerinfo")
     )
     blobdescriptorsize: int = Field(default=10000, ge=0)
+    max_bytes: int = Field(default=16 * 1024 * 1024, ge=0)
+    max_stale: Duration = 10.0
 
 
 class UploadPurgingSettings(Section):
