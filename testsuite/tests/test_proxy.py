@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from storagedriver_testsuite.cases._plain_http import fetch
 from storagedriver_testsuite.proxy import Fault, Proxy
+from storagedriver_testsuite.proxy.__main__ import listening_socket
 from storagedriver_testsuite.proxy._http import (
     CHUNKED,
     Head,
@@ -282,3 +283,21 @@ def test_what_the_client_does_not_take_is_not_fetched() -> None:
         assert 0 < entry.received < len(BODY)
 
     on(work)
+
+
+def test_small_writes_to_a_client_are_not_held_back() -> None:
+    delays: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock = writer.get_extra_info("socket")
+        delays.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def use() -> None:
+        async with await asyncio.start_server(serve, sock=listening_socket(0)) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(use())
+    assert all(delays) and len(delays) == 1
