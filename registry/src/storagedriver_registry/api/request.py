@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -18,6 +20,11 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_MOST_SKIPPED_BYTES = 8 * 1024 * 1024
+_SKIPPING_SECONDS = 1.0
+# More digits than any length has, fewer than Python reads as a number.
+_MOST_LENGTH_DIGITS = 19
 
 
 class Request:
@@ -45,6 +52,8 @@ class Request:
         self.upload_id = ""
         self._scope = scope
         self._receive = receive
+        self._is_begun = False
+        self._is_read = False
 
     @property
     def scheme(self) -> str:
@@ -81,7 +90,7 @@ class Request:
         text = self.header(b"content-length")
         if text is None:
             return None
-        if not text.isascii() or not text.isdecimal():
+        if not text.isascii() or not text.isdecimal() or len(text) > _MOST_LENGTH_DIGITS:
             raise ApiError(SIZE_INVALID)
         return int(text)
 
@@ -95,20 +104,20 @@ class Request:
         """Tell whether the server sends a file by its path."""
         return "http.response.pathsend" in (self._scope.get("extensions") or ())
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it comes.
 
         Raises:
             BodyInterruptedError: It ended early. A short body is never taken for a whole one.
         """
         received = 0
-        more = True
-        while more:
+        while not self._is_read:
+            self._is_begun = True
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise BodyInterruptedError(f"the client went away after {received} bytes")
             chunk = message.get("body", b"")
-            more = message.get("more_body", False)
+            self._is_read = not message.get("more_body", False)
             received += len(chunk)
             if chunk:
                 yield chunk
@@ -131,6 +140,45 @@ class Request:
             if len(body) > limit:
                 raise too_large
         return bytes(body)
+
+    async def skip_body(self) -> bool:
+        """Read what nobody has read of the body, if it is not much and comes soon.
+
+        An answer that leaves some of it is the last of its connection: what comes next there would
+        be taken for a request. A server that closes it, and does not say so, loses the client's
+        next request; and one that closes it while bytes come may lose the answer.
+
+        Returns:
+            Whether the connection can go on.
+        """
+        if self._is_read or not self._may_have_body():
+            return True
+        if not self._is_begun and self.header(b"expect") is not None:
+            return False  # the client waits for a word before it sends anything
+        skipped = 0
+        try:
+            async with asyncio.timeout(_SKIPPING_SECONDS), aclosing(self.chunks()) as chunks:
+                async for chunk in chunks:
+                    skipped += len(chunk)
+                    if skipped > _MOST_SKIPPED_BYTES:
+                        return False
+        except (TimeoutError, BodyInterruptedError, ApiError):
+            return False
+        return True
+
+    def _may_have_body(self) -> bool:
+        """Tell whether there is a body that stands in the way of the connection's next request.
+
+        Requests of HTTP/2 do not stand in each other's way. Bodies of GET are not looked for: that
+        would cost each.
+        """
+        if self.method in ("GET", "HEAD") or not self._scope.get("http_version", "1").startswith(
+            "1"
+        ):
+            return False
+        if self.header(b"transfer-encoding") is not None:
+            return True
+        return self.header(b"content-length") not in (None, "0")
 
     async def disconnected(self) -> None:
         """Return when the client has gone away. The body has been read."""

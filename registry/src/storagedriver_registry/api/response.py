@@ -45,6 +45,8 @@ class Response:
 
     async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
         """Send it, with the headers that every answer has."""
+        if not await request.skip_body():
+            headers = [*headers, (b"connection", b"close")]
         await self._start(send, headers)
         body = b"" if request.method == "HEAD" else self._body
         await send({"type": "http.response.body", "body": body})
