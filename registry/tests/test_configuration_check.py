@@ -63,6 +63,22 @@ def test_every_value_is_printed_with_its_origin(config: Path) -> None:
     assert not (config.parent / "data").exists()
 
 
+def test_password_in_a_url_is_hidden(config: Path) -> None:
+    config.write_text(
+        "storage: inmemory\nproxy: { remoteurl: 'https://me:confidential@a.example' }"
+    )
+    assert '"https://**********@a.example"' in check(config).stdout
+
+
+def test_file_can_be_named_by_a_variable(config: Path) -> None:
+    environment = {"REGISTRY_CONFIGURATION_PATH": str(config)}
+    done = CliRunner().invoke(app, ["config", "check"], env=environment)
+    assert (done.exit_code, f"# {config}:3" in done.stdout) == (0, True)
+    config.unlink()
+    done = CliRunner().invoke(app, ["serve"], env=environment)
+    assert (done.exit_code, done.stderr) == (1, f"{config}: No such file or directory\n")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -15,6 +15,7 @@
 #   serving                 granian, in one process or several
 #   token_server            a token server for tests and small sites
 #   maintenance,
+#   config_commands,
 #   user_commands, cli      the `registry` command
 #
 # What is exported here is for embedding and for plugins; everything else is the registry's own.

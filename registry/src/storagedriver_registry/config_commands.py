@@ -9,14 +9,24 @@ from typing import Annotated
 import typer
 
 from storagedriver_core import ConfigurationError
-from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.configuration import (
+    CONFIGURATION_PATH,
+    Configuration,
+    load_configuration,
+)
 
 app = typer.Typer(help="Check configurations.", no_args_is_help=True)
+
+# A line that is longer does not push the origins of all others out of sight.
+_WIDTH = 70
 
 
 @app.command()
 def check(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A config.yml.")],
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG", envvar=CONFIGURATION_PATH, help="A config.yml."),
+    ],
 ) -> None:
     """Print what is in force, and where each value comes from; open nothing.
 
@@ -31,14 +41,12 @@ def check(
         raise typer.Exit(1) from None
     for warning in configuration.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    lines = [f"{one.key}: {json.dumps(one.value)}" for one in configuration.effective()]
-    # A long value does not push the others' origins out of sight.
-    width = max(len(line) for line in lines if len(line) <= _WIDTH)
-    for line, setting in zip(lines, configuration.effective(), strict=True):
-        typer.echo(f"{line:<{width}}  # {setting.origin}")
-
-
-_WIDTH = 70
+    rows = [
+        (f"{one.key}: {json.dumps(one.value)}", one.origin) for one in configuration.effective()
+    ]
+    width = min(max(len(row[0]) for row in rows), _WIDTH)
+    for line, origin in rows:
+        typer.echo(f"{line:<{width}}  # {origin}")
 
 
 def _build(configuration: Configuration) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,9 +37,11 @@ from storagedriver_core import (
 from storagedriver_registry.auth import AuthConfig, load_auth_plugins
 from storagedriver_registry.configuration.backend import split_off_backend
 from storagedriver_registry.configuration.models import Settings
-from storagedriver_registry.configuration.short_forms import rename, write_out
+from storagedriver_registry.configuration.short_forms import leave_out, rename, write_out
 from storagedriver_registry.configuration.support import ACTED_ON, find_support, unsupported
 from storagedriver_registry.configuration.variables import apply_variables
+
+_PASSWORD = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
 
 _DEFAULT = {
     "log": {"level": "error"},
@@ -92,7 +95,7 @@ class Configuration:
         order = ["version", "log", "storage", "auth", *Settings.model_fields]
         # What the core reads of `middleware.storage`, it knows better than the models here.
         by_key = {setting.key: setting for setting in found}
-        shown = (_with_support(setting) for setting in by_key.values())
+        shown = (_with_support(setting) for setting in map(_without_user, by_key.values()))
         return sorted(
             (setting for setting in shown if setting is not None),
             key=lambda one: order.index(one.key.partition(".")[0]),
@@ -139,6 +142,7 @@ def _load(document: Document, environment: Mapping[str, str]) -> Configuration:
     write_out(document)
     of_variables = list(apply_variables(document, environment))
     rename(document)
+    leave_out(document)
     warnings = unsupported(document)
     of_backend, of_middlewares = split_off_backend(document)
     of_auth = _split_off(document, "auth")
@@ -161,6 +165,13 @@ def _load(document: Document, environment: Mapping[str, str]) -> Configuration:
         raise ConfigurationError("\n".join(faults))
     warnings = [*warnings, *of_middlewares, *of_variables]
     return Configuration(settings, backend, auth, tuple(warnings), (document, of_auth))
+
+
+def _without_user(setting: Setting) -> Setting:
+    """Hide the password in a URL."""
+    if isinstance(setting.value, str):
+        return dataclasses.replace(setting, value=_PASSWORD.sub("**********", setting.value))
+    return setting
 
 
 def _with_support(setting: Setting) -> Setting | None:

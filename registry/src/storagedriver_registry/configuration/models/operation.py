@@ -162,7 +162,7 @@ class ExecSettings(Section):
 
     Attributes:
         command: The program.
-        lifetime: Seconds that its credentials hold; 0 to ask each time, None to ask once.
+        lifetime: Seconds that its credentials hold; 0 to ask each time. By default once.
     """
 
     command: str | None = None

@@ -11,9 +11,9 @@ class RedisPoolSettings(Section):
     """Connections, as distribution 2 spells them.
 
     Attributes:
-        maxidle: See `RedisSettings.maxidleconns`.
-        maxactive: See `RedisSettings.poolsize`.
-        idletimeout: See `RedisSettings.connmaxidletime`.
+        maxidle: As `redis.maxidleconns`.
+        maxactive: As `redis.poolsize`.
+        idletimeout: As `redis.connmaxidletime`.
     """
 
     maxidle: int | None = Field(None, ge=0)
