@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pins services serve test test-large bench check format wheels clean
+.PHONY: help setup pins services serve test test-large bench bench-registry check format wheels clean
 
 help:  ## print this list
-	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
 
 setup:  ## make .venv with every member and the development tools
 	@$(PYTHON) scripts/setup.py
@@ -30,6 +30,9 @@ test-large: setup services  ## run the tests at full size
 
 bench: setup services  ## measure side by side with peers
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-registry: setup services  ## load the registry and docker-registry by turns
+	$(BIN)/python -m benchmarks.registry_load --against docker-registry $(ARGS)
 
 check: setup  ## check format, rules, types, architecture and docs
 	$(BIN)/ruff format --check

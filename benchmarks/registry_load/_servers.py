@@ -1,0 +1,170 @@
+"""The servers that are loaded: alike in everything that their configurations have in common."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from servers._http import request
+from servers._process import HOST, Server
+
+
+class Running(Protocol):
+    """A server that runs."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process."""
+
+
+class Registry(Server):
+    """A registry that reads distribution's `config.yml`, on files below its directory.
+
+    Args:
+        directory: For its data, configuration and log.
+        workers: How many processes serve, where it lets one choose.
+    """
+
+    stop_seconds: ClassVar[float] = 30.0
+
+    def __init__(self, directory: Path, workers: int = 1) -> None:
+        super().__init__(directory)
+        self._workers = workers
+
+    def arguments(self) -> Sequence[str]:
+        """Write the configuration: JSON is YAML."""
+        path = self.directory / "config.yml"
+        path.write_text(json.dumps(self.settings()), encoding="utf-8")
+        return ["serve", str(path)]
+
+    def settings(self) -> Mapping[str, Any]:
+        """Give the configuration."""
+        return {
+            "version": "0.1",
+            "log": {"level": "error", "accesslog": {"disabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.directory / "data")},
+                "cache": {"blobdescriptor": "inmemory"},
+                # It would be done some minutes after the start, by whichever server lives so long.
+                "maintenance": {"uploadpurging": {"enabled": False}},
+            },
+            "http": {"addr": f"{HOST}:{self.port}", "secret": "for-measurements"},
+        }
+
+    def is_ready(self) -> bool:
+        """Say whether it answers."""
+        return request("GET", f"{self.url}/v2/").status == 200
+
+
+class Ours(Registry):
+    """`registry serve`."""
+
+    def executable(self) -> str:
+        """Give the command of this environment."""
+        return str(Path(sys.executable).with_name("registry"))
+
+    def arguments(self) -> Sequence[str]:
+        """Give the number of workers, too."""
+        workers = ["--workers", str(self._workers)] if self._workers > 1 else []
+        return [*super().arguments(), *workers]
+
+
+class DockerRegistry(Registry):
+    """Debian's docker-registry."""
+
+    program: ClassVar[str] = "docker-registry"
+
+    def environment(self) -> Mapping[str, str]:
+        """Send no traces."""
+        return {"OTEL_TRACES_EXPORTER": "none"}
+
+
+class Nothing(Registry):
+    """A server that keeps nothing but sizes, and answers as fast as Python can."""
+
+    def executable(self) -> str:
+        """Give this interpreter."""
+        return sys.executable
+
+    def arguments(self) -> Sequence[str]:
+        """Give the program's path and the port."""
+        return [str(Path(__file__).with_name("_nothing.py")), str(self.port)]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one kind of server is named, and started.
+
+    Attributes:
+        name: On the command line and in tables.
+        make: Makes one, in a directory.
+        is_kept: Whether it keeps what is pushed.
+    """
+
+    name: str
+    make: type[Registry]
+    is_kept: bool = True
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("ours", Ours),
+        Kind("docker-registry", DockerRegistry),
+        Kind("nothing", Nothing, is_kept=False),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One server of a comparison.
+
+    Attributes:
+        name: In tables.
+        kind: How it is started; None for one that runs already.
+        workers: How many processes serve.
+        given: The one that runs already.
+    """
+
+    name: str
+    kind: Kind | None = None
+    workers: int = 1
+    given: Given | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it keeps what is pushed."""
+        return self.kind is None or self.kind.is_kept
+
+    @contextmanager
+    def running(self, directory: Path) -> Iterator[Running]:
+        """Run it on fresh storage while the block does; one that runs already stays as it is."""
+        if self.kind is None:
+            assert self.given is not None
+            yield self.given
+            return
+        with self.kind.make(directory, self.workers) as server:
+            yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A server that runs already.
+
+    Attributes:
+        url: Where it is, without a slash at the end.
+        pid: Its process.
+    """
+
+    url: str
+    pid: int
