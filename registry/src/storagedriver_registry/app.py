@@ -20,6 +20,7 @@ from storagedriver_registry.api.urls import UrlBuilder
 from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.purging import UploadPurger
 from storagedriver_registry.storage import Caches, make_caches, make_stores
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class RegistryApp:
             most_repositories=config.settings.catalog.maxentries,
             most_tags=config.settings.tags.maxtags,
         )
+        self._purger = UploadPurger(self._services.stores, section.maintenance.uploadpurging)
         self._access_log = AccessLog(disabled=config.settings.log.accesslog.disabled)
         self._guard = _make_guard(config.auth)
         # In the order in which they are opened.
@@ -101,8 +103,17 @@ class RegistryApp:
 
         That is the key of upload sessions, where `http.secret` is not set.
         """
-        # Starting one stores nothing but the key.
-        await self._services.stores.uploads.start("prepare")
+        if not self._services.read_only:
+            # Starting one stores nothing but the key.
+            await self._services.stores.uploads.start("prepare")
+
+    def start_maintenance(self) -> None:
+        """Begin what one process does for all, until the application is shut down.
+
+        That is the purge of uploads, where anything may be written.
+        """
+        if not self._services.read_only:
+            self._purger.start()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = self._request(scope, receive)
@@ -170,6 +181,7 @@ class RegistryApp:
                 self._opened.append(self._closed.pop(0))
 
     async def _close(self) -> None:
+        await self._purger.aclose()
         async with self._opening, AsyncExitStack() as stack:
             for part in self._opened:
                 stack.push_async_callback(part.aclose)

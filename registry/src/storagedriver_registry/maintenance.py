@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from storagedriver_core import ConfigurationError, Storage
 from storagedriver_registry.configuration import Configuration
-from storagedriver_registry.storage import make_stores
+from storagedriver_registry.storage import Stores, make_stores
+
+
+@asynccontextmanager
+async def opened_stores(config: Configuration) -> AsyncIterator[Stores]:
+    """Open what a configuration names, for the length of the block.
+
+    Raises:
+        ConfigurationError: No store is named.
+        StorageDriverError: It cannot be opened.
+    """
+    if config.backend is None:
+        raise ConfigurationError("storage: the key of a driver is required")
+    storage: Storage = config.backend.build()
+    async with storage:
+        yield make_stores(storage)
 
 
 async def rebuild_referrers(
@@ -27,12 +43,8 @@ async def rebuild_referrers(
         ConfigurationError: No store is named.
         StorageDriverError: The store failed. What was indexed until then is.
     """
-    if config.backend is None:
-        raise ConfigurationError("storage: the key of a driver is required")
-    storage: Storage = config.backend.build()
     manifests = referrers = 0
-    async with storage:
-        stores = make_stores(storage)
+    async with opened_stores(config) as stores:
         async for name in stores.catalog.names():
             subjects = [subject async for subject in stores.referrers.rebuild(name)]
             found = len(subjects) - subjects.count(None)

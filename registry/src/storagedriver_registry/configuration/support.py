@@ -89,9 +89,7 @@ SUPPORT: dict[str, Support] = {
     "storage.delete.enabled": ACTED_ON,
     "storage.redirect.disable": ACTED_ON,
     "storage.cache": ACTED_ON,
-    "storage.maintenance.uploadpurging": _later(
-        "`storagedriver uploads purge` does it", harmless=_OFF
-    ),
+    "storage.maintenance.uploadpurging": ACTED_ON,
     "storage.maintenance.readonly": ACTED_ON,
     "storage.middleware": ACTED_ON,
     "storage.capabilities": ACTED_ON,
@@ -116,7 +114,8 @@ SUPPORT: dict[str, Support] = {
     "http.headers": ACTED_ON,
     "http.http2.disabled": ACTED_ON,
     "http.h2c.enabled": ACTED_ON,
-    "notifications": _later(),
+    "notifications.events.includereferences": _later(harmless=False),
+    "notifications.endpoints": _later(),
     "redis": ACTED_ON,
     "redis.contexttimeoutenabled": _never(_REDIS_TIMES, harmless=False),
     "redis.maxretries": _never(_REDIS_TIMES),
@@ -178,7 +177,7 @@ def unsupported(document: Document) -> list[str]:
             continue
         line, support = found
         # What a mapping asks for is told of the mapping, and not again of the keys in it.
-        if value in (None, "") or not support.asks(_at(document.data, line)):
+        if _is_empty(value) or not support.asks(_at(document.data, line)):
             continue
         messages[line] = document.error(tuple(line.split(".")), str(support))
     return list(messages.values())
@@ -190,6 +189,13 @@ def _walk(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:
     if isinstance(value, Mapping):
         for name, member in value.items():
             yield from _walk(member, (*key, name))
+
+
+def _is_empty(value: Any) -> bool:
+    """Tell whether there is nothing in it, however deep it is."""
+    if isinstance(value, Mapping):
+        return all(map(_is_empty, value.values()))
+    return value in (None, "", [])
 
 
 def _at(value: Any, line: str) -> Any:

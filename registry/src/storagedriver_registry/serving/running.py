@@ -45,12 +45,18 @@ def serve(configuration: Configuration, announce: Callable[[str], None], workers
     set_up_logging(log.level, log.formatter, log.fields, report_caller=log.reportcaller)
     app = create_app(configuration)
     assert isinstance(app, RegistryApp)
+
+    async def prepare() -> None:
+        # With one process the key is made when it is needed; several must not make one each.
+        if workers > 1:
+            await app.prepare()
+        app.start_maintenance()
+
     serve_application(
         app,
         options_of(http, workers),
         lambda origin: announce(f"{origin}{http.prefix}v2/"),
-        # With one process the key is made when it is needed; several must not make one each.
-        prepare=app.prepare if workers > 1 else None,
+        prepare=prepare,
     )
 
 

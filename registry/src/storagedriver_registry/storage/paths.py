@@ -40,6 +40,9 @@ REPOSITORIES = f"{_ROOT}/repositories"
 MANIFESTS = "_manifests"
 """The directory that makes another one a repository. Names of repositories begin with no `_`."""
 
+UPLOADS = "_uploads"
+"""The directory of a repository's upload sessions."""
+
 UPLOAD_KEY = f"{_ROOT}/storagedriver/upload-key"
 """The key that signs upload sessions where none is configured."""
 
@@ -109,9 +112,14 @@ def tag_index_link(name: str, tag: str, digest: Digest) -> str:
     return f"{tags(name)}/{tag}/index/{digest.algorithm}/{digest.hex}/link"
 
 
+def uploads(name: str) -> str:
+    """The directory of a repository's upload sessions."""
+    return f"{REPOSITORIES}/{name}/{UPLOADS}"
+
+
 def upload(name: str, upload_id: str) -> str:
     """The directory of an upload session."""
-    return f"{REPOSITORIES}/{name}/_uploads/{upload_id}"
+    return f"{uploads(name)}/{upload_id}"
 
 
 def upload_token(name: str, upload_id: str) -> str:

@@ -11,6 +11,7 @@ from storagedriver_registry.storage.catalog import Catalog
 from storagedriver_registry.storage.links import Links
 from storagedriver_registry.storage.manifests import ManifestStore
 from storagedriver_registry.storage.referrers import ReferrerStore
+from storagedriver_registry.storage.sessions import SessionStore
 from storagedriver_registry.storage.tags import TagStore
 from storagedriver_registry.storage.tickets import Tickets
 from storagedriver_registry.storage.uploads import UploadStore
@@ -24,6 +25,7 @@ class Stores:
     manifests: ManifestStore
     tags: TagStore
     uploads: UploadStore
+    sessions: SessionStore
     catalog: Catalog
     referrers: ReferrerStore
 
@@ -42,11 +44,13 @@ def make_stores(
     links = Links(storage, caches.max_stale)
     blobs = BlobStore(storage, links, caches.descriptors)
     manifests, tags = ManifestStore(storage, links, blobs, caches), TagStore(storage, links)
+    uploads = UploadStore(storage, blobs, Tickets(storage, upload_key))
     return Stores(
         blobs=blobs,
         manifests=manifests,
         tags=tags,
-        uploads=UploadStore(storage, blobs, Tickets(storage, upload_key)),
+        uploads=uploads,
+        sessions=SessionStore(storage, uploads),
         catalog=Catalog(storage),
         referrers=ReferrerStore(storage, links, manifests, tags),
     )

@@ -110,16 +110,26 @@ class UploadStore:
         return await self._found(name, upload_id, ticket, self._records.load(name, upload_id))
 
     @asynccontextmanager
-    async def hold(self, name: str, upload_id: str, ticket: str) -> AsyncIterator[UploadSession]:
+    async def hold(
+        self, name: str, upload_id: str, ticket: str, *, patience: float | None = None
+    ) -> AsyncIterator[UploadSession]:
         """Give a session to work on, to nobody else meanwhile.
 
         Takes and raises what `find` does.
 
+        Args:
+            name: The repository.
+            upload_id: The session's id.
+            ticket: What its Location carried.
+            patience: Seconds to wait for another request; by default `PATIENCE_SECONDS`.
+
         Raises:
             UploadBusyError: Another request is at work on it, and does not end.
         """
+        if patience is None:
+            patience = PATIENCE_SECONDS
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience):
                 while (released := self._held.get(upload_id)) is not None:
                     await released.wait()
         except TimeoutError:
@@ -127,7 +137,7 @@ class UploadStore:
         self._held[upload_id] = asyncio.Event()
         try:
             async with AsyncExitStack() as stack:
-                taken = self._take(stack, name, upload_id)
+                taken = self._take(stack, name, upload_id, patience)
                 session = await self._found(name, upload_id, ticket, taken)
                 try:
                     yield session
@@ -139,15 +149,15 @@ class UploadStore:
         finally:
             self._held.pop(upload_id).set()
 
-    async def _take(self, stack: AsyncExitStack, name: str, upload_id: str) -> Record | None:
+    async def _take(
+        self, stack: AsyncExitStack, name: str, upload_id: str, patience: float
+    ) -> Record | None:
         """Give the record once no other process is at work on the session."""
         if not self._is_local:
-            return await settled(self._records, name, upload_id, PATIENCE_SECONDS)
+            return await settled(self._records, name, upload_id, patience)
         path = paths.upload_token(name, upload_id)
         while True:
-            is_locked = await stack.enter_async_context(
-                locked(self._storage, path, PATIENCE_SECONDS)
-            )
+            is_locked = await stack.enter_async_context(locked(self._storage, path, patience))
             record = await self._records.load(name, upload_id)
             if is_locked or record is None:
                 return record
