@@ -161,6 +161,19 @@ def test_without_a_file_everything_can_be_tried() -> None:
             "http: { addr: ':65536' }",
             "config.yml:1: http.addr: a port is at most 65535",
         ),
+        ("http: { net: unix, addr: '' }", "config.yml:1: http: net unix needs addr"),
+        ("http: { net: udp }", "config.yml:1: http.net: "),
+        ("http: { draintimeout: soon }", "config.yml:1: http.draintimeout: a duration is like 90s"),
+        ("http: { draintimeout: -1s }", "config.yml:1: http.draintimeout: a duration is like 90s"),
+        ("http: { draintimeout: 1.5 }", "config.yml:1: http.draintimeout: a duration is like 90s"),
+        ("http: { draintimeout: 1 h }", "config.yml:1: http.draintimeout: a duration is like 90s"),
+        ("http: { tls: { certificate: /c } }", "config.yml:1: http.tls: certificate and key come"),
+        ("http: { tls: { clientcas: [/c] } }", "config.yml:1: http.tls: clientcas needs certif"),
+        (
+            "http: { tls: { letsencrypt: { email: me } } }",
+            "config.yml:1: http.tls: letsencrypt is not supported: give certificate and key",
+        ),
+        ("http: { tls: { ciphersuites: [NONE] } }", "config.yml:1: http.tls.ciphersuites.0: "),
         ("http: { headers: { 'X Y': [a] } }", "config.yml:1: http.headers.X Y"),
         ('http: { headers: { X: ["a\\r\\nY: b"] } }', "config.yml:1: http.headers.X.0: "),
         ("http: { prefix: registry }", "config.yml:1: http.prefix: "),
@@ -193,6 +206,30 @@ def test_mistake_is_named_with_file_and_line(tmp_path: Path, text: str, message:
     with pytest.raises(ConfigurationError) as caught:
         load_configuration(write(tmp_path, text))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "spelt"),
+    [
+        ("1m30s", 90, "1m30s"),
+        ("1.5h", 5400, "1h30m0s"),
+        ("168h", 604800, "168h0m0s"),
+        ("+2h45m", 9900, "2h45m0s"),
+        (".5s", 0.5, "500ms"),
+        ("1h0.25s", 3600.25, "1h0m0.25s"),
+        ("100us", 0.0001, "100us"),
+        ("100µs", 0.0001, "100us"),
+        ("1500ns", 0.0000015, "1.5us"),
+        ("0", 0, "0s"),
+        # A number alone counts nanoseconds.
+        (1500000000, 1.5, "1.5s"),
+        ("1500000000", 1.5, "1.5s"),
+    ],
+)
+def test_durations_are_read_as_go_does(text: str | int, seconds: float, spelt: str) -> None:
+    found = load_configuration({"http": {"draintimeout": text}})
+    assert found.settings.http.draintimeout == pytest.approx(seconds)
+    assert {one.key: one.value for one in found.effective()}["http.draintimeout"] == spelt
 
 
 def test_every_mistake_is_named_at_once() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import storagedriver_registry
+import yaml
 from pydantic import BaseModel
 from storagedriver_registry import Configuration, load_configuration
 from storagedriver_registry.configuration.models import Settings
@@ -148,6 +149,171 @@ def warnings_of(folder: Path, text: str, **environment: str) -> list[str]:
     return [warning.removeprefix(f"{folder}/") for warning in loaded.warnings]
 
 
+# Every documented key that can stand beside the others, with a value of its kind.
+WHOLE = """\
+version: 0.1
+log:
+  accesslog: { disabled: true }
+  level: debug
+  formatter: json
+  fields: { service: registry, environment: tests }
+  reportcaller: true
+  hooks:
+    - type: mail
+      disabled: true
+      levels: [panic]
+      options:
+        smtp: { addr: "mail.example:25", username: me, password: confidential, insecure: true }
+        from: registry@example.com
+        to: [errors@example.com]
+loglevel: debug
+storage:
+  inmemory:
+  tag: { concurrencylimit: 8 }
+  delete: { enabled: false }
+  redirect: { disable: false }
+  cache: { blobdescriptor: redis, blobdescriptorsize: 10000 }
+  maintenance:
+    uploadpurging: { enabled: true, age: 168h, interval: 24h, dryrun: false }
+    readonly: { enabled: false }
+auth:
+  token:
+    autoredirect: true
+    autoredirectpath: /token
+    realm: https://tokens.example/token
+    service: registry.example
+    issuer: tokens.example
+    rootcertbundle: /bundle.pem
+    jwks: /keys.json
+    signingalgorithms: [EdDSA, HS256]
+middleware:
+  registry: [ { name: any, options: { foo: bar } } ]
+  repository: [ { name: any, options: { foo: bar } } ]
+  storage:
+    - { name: cloudfront, options: { baseurl: "https://a.example/", privatekey: /key.pem } }
+reporting:
+  bugsnag: { apikey: confidential, releasestage: tests, endpoint: "https://b.example" }
+  newrelic: { licensekey: confidential, name: registry, verbose: true }
+http:
+  addr: localhost:5000
+  net: tcp
+  prefix: /nested/
+  host: https://registry.example:5000
+  secret: confidential
+  relativeurls: false
+  draintimeout: 60s
+  tls:
+    certificate: /certificate.pem
+    key: /key.pem
+    clientcas: [/ca.pem, /another.pem]
+    clientauth: require-and-verify-client-cert
+    minimumtls: tls1.2
+    ciphersuites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]
+    letsencrypt:
+      cachefile: /cache
+      email: me@example.com
+      hosts: [registry.example]
+      directoryurl: https://acme.example/directory
+  debug: { addr: "localhost:5001", prometheus: { enabled: true, path: /metrics } }
+  headers: { X-Content-Type-Options: [nosniff] }
+  http2: { disabled: false }
+  h2c: { enabled: false }
+notifications:
+  events: { includereferences: true }
+  endpoints:
+    - name: listener
+      disabled: false
+      url: https://listener.example/event
+      headers: { Authorization: [confidential] }
+      timeout: 1s
+      threshold: 10
+      backoff: 1s
+      ignoredmediatypes: [application/octet-stream]
+      ignore: { mediatypes: [application/octet-stream], actions: [pull] }
+redis:
+  tls: { enabled: false, certificate: /c.pem, key: /k.pem, clientcas: [/ca.pem] }
+  addr: localhost:6379
+  addrs: ["localhost:6379"]
+  password: confidential
+  db: 0
+  dialtimeout: 10ms
+  readtimeout: 10ms
+  writetimeout: 10ms
+  maxidleconns: 16
+  poolsize: 64
+  connmaxidletime: 300s
+  pool: { maxidle: 16, maxactive: 64, idletimeout: 300s }
+health:
+  storagedriver: { enabled: true, interval: 10s, threshold: 3 }
+  file: [ { file: /down, interval: 10s } ]
+  http:
+    - uri: http://a.example/
+      headers: { Authorization: [confidential] }
+      statuscode: 200
+      timeout: 3s
+      interval: 10s
+      threshold: 3
+  tcp: [ { addr: "redis.example:6379", timeout: 3s, interval: 10s, threshold: 3 } ]
+proxy:
+  remoteurl: https://remote.example
+  username: me
+  password: confidential
+  exec: { command: helper, lifetime: 1h }
+  ttl: 168h
+  remotenamespace: namespace
+compatibility: { schema1: { signingkeyfile: /key.json, enabled: true } }
+validation:
+  disabled: false
+  enabled: true
+  manifests:
+    urls: { allow: ['^https://([^/]+\\.)*example/'], deny: ['^https://www\\.example/'] }
+    indexes: { platforms: List, platformlist: [ { architecture: amd64, os: linux } ] }
+policy: { repository: { classes: [image] } }
+catalog: { maxentries: 500 }
+tags: { maxtags: 500 }
+"""
+
+
+def given_keys(value: Any, above: str = "") -> Iterator[str]:
+    """Give the keys of a document, those of lists' items like those of a mapping."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from (above + name, *given_keys(member, f"{above}{name}."))
+    elif isinstance(value, list):
+        for item in value:
+            yield from given_keys(item, above)
+
+
+def test_whole_documented_configuration_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(WHOLE)
+    keys = set(given_keys(yaml.safe_load(WHOLE)))
+    # One driver and one controller, and one spelling of a key, stand beside the others.
+    others = tuple(f"storage.{driver}." for driver in ("filesystem", "azure", "gcs", "s3"))
+    others += ("storage.cache.layerinfo", "auth.silly.", "auth.htpasswd.")
+    assert [key for key in documented() if key not in keys and not key.startswith(others)] == []
+    found = load_configuration(path, environment={})
+    assert found.settings.http.draintimeout == 60
+    assert found.settings.redis.dialtimeout == pytest.approx(0.01)
+    assert found.settings.http.tls.enabled
+    assert "confidential" not in repr(found) + str(found.effective()) + str(found.warnings)
+    # Of what is not acted on, all is warned about, and of the others nothing.
+    warned = {warning.split(": ")[1] for warning in found.warnings}
+    lines = {line[0] for key in keys if (line := find_support(tuple(key.split(".")))) is not None}
+    assert warned - {"middleware.storage.0.name"} == {
+        line
+        for line in lines
+        if SUPPORT[line].state != ACTED_ON.state and SUPPORT[line].asks(_at(path, line))
+    }
+
+
+def _at(path: Path, line: str) -> Any:
+    value = yaml.safe_load(path.read_text())
+    for name in line.split("."):
+        value = value[name]
+    return value
+
+
 NOT_ACTED_ON = """\
 reporting:
   bugsnag: { apikey: confidential }
@@ -193,7 +359,7 @@ def test_what_is_not_acted_on_is_warned_of_with_line_and_key(tmp_path: Path) -> 
         "reporting",
         "compatibility.schema1.enabled",
         "policy.repository.classes",
-        "notifications",
+        "notifications.endpoints",
         "log.hooks",
         "health.storagedriver",
         "health.tcp",
@@ -216,6 +382,9 @@ def test_what_is_not_acted_on_is_warned_of_with_line_and_key(tmp_path: Path) -> 
         "validation: { enabled: true }",
         "proxy: { username: me }",
         "http: { debug: }",
+        "notifications: { endpoints: [], events: { includereferences: false } }",
+        "middleware: { registry: [], repository: }",
+        "reporting: { bugsnag: { apikey: '' } }",
     ],
 )
 def test_what_asks_for_nothing_is_not_warned_of(tmp_path: Path, text: str) -> None:

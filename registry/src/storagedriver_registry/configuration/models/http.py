@@ -187,7 +187,7 @@ class HttpSettings(Section):
     @classmethod
     def _is_an_address(cls, addr: str, info: ValidationInfo) -> str:
         if info.data.get("net") == "unix":
-            if not addr or "\0" in addr:
+            if "\0" in addr:
                 raise ValueError("it is no path of a socket")
             return addr
         if not _ADDRESS.fullmatch(addr):
@@ -195,6 +195,12 @@ class HttpSettings(Section):
         if int(addr.rpartition(":")[2]) > 65535:
             raise ValueError("a port is at most 65535")
         return addr
+
+    @model_validator(mode="after")
+    def _has_a_socket(self) -> HttpSettings:
+        if self.net == "unix" and "addr" not in self.model_fields_set:
+            raise ValueError("net unix needs addr, the path of a socket")
+        return self
 
     @property
     def address(self) -> tuple[str, int]:
