@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 from unittest import mock
 
 import pytest
@@ -19,7 +20,7 @@ from storagedriver_registry.api.router import Handler
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.api.urls import UrlBuilder
 from storagedriver_registry.digest import Digest
-from storagedriver_registry.storage import paths, tickets
+from storagedriver_registry.storage import make_stores, paths, tickets
 from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.errors import DigestMismatchError
 from storagedriver_registry.storage.uploads import UploadSession
@@ -412,6 +413,10 @@ async def test_upload_that_nobody_finishes_ends_some_time(one: Application) -> N
     later = time.time() + 30 * 24 * 3600
     with mock.patch.object(time, "time", lambda: later):
         assert (await one.http.get(location)).status_code == 404
+    # One that has stored bytes is purged, by the store's clock; see `test_purging`.
+    held = (await chunk(one, await begin(one), DATA, "0-9")).headers["location"]
+    await make_stores(one.storage).sessions.purge(timedelta(0))
+    assert (await one.http.get(held)).status_code == 404
 
 
 def _only_chunks(original: Handler) -> Handler:
