@@ -11,8 +11,8 @@
 #   _reader, _body                      readers, and what can be put
 #   _threads, _blocking_driver,
 #   _blocking                           the contract for authors with a blocking SDK
-#   _uploads, _copying, _putting,
-#   _storage, _transfer                 the portable layer that users hold
+#   _at_once, _uploads, _copying,
+#   _putting, _storage, _transfer       the portable layer that users hold
 #   _loop_thread, _sync_streams,
 #   _sync                               the same for callers without an event loop
 #   middleware                          drivers around drivers

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 
+from storagedriver_core._at_once import at_once
 from storagedriver_core._context import PARTS_IN_FLIGHT, Context
 from storagedriver_core._errors import (
     ConfigurationError,
@@ -101,20 +102,30 @@ async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
 async def purge_uploads(
     context: Context, *, older_than: timedelta, dry_run: bool
 ) -> Sequence[UploadInfo]:
-    """Abort uploads, and delete sidecars without an upload, by the store's clock."""
+    """Abort uploads, and delete sidecars without an upload, by the store's clock.
+
+    Several at once; if one fails, no other is begun, and its error is raised.
+    """
     limit = await context.driver.now() - older_than
     purged: list[UploadInfo] = []
     kept: set[str] = set()
+
+    async def purge(info: UploadInfo) -> bool:
+        sidecars = tail_directory(info.upload.upload_id)
+        # Looked at right before the abort, and for this upload alone: a suspension may just end.
+        entries = [] if info.active else await _entries_of(context, sidecars)
+        is_old = not info.active and max([info.updated_at, *_times_of(entries)]) <= limit
+        if is_old and (dry_run or await _abort(context, info)):
+            if entries and not dry_run:
+                await _delete_quietly(context, sidecars)
+            return True
+        kept.add(sidecars)
+        return False
+
     async with aclosing(context.driver.list_uploads()) as pages:
         async for page in pages:
-            for info in page:
-                sidecars = tail_directory(info.upload.upload_id)
-                newest = max([info.updated_at, *await _times_below(context, sidecars)])
-                is_old = not info.active and newest <= limit
-                if is_old and (dry_run or await _purge(context, info, sidecars)):
-                    purged.append(info)
-                else:
-                    kept.add(sidecars)
+            done = await at_once(page, purge)
+            purged += [info for info, is_purged in zip(page, done, strict=True) if is_purged]
     if not dry_run:
         await _purge_orphaned_tails(context, kept, limit)
     return purged
@@ -137,25 +148,25 @@ def _restored_hashers(token: UploadToken) -> dict[str, Hasher]:
     return hashers
 
 
-async def _purge(context: Context, info: UploadInfo, sidecars: str) -> bool:
+async def _abort(context: Context, info: UploadInfo) -> bool:
     try:
         await context.driver.abort_upload(info.upload)
     except (UploadNotFoundError, ConflictError):
         return False  # another purger, a commit or a resume came first
-    await _delete_quietly(context, sidecars)
     return True
 
 
 async def _purge_orphaned_tails(context: Context, kept: set[str], limit: datetime) -> None:
-    for entry in await _entries_of(context, TAILS):
-        if entry.path not in kept:
-            times = await _times_below(context, entry.path)
-            if times and max(times) <= limit:
-                await _delete_quietly(context, entry.path)
+    async def purge(entry: FileInfo) -> None:
+        times = _times_of(await _entries_of(context, entry.path))
+        if times and max(times) <= limit:
+            await _delete_quietly(context, entry.path)
+
+    tails = await _entries_of(context, TAILS)
+    await at_once([entry for entry in tails if entry.path not in kept], purge)
 
 
-async def _times_below(context: Context, directory: str) -> list[datetime]:
-    entries = await _entries_of(context, directory)
+def _times_of(entries: Sequence[FileInfo]) -> list[datetime]:
     return [entry.mod_time for entry in entries if entry.mod_time is not None]
 
 

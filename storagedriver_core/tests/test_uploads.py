@@ -19,7 +19,8 @@ from storagedriver_core import (
     UploadNotFoundError,
     UploadState,
 )
-from storagedriver_core.tests.faults import Faults
+from storagedriver_core.middleware.limit import LimitMiddleware, LimitParameters
+from storagedriver_core.tests.faults import Faults, Gate, settle
 
 PARTS = {"min_part_size": 16, "max_parts": 100}
 DATA = bytes(range(100))
@@ -98,6 +99,76 @@ def test_young_tail_keeps_an_upload_whose_parts_are_old() -> None:
         assert len(await storage.purge_uploads(older_than=NOW)) == 1
 
     on(work)
+
+
+@pytest.mark.parametrize(("concurrency", "expected"), [(64, 16), (3, 3)])
+def test_purge_aborts_several_at_once_as_far_as_the_limit_allows(
+    concurrency: int, expected: int
+) -> None:
+    gates: list[Gate] = []
+
+    def wrap(driver: StorageDriver) -> StorageDriver:
+        gates.append(Gate(driver, "abort_upload"))
+        return LimitMiddleware(gates[0], LimitParameters(concurrency=concurrency))
+
+    async def work(storage: Storage, store: Store) -> None:
+        [gate] = gates
+        paths = [f"/{number:02}" for number in range(40)]
+        for path in paths:
+            await suspended(storage, path)
+        purge = asyncio.create_task(storage.purge_uploads(older_than=NOW))
+        await gate.entered.wait()
+        await settle()
+        assert gate.inside == expected
+        gate.gate.set()
+        assert [info.upload.path for info in await purge] == paths
+        assert gate.most == expected
+        assert not list(store.uploads()) and not tails(store)
+
+    on(work, wrap)
+
+
+def test_purge_that_fails_begins_no_more_and_ends_what_it_has_begun() -> None:
+    faults: list[Faults] = []
+
+    def wrap(driver: StorageDriver) -> StorageDriver:
+        faults.append(Faults(driver))
+        return faults[0]
+
+    async def work(storage: Storage, store: Store) -> None:
+        for number in range(40):
+            await suspended(storage, f"/{number}")
+        [driver] = faults
+        driver.fail("abort_upload")
+        with pytest.raises(UnavailableError) as failed:
+            await storage.purge_uploads(older_than=NOW)
+        assert failed.value.operation == "purge_uploads"
+        aborted = driver.calls.count("abort_upload") - 1
+        assert aborted <= 15
+        # Whatever was aborted has lost its tail as well.
+        assert len(list(store.uploads())) == len(tails(store)) == 40 - aborted
+        assert len(await storage.purge_uploads(older_than=NOW)) == 40 - aborted
+
+    on(work, wrap)
+
+
+def test_purge_of_an_upload_without_tails_deletes_nothing_else() -> None:
+    faults: list[Faults] = []
+
+    def wrap(driver: StorageDriver) -> StorageDriver:
+        faults.append(Faults(driver))
+        return faults[0]
+
+    async def work(storage: Storage, store: Store) -> None:
+        writer = await storage.writer("/a")
+        await writer.write(DATA[:16])
+        await writer.suspend()
+        [driver] = faults
+        driver.calls.clear()
+        assert len(await storage.purge_uploads(older_than=NOW)) == 1
+        assert driver.calls.count("abort_upload") == 1 and "delete" not in driver.calls
+
+    on(work, wrap)
 
 
 def test_store_that_has_lost_durable_bytes_is_noticed() -> None:
