@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from storagedriver_testsuite._case import Case, case
-    from storagedriver_testsuite._harness import Answer, Harness, NotOfferedError
+    from storagedriver_testsuite._harness import Answer, ExtraRequests, Harness, NotOfferedError
     from storagedriver_testsuite._kit import MAX_PARTS, PART, Kit
     from storagedriver_testsuite._named import suite_for
     from storagedriver_testsuite.benchmarks import DriverBenchmarks
@@ -36,6 +36,7 @@ __all__ = [
     "Case",
     "DriverBenchmarks",
     "DriverSuite",
+    "ExtraRequests",
     "Harness",
     "Kit",
     "NotOfferedError",
@@ -47,6 +48,7 @@ _MODULES = {
     "Case": "_case",
     "case": "_case",
     "Answer": "_harness",
+    "ExtraRequests": "_harness",
     "Harness": "_harness",
     "NotOfferedError": "_harness",
     "MAX_PARTS": "_kit",

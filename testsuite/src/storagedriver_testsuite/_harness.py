@@ -32,6 +32,31 @@ class Answer:
     body: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class ExtraRequests:
+    """What writing costs by a driver's design, in requests beyond the contract's figures (Q08).
+
+    Each number is exact where it is not 0: with fewer requests the case fails, too.
+
+    Attributes:
+        reason: Why, in words for whoever reads the harness.
+        put: Of a put of a new object.
+        replace: Of a put over another.
+        part: Of each part of an upload.
+        commit: Of an upload, once.
+    """
+
+    reason: str = ""
+    put: int = 0
+    replace: int = 0
+    part: int = 0
+    commit: int = 0
+
+    def __post_init__(self) -> None:
+        if any((self.put, self.replace, self.part, self.commit)) and not self.reason:
+            raise ValueError("more requests than the contract allows need a reason")
+
+
 class Harness(ABC):
     """One empty store for one test.
 
@@ -48,12 +73,14 @@ class Harness(ABC):
         is_remote: Whether each call costs a request, so that a case takes fewer examples where
             their number is not the rule.
         keys_per_delete: Objects that one request can delete.
+        extra_requests: What writing costs more requests than the contract says, and why.
         signed_put_headers: What a client has to send with every signed PUT.
     """
 
     max_seconds: float = 60.0
     is_remote: bool = False
     keys_per_delete: int = 1
+    extra_requests: ExtraRequests = ExtraRequests()
     signed_put_headers: Mapping[str, str] = MappingProxyType({})
 
     async def start(self) -> None:

@@ -28,6 +28,7 @@ class PrefixedHarness(Harness):
         self.max_seconds = harness.max_seconds
         self.is_remote = harness.is_remote
         self.keys_per_delete = harness.keys_per_delete
+        self.extra_requests = harness.extra_requests
         self.signed_put_headers = harness.signed_put_headers
         self._harness = harness
         self._prefix = prefix
