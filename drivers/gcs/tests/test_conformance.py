@@ -24,17 +24,12 @@ NOT_DECLARED = {"F08", "F11", "F12", "F14", "M12", "M16", "M18", "N19"} | {
 }
 BUCKET = "conformance"
 
-# No fault of a server: the driver's own choice, and the same on Google's service.
-BUDGET = "a commit takes two requests more: the rewrite that makes it create-only, and a delete"
-
-
 PAGES = "fake-gcs-server: with a delimiter every page has all prefixes, so that none is in order"
 AFTER_416 = "fake-gcs-server: closes the connection after 416 without saying so"
 
 
 class TestStrictFake(DriverSuite):
     label = "gcs on the strict fake"
-    deviations: ClassVar[Mapping[str, str]] = {"Q08": BUDGET}
 
     @pytest.fixture
     def harness(self, tmp_path: Path, strict_gcs: StrictGcs) -> Harness:
@@ -81,4 +76,10 @@ def test_readme_names_what_is_not_declared(tmp_path: Path, strict_gcs: StrictGcs
     reasons = TestStrictFake().not_declared(Kit(StrictHarness(tmp_path, strict_gcs)))
     named = re.findall(r"^\| ([A-Z]\d\d) \|", README.read_text(), re.MULTILINE)
     assert set(named) == set(reasons) == NOT_DECLARED
-    assert set(TestStrictFake.deviations) == {"Q08"} and "Q08" in README.read_text()
+    assert not TestStrictFake.deviations
+
+
+def test_readme_tells_the_requests_of_a_commit() -> None:
+    extra = GcsHarness.extra_requests
+    assert (extra.put, extra.replace, extra.part) == (0, 0, 0)
+    assert f"**{2 + extra.commit} requests more than it has parts**" in README.read_text()

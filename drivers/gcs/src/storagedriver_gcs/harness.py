@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from storagedriver_testsuite import Answer, Harness
+from storagedriver_testsuite import Answer, ExtraRequests, Harness
 from yarl import URL
 
 from storagedriver_core import ConfigurationError, PathNotFoundError, StorageDriver
@@ -39,6 +39,11 @@ class GcsHarness(Harness):
 
     max_seconds = 300.0
     is_remote = True
+    extra_requests = ExtraRequests(
+        "a session ends at a name of the driver's own: a rewrite publishes it, create-only if so "
+        "wanted, at the name that is known last, and then that first name is deleted",
+        commit=2,
+    )
 
     def __init__(self, directory: Path, parameters: Mapping[str, object] | None = None) -> None:
         if not parameters:
