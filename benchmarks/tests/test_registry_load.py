@@ -205,7 +205,7 @@ def talking(code: str) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-BURN = "import time\nwhile time.process_time() < 0.2: pass\n"
+BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 
 
 def test_cpu_counts_children_that_run_and_those_that_have_ended() -> None:
@@ -213,7 +213,8 @@ def test_cpu_counts_children_that_run_and_those_that_have_ended() -> None:
     burning = f"{BURN}print('ready', flush=True); input()"
     runs = f"subprocess.run([sys.executable, '-c', {burning!r}])"
     with talking(ended + runs) as process:
-        assert cpu_seconds(process.pid) >= 0.4
+        # Each of them to less than two ticks.
+        assert cpu_seconds(process.pid) >= 0.5
 
 
 def test_memory_counts_the_whole_tree() -> None:
