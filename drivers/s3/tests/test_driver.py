@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from botocore.utils import parse_timestamp as sdk_parse_timestamp
 from storagedriver_s3._body import Body, body_of
-from storagedriver_s3._client import SDK_LOGGERS, parse_timestamp
+from storagedriver_s3._client import SDK_LOGGERS
 from storagedriver_s3._config import S3Config
 from storagedriver_s3._driver import MIN_PART_SIZE, S3Driver
+from storagedriver_s3._times import parse_timestamp
 from storagedriver_s3._uploads import _is_made_of
 
 from storagedriver_core import (
@@ -57,6 +58,9 @@ class Recorded:
 class StubConnection:
     def __init__(self, client: Recorded) -> None:
         self.client = client
+
+    async def call(self, method: str, parameters: Mapping[str, Any]) -> Any:
+        return await getattr(self.client, method)(**parameters)
 
     async def aclose(self) -> None:
         pass
@@ -211,19 +215,26 @@ def test_client_is_adapted_as_it_says(seaweedfs_bucket: Mapping[str, object]) ->
     async def use() -> None:
         driver = S3Driver(S3Config.model_validate({**seaweedfs_bucket, "useragent": "mine/1"}))
         async with Storage(driver) as storage:
-            events = driver._bucket.connection.client.meta.events
-            events.register("before-send.s3", lambda request, **_: sent.append(request))
+            session = driver._bucket.connection.client._endpoint.http_session
+            send = session.send
+
+            async def watched(request: Any) -> Any:
+                sent.append(request)
+                return await send(request)
+
+            session.send = watched
             await storage.put_content("/adapted", b"x" * (MIN_PART_SIZE))
             info = await storage.stat("/adapted")
             assert info.mod_time is not None
             await storage.delete("/adapted")
-            session = driver._bucket.connection.client._endpoint.http_session
             assert [each._retry_connection for each in session._sessions.values()] == [False]
 
     asyncio.run(use())
+    assert len(sent) == 4  # the first by the SDK, the others directly
     for request in sent:
-        agent = request.headers["User-Agent"].decode()
-        assert agent.startswith("storagedriver-s3/") and " mine/1 " in agent
+        agent = request.headers["User-Agent"]
+        agent = agent if isinstance(agent, str) else agent.decode()
+        assert agent.startswith("storagedriver-s3/") and "mine/1" in agent.split()
         assert "Expect" not in request.headers
     assert all(logging.getLogger(name).level != logging.NOTSET for name in SDK_LOGGERS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from storagedriver_core import Buffer
@@ -54,6 +55,13 @@ class Body:
     def tell(self) -> int:
         """Give the position."""
         return self._position
+
+    def sha256(self) -> str:
+        """Give the digest of all of it, in hexadecimal. May be called from any thread."""
+        digest = hashlib.sha256()
+        for view in self._views:
+            digest.update(view)
+        return digest.hexdigest()
 
     def _pieces(self, start: int, most: int) -> Iterator[memoryview]:
         for view in self._views:

@@ -66,18 +66,12 @@ class Bucket:
     async def read(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Make a call that changes nothing."""
         with translating(changes=False):
-            result: dict[str, Any] = await getattr(self.connection.client, method)(
-                Bucket=self.config.bucket, **parameters
-            )
-            return result
+            return await self.connection.call(method, parameters)
 
     async def change(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Make a call that changes something: a lost answer leaves it unknown."""
         with translating(changes=True):
-            result: dict[str, Any] = await getattr(self.connection.client, method)(
-                Bucket=self.config.bucket, **parameters
-            )
-            return result
+            return await self.connection.call(method, parameters)
 
     async def head(self, path: str, conditions: Conditions | None = None) -> FileInfo:
         """Look at the file `path`.

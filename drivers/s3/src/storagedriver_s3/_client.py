@@ -19,8 +19,6 @@ import base64
 import functools
 import hashlib
 import logging
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -29,10 +27,11 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory
 from aiobotocore.session import AioSession
 from botocore.handlers import add_expect_header
-from botocore.utils import parse_timestamp as sdk_parse_timestamp
 from s3fs import S3FileSystem
 
 from storagedriver_s3._config import S3Config
+from storagedriver_s3._direct import DirectCalls
+from storagedriver_s3._times import parse_timestamp
 
 # Source: Amazon S3 API Reference, "Response Syntax" of each operation. How the names end differs
 # from store to store.
@@ -65,12 +64,22 @@ class Connection:
     Attributes:
         client: The client of aiobotocore.
         session: Its session.
+        call: Makes a call of the client for the bucket, by the shortest way.
     """
 
-    def __init__(self, filesystem: S3FileSystem, session: AioSession, client: Any) -> None:
+    def __init__(
+        self, config: S3Config, filesystem: S3FileSystem, session: AioSession, client: Any
+    ) -> None:
         self._filesystem = filesystem
         self.session = session
         self.client = client
+        self.call = DirectCalls(
+            client,
+            config.bucket,
+            signs_payload=_signs_payload(config),
+            # Others carry checksums, which the SDK computes.
+            is_plain=config.traits.checksums == "when_required",
+        ).call
 
     @classmethod
     async def open(cls, config: S3Config, endpoint_url: str | None) -> Connection:
@@ -98,7 +107,7 @@ class Connection:
         )
         client = await filesystem.set_session()
         _adapt(client, delete_md5=config.traits.delete_md5)
-        return cls(filesystem, session, client)
+        return cls(config, filesystem, session, client)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -111,21 +120,6 @@ class _OneAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
         session._retry_connection = False
         session._read_bufsize = _READ_BUFFER_BYTES
         return session
-
-
-def parse_timestamp(value: Any) -> datetime:
-    """Read a time of a header or a listing: the SDK's own way takes twenty times as long."""
-    if isinstance(value, str):
-        try:
-            if value[4:5] == "-":
-                time = datetime.fromisoformat(value)
-            else:
-                time = parsedate_to_datetime(value)
-            return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-        except ValueError:
-            pass
-    parsed: datetime = sdk_parse_timestamp(value)
-    return parsed
 
 
 def is_plain(endpoint_url: str | None) -> bool:
@@ -166,9 +160,6 @@ def _loader() -> Any:
 
 def _client_options(config: S3Config) -> dict[str, Any]:
     agent = f"storagedriver-s3/{version('storagedriver-s3')}"
-    signing = config.payload_signing
-    if signing is None:
-        signing = is_plain(config.endpoint_url)
     options: dict[str, Any] = {
         "signature_version": "s3v4",
         "retries": {"mode": "standard", "total_max_attempts": 1},
@@ -180,7 +171,7 @@ def _client_options(config: S3Config) -> dict[str, Any]:
         "max_pool_connections": config.max_connections,
         "s3": {
             "addressing_style": "path" if config.is_path_style else "auto",
-            "payload_signing_enabled": signing,
+            "payload_signing_enabled": _signs_payload(config),
             **({"use_accelerate_endpoint": True} if config.accelerate else {}),
         },
         "http_session_cls": _OneAttemptSession,
@@ -190,6 +181,13 @@ def _client_options(config: S3Config) -> dict[str, Any]:
     if config.use_fips:
         options["use_fips_endpoint"] = True
     return options
+
+
+def _signs_payload(config: S3Config) -> bool:
+    """Tell whether the bytes of objects are signed."""
+    if config.payload_signing is None:
+        return is_plain(config.endpoint_url)
+    return config.payload_signing
 
 
 def _adapt(client: Any, *, delete_md5: bool) -> None:

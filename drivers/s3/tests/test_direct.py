@@ -1,0 +1,331 @@
+"""The calls that go without the SDK: what they send and give is what the SDK sends and gives."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.auth import EMPTY_SHA256_HASH, S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+from storagedriver_s3._body import Body
+from storagedriver_s3._config import S3Config
+from storagedriver_s3._direct import DirectCalls
+from storagedriver_s3._driver import MIN_PART_SIZE, S3Driver
+from storagedriver_s3._pages import PageParser
+from storagedriver_s3._route import Request, Route, Signer
+
+from storagedriver_core import PathNotFoundError, Storage, StorageDriverError
+
+ODD_NAMES = ["a b", "ü%41+&=?#", "a'()*!~", "x/y;z@:", '<&>"']
+HOST = "https://bucket.s3.eu-west-1.amazonaws.com"
+
+
+def directly(driver: S3Driver) -> DirectCalls:
+    calls: Any = driver._bucket.connection.call
+    direct: DirectCalls = calls.__self__
+    return direct
+
+
+async def learn(storage: Storage) -> None:
+    with pytest.raises(PathNotFoundError):
+        await storage.get_content("/nothing")
+
+
+@pytest.mark.parametrize("token", [None, "the/session+token"])
+@pytest.mark.parametrize("key", ["a", "b/ü ?#%41'(x)", None])
+def test_signature_is_the_sdks(key: str | None, token: str | None) -> None:
+    route = Route(f"{HOST}/", f"{HOST}/", "eu-west-1", "s3")
+    headers = {
+        "Content-Type": "text/plain",
+        "x-amz-meta-two": "a  b",
+        "If-Match": '"e"',
+        "User-Agent": "u",
+    }
+    url = route.url(key, "partNumber=1&uploadId=a%2Fb" if key else "list-type=2&prefix=")
+    request = Request("PUT", url, dict(headers), b"", EMPTY_SHA256_HASH, False, None, {})
+    credentials = Credentials("AKIA", "secret", token)
+    signer = Signer(route)
+    for _ in range(2):  # the second time with a key that is kept
+        signer.sign(request, credentials)
+    expected = AWSRequest("PUT", url, headers, b"")
+    expected.context["client_config"] = SimpleNamespace(s3={"payload_signing_enabled": True})
+    AsOf(credentials, "s3", "eu-west-1", request.context["timestamp"]).add_auth(expected)
+    assert request.headers["Authorization"] == expected.headers["Authorization"]
+
+
+class AsOf(S3SigV4Auth):  # type: ignore[misc]  # untyped
+    """The SDK's signer at a certain time."""
+
+    def __init__(self, credentials: Any, service: str, region: str, timestamp: str) -> None:
+        super().__init__(credentials, service, region)
+        self._timestamp = timestamp
+
+    def _modify_request_before_signing(self, request: Any) -> None:
+        request.context["timestamp"] = self._timestamp
+        super()._modify_request_before_signing(request)
+
+
+def test_key_of_the_signature_goes_with_secret_and_day() -> None:
+    signer = Signer(Route(f"{HOST}/", f"{HOST}/", "eu-west-1", "s3"))
+    signed = set()
+    for secret, day in (("one", "20261125"), ("two", "20261125"), ("two", "20261126")):
+        signer.credentials = Credentials("a", secret)
+        request: Any = SimpleNamespace(context={"timestamp": f"{day}T000000Z"})
+        signed.add(signer.signature("text", request))
+        assert signer.signature("text", request) == S3SigV4Auth.signature(signer, "text", request)
+    assert len(signed) == 3
+
+
+def sent(url: str, authorization: str | bytes | None, **headers: str) -> Any:
+    if authorization is not None:
+        headers["Authorization"] = authorization  # type: ignore[assignment]  # bytes at times
+    return SimpleNamespace(url=url, headers=headers)
+
+
+V4 = "AWS4-HMAC-SHA256 Credential=AK/IA/20261125/eu-west-1/s3/aws4_request, SignedHeaders=host"
+
+
+def test_route_is_read_off_a_request() -> None:
+    path = Route("http://host:1/b", "http://host:1/b/", "eu-west-1", "s3")
+    assert Route.of(sent("http://host:1/b/a%20b/c?partNumber=1", V4), "a b/c") == path
+    assert Route.of(sent("http://host:1/b?list-type=2", V4.encode()), None) == path
+    assert path.url(None, "list-type=2") == "http://host:1/b?list-type=2"
+    assert path.url("ü#", "") == "http://host:1/b/%C3%BC%23"
+    virtual = Route(f"{HOST}/", f"{HOST}/", "eu-west-1", "s3")
+    assert Route.of(sent(f"{HOST}/x", V4), "x") == virtual
+    assert Route.of(sent(f"{HOST}/?list-type=2", V4), None) == virtual
+    assert virtual.url(None, "") == f"{HOST}/"
+    anonymous = Route.of(sent(f"{HOST}/x", None), "x")
+    assert anonymous == Route(f"{HOST}/", f"{HOST}/")
+
+
+def test_what_only_the_sdk_can_sign_has_no_route() -> None:
+    several_regions = V4.replace("HMAC", "ECDSA-P256")
+    assert Route.of(sent(f"{HOST}/x", several_regions), "x") is None
+    assert Route.of(sent(f"{HOST}/x", V4, **{"x-amz-s3session-token": "t"}), "x") is None
+    assert Route.of(sent(f"{HOST}/elsewhere", V4), "x") is None
+
+
+def test_answers_are_the_sdks(seaweedfs_bucket: Mapping[str, object]) -> None:
+    parameters = {**seaweedfs_bucket, "root_directory": "answers"}
+
+    async def compare() -> None:
+        driver = S3Driver(S3Config.model_validate(parameters))
+        async with Storage(driver) as storage:
+            await learn(storage)
+            direct = directly(driver)
+            assert direct._route is not None
+            for name in ODD_NAMES:
+                await storage.put_content(
+                    f"/{name}", name.encode(), content_type="text/plain", metadata={"key": "v v"}
+                )
+            for name in ODD_NAMES:
+                for method in ("get_object", "head_object"):
+                    asked = {"Key": f"answers/{name}"}
+                    await _compare(direct, method, asked)
+            await _compare(direct, "get_object", {"Key": "answers/a b", "Range": "bytes=1-1"})
+            for method in ("get_object", "head_object"):
+                asked = {"Key": "answers/a b", "IfNoneMatch": '"x"'}
+                await _compare(direct, method, asked)
+                await _compare(direct, method, {**asked, "IfMatch": '"x"'})
+                await _compare(direct, method, {"Key": "answers/missing"})
+            await _compare(direct, "get_object", {"Key": "answers/a b", "Range": "bytes=9-"})
+            for limits in ({}, {"MaxKeys": 2}, {"Delimiter": "/"}, {"StartAfter": "answers/b"}):
+                await _compare(direct, "list_objects_v2", {"Prefix": "answers/", **limits})
+            await storage.delete("/", everything=True)
+
+    asyncio.run(compare())
+
+
+async def _compare(direct: DirectCalls, method: str, parameters: dict[str, Any]) -> None:
+    answers = []
+    for call in (direct.call, direct._by_sdk):
+        try:
+            answer = dict(await call(method, parameters))
+        except ClientError as error:
+            answer = {"error": error.response["Error"]["Code"]}
+        if "Body" in answer:
+            answer["Body"] = await answer["Body"].read()
+        answers.append(answer)
+    assert not answers[0].keys() - answers[1].keys() - {"Contents", "CommonPrefixes"}
+    for name, value in answers[0].items():
+        expected = answers[1].get(name, [])
+        if name == "ResponseMetadata":
+            assert value["HTTPStatusCode"] == expected["HTTPStatusCode"]
+        elif name == "Contents":
+            for mine, theirs in zip(value, expected, strict=True):
+                assert mine.items() <= theirs.items()
+        elif name != "NextContinuationToken":
+            assert value == expected, (method, name)
+
+
+def test_sdk_sends_the_first_request_and_what_has_no_other_way(
+    seaweedfs_bucket: Mapping[str, object],
+) -> None:
+    by_sdk: list[str] = []
+
+    async def use() -> None:
+        driver = S3Driver(S3Config.model_validate(seaweedfs_bucket))
+        async with Storage(driver, part_size=MIN_PART_SIZE) as storage:
+            driver._bucket.connection.client.meta.events.register(
+                "before-call.s3", lambda model, **_: by_sdk.append(model.name)
+            )
+            await storage.put_content("/first", b"1")
+            await storage.put_content("/second", b"2")
+            assert await storage.get_content("/second") == b"2"
+            async with await storage.writer("/large") as writer:
+                await writer.write(bytes(MIN_PART_SIZE + 1))
+                await writer.commit()
+            assert (await storage.stat("/large")).size == MIN_PART_SIZE + 1
+            assert [info async for info in storage.list("/")]
+            for name in ("first", "second", "large"):
+                await storage.delete(f"/{name}")
+
+    asyncio.run(use())
+    assert by_sdk == ["PutObject", "CreateMultipartUpload", "CompleteMultipartUpload"]
+
+
+def test_redirected_call_goes_by_the_sdk_and_shows_the_new_route(
+    seaweedfs_bucket: Mapping[str, object],
+) -> None:
+    async def use() -> None:
+        driver = S3Driver(S3Config.model_validate(seaweedfs_bucket))
+        async with Storage(driver) as storage:
+            await learn(storage)
+            direct = directly(driver)
+            route = direct._route
+            assert route is not None
+            for error in (_malformed, _moved):
+                direct._send = error  # type: ignore[method-assign,assignment]  # elsewhere
+                await storage.put_content("/redirected", b"x")
+                del direct._send
+                assert direct._route == route
+            await storage.delete("/redirected")
+
+    asyncio.run(use())
+
+
+async def _answer(status: int, code: str) -> Any:
+    async def content() -> bytes:
+        return f"<Error><Code>{code}</Code></Error>".encode()
+
+    return SimpleNamespace(status_code=status, headers={}, content=content())
+
+
+async def _malformed(*_: Any) -> Any:
+    return await _answer(400, "AuthorizationHeaderMalformed")
+
+
+async def _moved(*_: Any) -> Any:
+    return await _answer(301, "PermanentRedirect")
+
+
+def test_large_body_is_hashed_beside_the_event_loop(
+    seaweedfs_bucket: Mapping[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[tuple[int, int]] = []
+    original: Callable[[Body], str] = Body.sha256
+
+    def watched(body: Body) -> str:
+        hashed.append((threading.get_ident(), len(body)))
+        return original(body)
+
+    def nowhere(*_: Any) -> bytes:
+        raise AssertionError("the body was read for signing")
+
+    monkeypatch.setattr(Body, "sha256", watched)
+    monkeypatch.setattr(Body, "read", nowhere)
+
+    async def put() -> int:
+        driver = S3Driver(S3Config.model_validate(seaweedfs_bucket))
+        async with Storage(driver, part_size=MIN_PART_SIZE) as storage:
+            await learn(storage)
+            data = bytes(range(256)) * (MIN_PART_SIZE // 256)
+            await storage.put_content("/hashed", data)
+            async with await storage.writer("/parts") as writer:
+                await writer.write(data)
+                await writer.write(b"end")
+                await writer.commit()
+            assert await storage.get_content("/hashed") == data
+            assert await storage.get_content("/parts") == data + b"end"
+            await storage.delete("/hashed")
+            await storage.delete("/parts")
+            return threading.get_ident()
+
+    loop_thread = asyncio.run(put())
+    assert [size for _, size in hashed] == [MIN_PART_SIZE] * 2
+    assert all(thread != loop_thread for thread, _ in hashed)
+
+
+PAGE = """<?xml version="1.0"?><ListBucketResult{namespace}><EncodingType>url</EncodingType>
+<IsTruncated>true</IsTruncated><NextContinuationToken>next</NextContinuationToken>
+<Contents><Key>a%2Bb+c</Key><Size>1</Size><LastModified>2026-11-25T00:00:00Z</LastModified>
+<ETag>&quot;e&quot;</ETag><Owner><ID>o</ID></Owner></Contents>
+<CommonPrefixes><Prefix>%C3%BC/</Prefix></CommonPrefixes></ListBucketResult>"""
+
+
+@pytest.mark.parametrize("namespace", ["", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'])
+def test_page_is_read_in_pieces(namespace: str) -> None:
+    parser = PageParser()
+    for byte in PAGE.format(namespace=namespace).encode():
+        parser.feed(bytes([byte]))
+    page = parser.close()
+    (entry,) = page["Contents"]
+    assert (entry["Key"], entry["Size"], entry["ETag"]) == ("a+b c", 1, '"e"')
+    assert page["CommonPrefixes"] == [{"Prefix": "ü/"}]
+    assert (page["IsTruncated"], page["NextContinuationToken"]) == (True, "next")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda page: page[:-5],
+        lambda page: page[: len(page) // 2],
+        lambda page: "",
+        lambda page: "<html><body>welcome</body></html>",
+        lambda page: page.replace("ListBucket", "Other"),
+        lambda page: page.replace("<Size>1", "<Size>one"),
+        lambda page: page.replace("<Size>1</Size>", ""),
+        lambda page: page.replace("<IsTruncated>true</IsTruncated>", ""),
+        lambda page: page.replace("NextContinuationToken", "Next"),
+        lambda page: page.replace("LastModified>2026", "LastModified>x"),
+        lambda page: page.replace("<Key>a%2Bb+c</Key>", "<Key/>"),
+    ],
+)
+def test_what_is_no_whole_page_is_an_error(damage: Callable[[str], str]) -> None:
+    parser = PageParser()
+    with pytest.raises(ResponseParserError):
+        parser.feed(damage(PAGE.format(namespace="")).encode())
+        parser.close()
+
+
+@pytest.mark.parametrize("missing", ["etag", "last-modified", "content-length"])
+def test_page_of_a_proxy_is_no_object(missing: str, seaweedfs_bucket: Mapping[str, object]) -> None:
+    async def use() -> None:
+        driver = S3Driver(S3Config.model_validate(seaweedfs_bucket))
+        async with Storage(driver) as storage:
+            await storage.put_content("/proxied", b"x")
+            direct = directly(driver)
+            original = direct._send
+
+            async def send(*call: Any) -> Any:
+                response = await original(*call)
+                response.headers.pop(missing, None)
+                return response
+
+            direct._send = send  # type: ignore[method-assign,assignment]  # a proxy
+            for call in (storage.get_content("/proxied"), storage.stat("/proxied")):
+                with pytest.raises(StorageDriverError) as failure:
+                    await call
+                assert failure.value.temporary
+            del direct._send
+            await storage.delete("/proxied")
+
+    asyncio.run(use())
