@@ -18,7 +18,7 @@ from storagedriver_registry.manifest import (
     parse_manifest,
 )
 from storagedriver_registry.storage import Stores
-from storagedriver_registry.storage.manifests import ManifestStore
+from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.tags import TagStore
 
 from registry.tests.application import Application
@@ -142,14 +142,14 @@ async def test_digest_has_to_be_that_of_the_manifest(one: Application) -> None:
         assert (response.status_code, error_codes(response)) == (400, ["DIGEST_INVALID"])
 
 
-_content = ManifestStore.content
+_get = BlobStore.get
 
 
-async def _tidied(store: ManifestStore, name: str, digest: Digest) -> bytes:
-    return dump(json.loads(await _content(store, name, digest)))
+async def _tidied(store: BlobStore, digest: Digest) -> bytes:
+    return dump(json.loads(await _get(store, digest)))
 
 
-@requirement("MAN-08", replaced(ManifestStore, "content", _tidied))
+@requirement("MAN-08", replaced(BlobStore, "get", _tidied))
 async def test_manifest_is_kept_byte_for_byte(one: Application) -> None:
     content = b'  {"schemaVersion":2,\n "schemaVersion" : 2, "manifests":[ ],"x":"\\u00e9"}\n\n'
     await push(one, content, media_type=OCI_INDEX)

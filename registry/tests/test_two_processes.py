@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from registry.tests.client import Repository, SlowRequest, sha256, unique_name
-from registry.tests.processes import ServerProcess, our_server, running
+from registry.tests.processes import ServerProcess, docker_registry, our_server, running
 from registry.tests.test_cloud import make_s3
 from servers.seaweedfs import SeaweedFS
 from servers.valkey import Valkey
@@ -145,3 +146,51 @@ def test_upload_alternates_between_two_servers_and_survives_the_kill_of_one(
         assert repository.finish(pair.at(0, location), sha256(whole)).status_code == 201
         for repository in pair.repositories:
             assert repository.blob(sha256(whole)).content == whole
+
+
+def test_delete_by_another_process_counts_in_time_where_files_are_not_local(
+    tmp_path: Path,
+) -> None:
+    cache: dict[str, object] = {"cache": {"blobdescriptor": "inmemory", "max_stale": "1s"}}
+    with ExitStack() as stack:
+        repositories = []
+        for others in ({}, {"capabilities": {"local_path": False}}):
+            server = our_server(tmp_path, {"storage": {**cache, **others}})
+            url = stack.enter_context(running(server)).url
+            client = stack.enter_context(httpx.Client(base_url=url))
+            repositories.append(Repository(client, unique_name()))
+        one = repositories[0]
+        other = repositories[1].http
+        digest = one.push_blob(b"data")
+        manifest = one.push_manifest(one.image(b"data"), "v1")
+        references = ("v1", manifest.headers["docker-content-digest"])
+        paths = [one.url(f"blobs/{digest}"), *(one.url(f"manifests/{r}") for r in references)]
+        assert [other.get(path).status_code for path in paths] == [200, 200, 200]
+        for path in (paths[0], paths[2]):
+            assert one.http.delete(path).status_code == 202
+        assert [one.http.get(path).status_code for path in paths] == [404, 404, 404]
+        # It may have looked just before the deletes.
+        time.sleep(1.1)
+        assert [other.get(path).status_code for path in paths] == [404, 404, 404]
+
+
+def test_delete_by_docker_registry_counts_at_once(
+    tmp_path: Path, program: Callable[[str], str]
+) -> None:
+    settings = {"storage": {"cache": {"blobdescriptor": "inmemory"}}}
+    with ExitStack() as stack:
+        ours = stack.enter_context(running(our_server(tmp_path, settings)))
+        other = docker_registry(program("docker-registry"), tmp_path)
+        theirs = stack.enter_context(running(other))
+        http = stack.enter_context(httpx.Client(base_url=ours.url))
+        repository = Repository(http, "shared")
+        digest = repository.push_blob(b"data")
+        manifest = repository.push_manifest(repository.image(b"data"), "v1")
+        references = ("v1", manifest.headers["docker-content-digest"])
+        paths = [repository.url(f"manifests/{reference}") for reference in references]
+        paths.append(repository.url(f"blobs/{digest}"))
+        for path in paths:
+            assert http.get(path).status_code == 200
+        for path in paths[1:]:
+            assert httpx.delete(f"{theirs.url}{path}").status_code == 202
+        assert [http.get(path).status_code for path in paths] == [404, 404, 404]
