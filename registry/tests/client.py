@@ -73,6 +73,13 @@ class SlowRequest:
         """Give the status of the answer."""
         return int(self._socket.recv(1000).split()[1])
 
+    def end(self) -> bytes:
+        """Give how the answer begins; nothing if the connection is cut off."""
+        try:
+            return self._socket.recv(1000)
+        except ConnectionResetError:
+            return b""
+
     def go_away(self, how: str) -> None:
         """End the connection: `reset`, `close`, or `shutdown` of the sending half."""
         if how == "reset":

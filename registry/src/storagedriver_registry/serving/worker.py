@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 from granian import net
 from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 
 from storagedriver_registry.api.request import ASGIApp
@@ -37,6 +37,11 @@ logger = logging.getLogger(__name__)
 # Longer than clients keep an idle connection (Go's 90 seconds): they close it, and do not find it
 # closed when they send the next request.
 _IDLE_MILLISECONDS = 120_000
+
+# A client with HTTP/2 that answers nothing for so long is gone; else it would keep a server that is
+# to stop.
+_PING_MILLISECONDS = 30_000
+_PONG_SECONDS = 60
 
 _MOST_CONNECTIONS = 10_000
 # Each connection is a descriptor, and so may be what it asks for.
@@ -154,13 +159,21 @@ async def _cut_off(serving: asyncio.Future[None]) -> bool:
     """End the requests that take too long. What they have made durable stays so."""
     requests: set[asyncio.Future[Any]] = {task for task in asyncio.all_tasks() if _is_request(task)}
     logger.error(
-        "stopped with %d requests and their connections cut off, after http.draintimeout",
+        "requests were cut off that were not finished within http.draintimeout: %d at work",
         len(requests),
     )
+    _silence_granian()
     for task in requests:
         task.cancel()
     await asyncio.wait(requests | {serving}, timeout=_CANCEL_SECONDS)
     return False
+
+
+def _silence_granian() -> None:
+    """Let it not write a traceback for each request that is cancelled: that was said already."""
+    granian = logging.getLogger("_granian")
+    granian.addHandler(logging.NullHandler())
+    granian.propagate = False
 
 
 def _is_request(task: asyncio.Task[Any]) -> bool:
@@ -197,6 +210,9 @@ def _make_server(job: Job) -> Server:
         interface=Interfaces.ASGINL,
         http=HTTPModes.auto if job.options.http2 else HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=_IDLE_MILLISECONDS),
+        http2_settings=HTTP2Settings(
+            keep_alive_interval=_PING_MILLISECONDS, keep_alive_timeout=_PONG_SECONDS
+        ),
         websockets=False,
         backlog=BACKLOG,
         # What granian counts is connections, idle ones too.

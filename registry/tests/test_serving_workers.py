@@ -1,0 +1,117 @@
+"""Several processes that serve, and the one that watches over them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from registry.tests.authentication import basic
+from registry.tests.client import Repository, sha256
+from registry.tests.serving import Served, eventually, fails_to_serve, served
+
+DATA = bytes(range(256)) * 8_000
+
+
+def answers(server: Served) -> bool:
+    """A connection each time, so that any worker may get it."""
+    with httpx.Client(base_url=server.url) as http:
+        return http.get("/v2/").status_code == 200
+
+
+def kill(server: Served, worker: int) -> None:
+    """Kill a worker, and wait until there is another in its place."""
+    count = len(server.workers())
+    os.kill(worker, signal.SIGKILL)
+
+    def others() -> int:
+        return len([pid for pid in server.workers() if pid != worker])
+
+    eventually(others, lambda found: found == count)
+
+
+def test_worker_that_is_killed_is_replaced_while_the_others_go_on(tmp_path: Path) -> None:
+    with served(tmp_path, 3) as server:
+        before = server.workers()
+        assert len(before) == 3
+        # Several times, and soon one after the other: that is no reason to give up.
+        for round_ in range(3):
+            kill(server, server.workers()[0])
+            assert all(answers(server) for _ in range(20))
+            assert server.log.count("was killed by SIGKILL") == round_ + 1
+        assert set(server.workers()) != set(before)
+        assert server.stop() == 0
+    # Said once, not by each.
+    assert server.log.count("serving ") == 1
+
+
+def test_connection_that_waits_is_not_lost_with_a_worker(tmp_path: Path) -> None:
+    with served(tmp_path, 2) as server:
+        first, second = (psutil.Process(pid) for pid in server.workers())
+        for worker in (first, second):
+            worker.suspend()
+        # Nobody can take it: it waits at the socket that both share.
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as waiting:
+            waiting.sendall(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n")
+            first.kill()
+            second.resume()
+            assert waiting.recv(12) == b"HTTP/1.1 200"
+
+
+def test_workers_share_the_sessions_that_only_were_begun(tmp_path: Path) -> None:
+    with served(tmp_path, 3) as server:
+        for number in range(12):
+            name = f"shared/{number}"
+            with httpx.Client(base_url=server.url) as http:
+                location = Repository(http, name).begin()
+            with httpx.Client(base_url=server.url) as http:
+                response = Repository(http, name).patch(location, DATA)
+                assert response.status_code == 202
+            with httpx.Client(base_url=server.url) as http:
+                repository = Repository(http, name)
+                location = repository.location(response)
+                assert repository.finish(location, sha256(DATA)).status_code == 201
+
+
+def test_password_that_is_made_is_logged_once(tmp_path: Path) -> None:
+    auth = {"htpasswd": {"realm": "r", "path": str(tmp_path / "users")}}
+    with served(tmp_path, 3, auth=auth, log={"level": "error"}) as server:
+        (line,) = [line for line in server.lines if "password=" in line]
+        password = line.partition("password=")[2].partition('"')[0]
+        for _ in range(6):
+            response = httpx.get(f"{server.url}/v2/", headers=basic("docker", password))
+            assert response.status_code == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_storage_that_cannot_be_opened_is_told_once(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    storage = {"filesystem": {"rootdirectory": str(tmp_path / "file")}}
+    told = fails_to_serve(tmp_path, workers, storage=storage)
+    assert str(tmp_path / "file") in told
+    assert len(told.splitlines()) == 1
+
+
+def test_workers_stop_when_the_process_above_them_is_gone(tmp_path: Path) -> None:
+    with served(tmp_path, 2) as server:
+        workers = server.workers()
+        server.process.kill()
+        server.process.wait()
+        eventually(
+            lambda: [pid for pid in workers if psutil.pid_exists(pid)], lambda left: not left
+        )
+        assert server.refuses()
+
+
+def test_worker_that_is_stopped_by_itself_is_replaced(tmp_path: Path) -> None:
+    with served(tmp_path, 2) as server:
+        victim = server.workers()[0]
+        os.kill(victim, signal.SIGTERM)
+        eventually(lambda: "ended with status 0" in server.log)
+        eventually(lambda: len(server.workers()) == 2)
+        assert answers(server)
