@@ -306,6 +306,18 @@ def test_what_is_no_whole_page_is_an_error(damage: Callable[[str], str]) -> None
         parser.close()
 
 
+class Without:
+    """An answer of aiohttp without one of its headers."""
+
+    def __init__(self, response: Any, missing: str) -> None:
+        self._response = response
+        self.headers = response.headers.copy()
+        self.headers.pop(missing)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._response, name)
+
+
 @pytest.mark.parametrize("missing", ["etag", "last-modified", "content-length"])
 def test_page_of_a_proxy_is_no_object(missing: str, seaweedfs_bucket: Mapping[str, object]) -> None:
     async def use() -> None:
@@ -317,13 +329,13 @@ def test_page_of_a_proxy_is_no_object(missing: str, seaweedfs_bucket: Mapping[st
 
             async def send(*call: Any) -> Any:
                 response = await original(*call)
-                response.headers.pop(missing, None)
+                response.raw = Without(response.raw, missing)
                 return response
 
             direct._send = send  # type: ignore[method-assign,assignment]  # a proxy
-            for call in (storage.get_content("/proxied"), storage.stat("/proxied")):
+            for call in (storage.get_content, storage.stat):
                 with pytest.raises(StorageDriverError) as failure:
-                    await call
+                    await call("/proxied")
                 assert failure.value.temporary
             del direct._send
             await storage.delete("/proxied")

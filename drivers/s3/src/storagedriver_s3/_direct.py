@@ -2,7 +2,7 @@
 
 Of what a call of the SDK costs, a fifth is the request: the rest are its event hooks, the rules of
 its endpoints, validation and general parsing. So the calls that there are many of take their route
-from the first that the SDK has sent, and go by themselves: see docs/decisions/0012. Parameters,
+from the first that the SDK has sent, and go by themselves: see docs/decisions/0013. Parameters,
 results and errors are the SDK's. Whatever is not plain goes by the SDK, and so does what the
 store redirects, which then shows the new route.
 """
