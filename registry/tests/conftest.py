@@ -11,7 +11,10 @@ import pytest
 
 from registry.tests.client import Repository, unique_name
 from registry.tests.images import Images
+from registry.tests.interchange import Section, bucket_section
 from registry.tests.processes import ServerProcess, our_server, running
+from registry.tests.sites import Site, running_site
+from registry.tests.stores import s3_parameters
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +44,30 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
             return stack.enter_context(running(our_server(tmp_path, settings)))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A registry of the kind that is the parameter."""
+
+    def store() -> Mapping[str, object]:
+        return {
+            "s3": {**s3_parameters(request.getfixturevalue("seaweedfs")), "preset": "seaweedfs"}
+        }
+
+    with running_site(request.param, tmp_path_factory.mktemp("site"), store) as site:
+        yield site
+
+
+@pytest.fixture(scope="module", params=["directory", "bucket"])
+def new_section(request: pytest.FixtureRequest) -> Callable[[], Section]:
+    """Give the driver's section for a new place that two servers share; None for a directory."""
+    if request.param == "directory":
+        return lambda: None
+    server = request.getfixturevalue("seaweedfs")
+    return lambda: bucket_section(server)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -29,14 +30,34 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """One server on one directory; started, killed and started again on the same port."""
+    """One server on one directory; started, killed and started again on the same port.
 
-    def __init__(self, command: Sequence[str], port: int, data: Path, log: Path) -> None:
+    Args:
+        command: What starts it.
+        port: Where it listens.
+        data: The directory.
+        log: Where its log goes.
+        authority: Certificate of the authority that signed its own; None if it speaks plain http.
+        environment: Variables.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        port: int,
+        data: Path,
+        log: Path,
+        *,
+        authority: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.data = data
         self.host = f"127.0.0.1:{port}"
-        self.url = f"http://{self.host}"
+        self.url = f"{'http' if authority is None else 'https'}://{self.host}"
+        self._authority = authority
         self._command = command
         self._log = log
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -53,16 +74,17 @@ class ServerProcess:
         return self._process
 
     def start(self) -> None:
-        environment = os.environ | {"OTEL_TRACES_EXPORTER": "none"}
+        environment = os.environ | {"OTEL_TRACES_EXPORTER": "none"} | self._environment
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
+        verify = ssl.create_default_context(cafile=self._authority)
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
                 # With authentication on, a challenge is an answer too; of a token server, 404 is.
-                if httpx.get(f"{self.url}/v2/").status_code in (200, 401, 404):
+                if httpx.get(f"{self.url}/v2/", verify=verify).status_code in (200, 401, 404):
                     return
             time.sleep(0.05)
         self.kill()
@@ -96,6 +118,8 @@ def our_server(
     settings: Mapping[str, Mapping[str, object]] | None = None,
     *,
     store: Mapping[str, object] | None = None,
+    port: int | None = None,
+    authority: Path | None = None,
 ) -> ServerProcess:
     """Give our server, not started.
 
@@ -103,8 +127,10 @@ def our_server(
         folder: For its files.
         settings: Keys of the sections.
         store: The driver's key with its parameters; by default files below `folder/data`.
+        port: Where it listens; by default a free one.
+        authority: Certificate of the authority that signed its own, if it has one.
     """
-    port, data = free_port(), folder / "data"
+    port, data = port or free_port(), folder / "data"
     sections: dict[str, Mapping[str, object]] = {
         "log": {"level": "warn"},
         "storage": {
@@ -118,28 +144,42 @@ def our_server(
     config = folder / f"registry-{port}.yml"
     config.write_text(yaml.safe_dump({"version": "0.1", **sections}))
     command = [REGISTRY, "serve", str(config)]
-    return ServerProcess(command, port, data, folder / f"registry-{port}.log")
+    return ServerProcess(command, port, data, folder / f"registry-{port}.log", authority=authority)
 
 
 def docker_registry(
-    program: str, folder: Path, others: Mapping[str, object] | None = None
+    program: str,
+    folder: Path,
+    others: Mapping[str, object] | None = None,
+    *,
+    store: Mapping[str, object] | None = None,
+    port: int | None = None,
 ) -> ServerProcess:
-    """Give Debian's docker-registry on `folder/data`, not started.
+    """Give Debian's docker-registry, not started.
 
     Args:
         program: Its path.
         folder: For its files.
         others: Other sections of its configuration.
+        store: The driver's key with its parameters; by default files below `folder/data`.
+        port: Where it listens; by default a free one.
     """
-    port, data = free_port(), folder / "data"
+    port, data = port or free_port(), folder / "data"
     config = folder / f"docker-registry-{port}.yml"
     sections = {
         "version": "0.1",
         "log": {"level": "warn"},
-        "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
+        "storage": {
+            **(store or {"filesystem": {"rootdirectory": str(data)}}),
+            "delete": {"enabled": True},
+        },
         "http": {"addr": f"127.0.0.1:{port}", "secret": "for-tests"},
         **(others or {}),
     }
     config.write_text(yaml.safe_dump(sections))
     command = [program, "serve", str(config)]
-    return ServerProcess(command, port, data, folder / f"docker-registry-{port}.log")
+    return ServerProcess(
+        *(command, port, data, folder / f"docker-registry-{port}.log"),
+        # With this variable its S3 client ends the process: it has a transport of its own.
+        environment={"AWS_CA_BUNDLE": ""},
+    )

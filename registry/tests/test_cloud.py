@@ -22,6 +22,7 @@ from storagedriver_testsuite.proxy import Proxy
 from registry.tests.client import OCI_MANIFEST, Repository, SlowRequest, sha256, sha512, unique_name
 from registry.tests.images import Images
 from registry.tests.processes import ServerProcess, our_server, running
+from registry.tests.stores import s3_parameters
 from servers.azurite import Azurite
 from servers.seaweedfs import SeaweedFS
 from servers.strict_gcs import StrictGcs
@@ -70,16 +71,7 @@ def store(driver: str, url: str, parameters: Mapping[str, Any], **others: Any) -
 
 
 def make_s3(server: SeaweedFS) -> Store:
-    if not server.request("HEAD", NAME).is_success:
-        server.create_bucket(NAME)
-    parameters = {
-        "accesskey": server.access_key,
-        "secretkey": server.secret_key,
-        "region": server.region,
-        "regionendpoint": server.url,
-        "bucket": NAME,
-    }
-    return store("s3", server.url, parameters, preset="seaweedfs")
+    return store("s3", server.url, s3_parameters(server), preset="seaweedfs")
 
 
 def make_gcs(server: StrictGcs) -> Store:
