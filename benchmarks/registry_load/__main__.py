@@ -49,7 +49,7 @@ def main() -> None:
         _run(arguments, contenders, rows, plan)
     except ProcessLookupError as exc:
         sys.exit(f"there is no process {exc} any more")
-    except (LoadError, MissingProgramError, ServerError, ConnectionError) as exc:
+    except (LoadError, MissingProgramError, ServerError) as exc:
         sys.exit(str(exc))
 
 

@@ -46,6 +46,9 @@ class Connection:
 
     Args:
         url: As `http://127.0.0.1:5000`; a path is put before every target.
+
+    Raises:
+        LoadError: Nobody listens there.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,7 +56,10 @@ class Connection:
         assert parts.hostname is not None
         self._host = parts.netloc
         self._prefix = parts.path.rstrip("/")
-        self._socket = socket.create_connection((parts.hostname, parts.port or 80))
+        try:
+            self._socket = socket.create_connection((parts.hostname, parts.port or 80))
+        except OSError as exc:
+            raise LoadError(f"{url}: {exc}") from exc
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Python's own time-outs ask `poll` before each call.
         limit = struct.pack("ll", SECONDS, 0)
@@ -102,7 +108,8 @@ class Connection:
 
     def _path_of(self, target: str) -> str:
         if target.startswith("/"):
-            return self._prefix + target
+            # A relative `Location` has the path already.
+            return target if target.startswith(f"{self._prefix}/") else self._prefix + target
         parts = urlsplit(target)
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
 

@@ -194,6 +194,18 @@ def test_an_answer_of_another_status_names_request_and_answer() -> None:
         assert [path for _, path, _ in server.asked] == ["/x", "/x", "/y?z=1"]
 
 
+def test_a_path_in_the_url_comes_before_every_target_once() -> None:
+    with site() as server, Connection(f"{server.url}/base/") as connection:
+        for target in ("/x", "/base/x", f"{server.url}/base/x"):
+            connection.expect(200, "GET", target)
+        assert {path for _, path, _ in server.asked} == {"/base/x"}
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    with pytest.raises(LoadError, match=r"http://127\.0\.0\.1:1: "):
+        Connection("http://127.0.0.1:1")
+
+
 @contextmanager
 def talking(code: str) -> Iterator[subprocess.Popen[str]]:
     """Run a program until the block ends; it says when it is ready."""
