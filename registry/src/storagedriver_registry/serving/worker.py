@@ -120,7 +120,10 @@ async def _work(job: Job, signals: Sequence[signal.Signals], parent: int | None)
 async def _start(job: Job, lifespan: Lifespan) -> None:
     await lifespan.start()
     if job.prepare is not None:
-        await job.prepare()
+        try:
+            await job.prepare()
+        except Exception as error:
+            raise StartError(str(error)) from error
 
 
 async def _serve(job: Job, stopped: asyncio.Event, signals: Sequence[signal.Signals]) -> bool:
