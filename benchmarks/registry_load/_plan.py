@@ -44,7 +44,7 @@ class Plan:
         small_pushes: Pushes of small blobs.
         framing: How the body of the streamed PATCH goes: in chunks of `chunk_bytes`, or at once
             with its length.
-        chunk_bytes: Size of a chunk. Go's clients send 32 KiB.
+        chunk_bytes: Size of a chunk. Clients written in Go send 32 KiB.
         settles: Whether what was written is brought to the disk before each row.
     """
 
