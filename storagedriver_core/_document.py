@@ -37,12 +37,14 @@ class Document:
         folder: What relative names of files are relative to.
         names: What messages call keys that stand elsewhere than they were given; each holds for
             the keys below it too.
+        texts: How a scalar was spelt that was read as something else than text, such as a number.
     """
 
     data: Any
     origins: dict[Key, str] = field(default_factory=dict)
     folder: Path = Path()
     names: dict[Key, Key] = field(default_factory=dict)
+    texts: dict[Key, str] = field(default_factory=dict)
 
     def origin(self, key: Key) -> str:
         """Tell where the key, or else the nearest key around it, was given; "" if nowhere."""
@@ -68,9 +70,8 @@ class Document:
         Raises:
             ConfigurationError: A scalar stands in the way, or an index would leave a gap.
         """
-        self.origins = {
-            known: place for known, place in self.origins.items() if known[: len(key)] != key
-        }
+        self.origins = _without(self.origins, key)
+        self.texts = _without(self.texts, key)
         self.origins[key] = origin
         self.data = self._with(self.data, key, 0, value, origin)
 
@@ -94,6 +95,11 @@ class Document:
         )
         items[part:] = [inner, *items[part + 1 :]]
         return items
+
+
+def _without(known: dict[Key, str], key: Key) -> dict[Key, str]:
+    """Leave out the key and what is below it."""
+    return {one: value for one, value in known.items() if one[: len(key)] != key}
 
 
 def dotted(key: Key) -> str:

@@ -67,15 +67,31 @@ def make_document(source: str | Path | Mapping[str, Any]) -> Document:
 
 def validate_part(model: type[Model], document: Document, key: Key) -> Model:
     """Do what `validate_document` says, for the mapping at `key`."""
-    data = document.data
-    for part in key:
-        data = data[part]
+    _read_as_text(model, document, key)
     try:
-        return model.model_validate(data)
+        return model.model_validate(_below(document, key))
     except ValidationError as error:
         faults = list(_faults(error, document, key, model))
     # Outside of `except`: pydantic's own error holds the input, and so perhaps secrets.
     raise ConfigurationError("\n".join(faults))
+
+
+def _below(document: Document, key: Key) -> Any:
+    data = document.data
+    for part in key:
+        data = data[part]
+    return data
+
+
+def _read_as_text(model: type[BaseModel], document: Document, start: Key) -> None:
+    """Give text where text is wanted: a password of digits only is one that YAML reads as a number.
+
+    It is what stands in the file, `0123` for `0123`.
+    """
+    for key, annotation, _ in list(_model_keys.scalars(model, _below(document, start))):
+        text = document.texts.get((*start, *key))
+        if text is not None and _model_keys.is_text(annotation):
+            document.set((*start, *key), text, document.origin((*start, *key)))
 
 
 def _check_section(document: Document, section: str) -> None:

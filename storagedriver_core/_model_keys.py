@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, SecretBytes, SecretStr
@@ -108,6 +109,13 @@ def is_container(annotation: Any) -> bool:
 def is_secret(annotation: Any) -> bool:
     """Tell whether `annotation` hides what it holds."""
     return any(_is_secret_class(arm) for arm in _arms(annotation))
+
+
+def is_text(annotation: Any) -> bool:
+    """Tell whether `annotation` takes text, and nothing else that is a scalar."""
+    arms = [arm for arm in _arms(annotation) if arm is not type(None)]
+    # A class of somebody's own that is derived from these may take anything.
+    return bool(arms) and all(arm in (str, SecretStr) or _is(arm, PurePath) for arm in arms)
 
 
 def scalars(annotation: Any, value: Any, key: Key = ()) -> Iterator[tuple[Key, Any, Any]]:

@@ -70,6 +70,7 @@ class _Reader:
 
     def __init__(self, document: Document, name: str, lines: bool) -> None:
         self._origins = document.origins
+        self._texts = document.texts
         self._name = name
         self._lines = lines
         self._scalars = SafeConstructor()
@@ -86,7 +87,10 @@ class _Reader:
             )
         self._seen.add(id(node))
         if isinstance(node, ScalarNode):
-            return self._scalar(node)
+            scalar = self._scalar(node)
+            if scalar is not None and not isinstance(scalar, str):
+                self._texts[key] = node.value
+            return scalar
         if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
             raise self._error(node, f"the tag {node.tag} is not supported")
         if isinstance(node, MappingNode):

@@ -8,8 +8,17 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import BaseModel, SecretStr
+from pydantic_core import core_schema
 
-from storagedriver_core import ConfigurationError, driver_schema, load_config, open_storage
+from storagedriver_core import (
+    ConfigurationError,
+    driver_schema,
+    load_config,
+    open_storage,
+    read_document,
+    validate_document,
+)
 
 pytestmark = pytest.mark.usefixtures("demo")
 
@@ -229,3 +238,37 @@ def test_mapping_is_taken_as_it_is_and_left_as_it_was(monkeypatch: pytest.Monkey
     before = repr(source)
     fault_of(source)
     assert repr(source) == before
+
+
+@pytest.mark.parametrize("text", ["12345", "0123", "1e3", "1.10", "yes", "2020-01-01", "0x1f"])
+def test_text_that_looks_like_something_else_is_text_where_that_is_wanted(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "storage.yml"
+    parameters = f"{{root_directory: {text}, secret_key: {text}, hosts: [{text}]}}"
+    path.write_text(f"storage:\n  driver: demo\n  parameters: {parameters}\n")
+    found = load_config(path, environment={}).to_mapping(reveal_secrets=True)
+    assert found["storage"]["parameters"] == {
+        "root_directory": text,
+        "secret_key": text,
+        "hosts": [text],
+    }
+
+
+def test_number_stays_one_where_text_is_not_all_that_is_taken(tmp_path: Path) -> None:
+    class Hidden(SecretStr):
+        """Takes anything."""
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+            return core_schema.any_schema()
+
+    class Model(BaseModel):
+        either: int | str
+        anything: Any
+        hidden: Hidden
+
+    path = tmp_path / "some.yml"
+    path.write_text("{either: 1, anything: 2, hidden: 3}")
+    found: Any = validate_document(Model, read_document(path))
+    assert (found.either, found.anything, found.hidden) == (1, 2, 3)
