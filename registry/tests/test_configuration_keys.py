@@ -460,6 +460,35 @@ def test_keys_without_a_value_are_not_given() -> None:
     assert (found.settings.http.addr, found.settings.http.prefix) == (":5000", "/")
 
 
+def test_text_of_digits_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(
+        "storage: { s3: { bucket: layers, accesskey: 0123, secretkey: 456 } }\n"
+        "http: { secret: 789 }\n"
+        "auth: { silly: { realm: 12, service: 1.10 } }\n"
+    )
+    found = load_configuration(path, environment={"REGISTRY_AUTH_SILLY_REALM": "034"})
+    assert found.backend is not None
+    parameters = found.backend.to_mapping(reveal_secrets=True)["storage"]["parameters"]
+    assert (parameters["access_key"], parameters["secret_key"]) == ("0123", "456")
+    listed = {one.key: (one.value, one.origin) for one in found.effective()}
+    assert listed["auth.silly.realm"] == ("034", "environment variable REGISTRY_AUTH_SILLY_REALM")
+    assert listed["auth.silly.service"] == ("1.10", f"{path}:3")
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("https://a.example:5000", "https://a.example:5000"),
+        ("https://a.example/", "https://a.example/"),
+        ("https://a.example/b/", "https://a.example/b/"),
+        ("https://a.example/b/c", "https://a.example/b/"),
+    ],
+)
+def test_host_is_a_base_as_distribution_has_it(host: str, base: str) -> None:
+    assert load(http={"host": host}).settings.http.host == base
+
+
 def test_old_name_of_the_level_counts_unless_the_new_one_is_given() -> None:
     assert load(loglevel="debug").settings.log.level == "debug"
     assert load(loglevel="debug", log={"level": "WARN"}).settings.log.level == "warn"

@@ -93,11 +93,18 @@ def _middlewares(document: Document) -> tuple[list[Any], _Moves, list[str]]:
 
 
 def _moved(document: Document, data: dict[str, Any], moves: _Moves) -> Document:
-    origins = {
-        (*new, *key[len(old) :]): origin
-        for old, new in moves
-        for key, origin in document.origins.items()
-        if key[: len(old)] == old
-    }
-    names = {new: old for old, new in moves}
-    return Document({"storage": data}, origins, document.folder, names)
+    def moved(known: dict[Key, str]) -> dict[Key, str]:
+        return {
+            (*new, *key[len(old) :]): value
+            for old, new in moves
+            for key, value in known.items()
+            if key[: len(old)] == old
+        }
+
+    return Document(
+        {"storage": data},
+        moved(document.origins),
+        document.folder,
+        names={new: old for old, new in moves},
+        texts=moved(document.texts),
+    )

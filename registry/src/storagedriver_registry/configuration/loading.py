@@ -187,4 +187,4 @@ def _with_support(setting: Setting) -> Setting | None:
 def _split_off(document: Document, section: str) -> Document:
     """Take a section out of the document, as a document of its own."""
     data = {section: document.data.pop(section)} if section in document.data else {}
-    return Document(data, document.origins, document.folder)
+    return dataclasses.replace(document, data=data)

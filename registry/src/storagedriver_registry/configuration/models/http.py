@@ -173,7 +173,7 @@ class HttpSettings(Section):
     net: Literal["tcp", "unix"] = "tcp"
     addr: str = ":5000"
     prefix: str = Field(default="/", pattern=r"^/(.*/)?$")
-    host: Annotated[str | None, Field(pattern=r"^https?://[^/]+/?$")] = None
+    host: Annotated[str | None, Field(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")] = None
     relativeurls: bool = False
     secret: SecretStr | None = None
     draintimeout: Duration = 0.0
@@ -182,6 +182,14 @@ class HttpSettings(Section):
     debug: DebugSettings = DebugSettings()
     http2: Http2Settings = Http2Settings()
     h2c: H2cSettings = H2cSettings()
+
+    @field_validator("host")
+    @classmethod
+    def _as_a_base(cls, host: str | None) -> str | None:
+        # distribution takes the URLs for relative to it: what is behind the last slash is left out.
+        if host is None or host.count("/") < 3:
+            return host
+        return host[: host.rindex("/") + 1]
 
     @field_validator("addr")
     @classmethod
