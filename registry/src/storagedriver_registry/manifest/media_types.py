@@ -6,9 +6,10 @@ push whose manifest names another type than it came with is refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from storagedriver_registry.manifest.documents import read_stored
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -25,18 +26,16 @@ _GENERIC = ("", "application/json", "application/octet-stream", "text/plain")
 
 def named_type(data: bytes) -> str | None:
     """Give the type that a stored manifest names, or that a schema 1 has; None if none."""
-    return declared_type(json.loads(data))
+    return declared_type(read_stored(data))
 
 
 def shape_type(data: bytes) -> str:
     """Give the type that the shape of a stored manifest means."""
-    return type_by_shape(json.loads(data))
+    return type_by_shape(read_stored(data))
 
 
-def declared_type(document: Any) -> str | None:
+def declared_type(document: Mapping[str, Any]) -> str | None:
     """Give the type that a manifest declares; None if it does not."""
-    if not isinstance(document, Mapping):
-        return None
     declared = document.get("mediaType")
     if isinstance(declared, str) and declared:
         return declared
@@ -46,13 +45,12 @@ def declared_type(document: Any) -> str | None:
     return None
 
 
-def type_by_shape(document: Any) -> str:
+def type_by_shape(document: Mapping[str, Any]) -> str:
     """Give OCI's type of a manifest that declares none.
 
     Source: image-spec, "Image Manifest Property Descriptions".
     """
-    is_index = isinstance(document, Mapping) and "manifests" in document
-    return OCI_INDEX if is_index else OCI_MANIFEST
+    return OCI_INDEX if "manifests" in document else OCI_MANIFEST
 
 
 def is_specific(content_type: str) -> bool:

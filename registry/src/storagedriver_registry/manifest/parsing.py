@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
+from storagedriver_registry.manifest.documents import read_pushed
 from storagedriver_registry.manifest.media_types import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -71,7 +70,10 @@ def parse_manifest(data: bytes, content_type: str) -> PushedManifest:
     Raises:
         InvalidManifestError: It is malformed, ambiguous, or names another type than it came with.
     """
-    document = _load(data)
+    try:
+        document = read_pushed(data)
+    except ValueError as error:
+        raise InvalidManifestError(str(error)) from None
     declared = declared_type(document)
     came_as = content_type.partition(";")[0].strip()
     media_type = declared or (came_as if is_specific(came_as) else type_by_shape(document))
@@ -93,18 +95,3 @@ def parse_manifest(data: bytes, content_type: str) -> PushedManifest:
         place = ".".join(map(str, fault["loc"]))
         raise InvalidManifestError(f"{place}: {fault['msg']}") from None
     return PushedManifest(manifest, media_type, names_type=declared is not None)
-
-
-def _load(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise InvalidManifestError("it is not JSON") from None
-    if not isinstance(document, dict):
-        raise InvalidManifestError("it is not a JSON object")
-    return document
-
-
-def _refuse(constant: str) -> None:
-    """Refuse `NaN` and the like, which Python reads and JSON does not have."""
-    raise ValueError(constant)

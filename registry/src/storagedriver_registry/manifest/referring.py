@@ -5,11 +5,11 @@ Source: distribution-spec, "Listing Referrers" and "Pushing Manifests with Subje
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.manifest.documents import read_stored
 from storagedriver_registry.manifest.media_types import DOCKER_LIST, OCI_INDEX
 
 # Source: distribution-spec, "Referrers Tag Schema". Both algorithms have names that a tag can have.
@@ -18,11 +18,7 @@ _MOST_HEX_IN_TAG = 64
 
 def subject_of(data: bytes) -> Digest | None:
     """Give the digest of a manifest's subject; None if it has no valid one."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    subject = document.get("subject") if isinstance(document, dict) else None
+    subject = read_stored(data).get("subject")
     digest = subject.get("digest") if isinstance(subject, dict) else None
     try:
         return parse_digest(digest) if isinstance(digest, str) else None
@@ -36,7 +32,7 @@ def describe_referrer(digest: Digest, data: bytes, media_type: str) -> dict[str,
     An image that has no artifact type counts as one of its configuration's type; an index without
     one has none.
     """
-    document = json.loads(data)
+    document = read_stored(data)
     descriptor = {"mediaType": media_type, "digest": str(digest), "size": len(data)}
     artifact_type = document.get("artifactType")
     if not artifact_type and media_type not in (OCI_INDEX, DOCKER_LIST):
@@ -60,11 +56,7 @@ def referrers_tag(subject: Digest) -> str:
 
 def listed_digests(index: bytes) -> list[Digest]:
     """Give the digests that an index lists; what is no digest is left out."""
-    try:
-        document = json.loads(index)
-    except (ValueError, RecursionError):
-        return []
-    members = document.get("manifests") if isinstance(document, dict) else None
+    members = read_stored(index).get("manifests")
     digests = []
     for member in members if isinstance(members, list) else []:
         digest = member.get("digest") if isinstance(member, dict) else None
