@@ -159,6 +159,27 @@ def test_credentials_of_the_environment_work_and_none_are_an_authentication_erro
     asyncio.run(check())
 
 
+@pytest.mark.parametrize("program", ["false", "echo no credentials"])
+def test_program_that_gives_no_credentials_is_an_authentication_error(
+    program: str, keyless: Mapping[str, object], tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(f"[profile broken]\ncredential_process = {program}\n")
+    with pytest.raises(AuthenticationError):
+        identity_of({**keyless, "profile": "broken"})
+
+
+def test_identity_that_cannot_be_had_is_a_fact(
+    keyless: Mapping[str, object], tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(
+        "[profile web]\nrole_arn = arn:aws:iam::123456789012:role/x\n"
+        f"web_identity_token_file = {tmp_path}/none\n"
+    )
+    told = identity_of({**keyless, "profile": "web"})
+    assert told["credentials"].startswith("none: ")
+    assert told["bucket"] == keyless["bucket"]
+
+
 def test_access_key_is_shortened() -> None:
     assert shorten("AKIAIOSFODNN7EXAMPLE") == "AKIA…MPLE"
     assert shorten("short") == "shor…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -136,6 +137,8 @@ SDK_ERROR_TYPES: Mapping[type[Exception], tuple[type[StorageDriverError], bool]]
     sdk.UnauthorizedSSOTokenError: (AuthenticationError, False),
     sdk.SSOError: (AuthenticationError, False),
     sdk.MetadataRetrievalError: (AuthenticationError, False),
+    # What a program that is to give credentials has printed instead.
+    json.JSONDecodeError: (AuthenticationError, False),
     sdk.UnknownCredentialError: (ConfigurationError, False),
     sdk.ProfileNotFound: (ConfigurationError, False),
     sdk.ConfigParseError: (ConfigurationError, False),
