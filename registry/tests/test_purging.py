@@ -6,7 +6,8 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from storagedriver_registry.app import RegistryApp
 from storagedriver_registry.cli import app as cli
 from storagedriver_registry.storage import make_stores
 from storagedriver_registry.storage.sessions import PurgeReport, SessionStore
+from storagedriver_registry.storage.uploads import UploadSession, UploadStore
 from typer.testing import CliRunner
 
 from registry.tests.application import Application, run
@@ -99,6 +101,31 @@ def test_session_is_no_more_after_the_purge_and_others_go_on() -> None:
         assert (await one.http.get(f"/v2/a/blobs/{sha256(b'kept')}")).content == b"kept"
 
     run(test, PARTS)
+
+
+def test_session_that_somebody_goes_on_with_meanwhile_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(one: Application) -> None:
+        location, _ = await begin(one, "a", b"few")
+        hold = UploadStore.hold
+
+        @asynccontextmanager
+        async def hold_late(
+            self: UploadStore, name: str, upload_id: str, ticket: str, *, patience: float
+        ) -> AsyncIterator[UploadSession]:
+            monkeypatch.undo()
+            await one.http.patch(location, content=b" more")
+            async with hold(self, name, upload_id, ticket, patience=patience) as session:
+                yield session
+
+        await asyncio.sleep(0.05)
+        monkeypatch.setattr(UploadStore, "hold", hold_late)
+        report = await make_stores(one.storage).sessions.purge(timedelta(milliseconds=40))
+        assert report.sessions == []
+        assert (await one.http.get(location)).headers["range"] == "0-7"
+
+    run(test)
 
 
 def age(server: ServerProcess, seconds: float) -> None:

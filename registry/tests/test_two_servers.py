@@ -7,7 +7,7 @@ of a file keeps two servers apart; `test_two_processes` has real ones.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from unittest import mock
 
 import httpx
@@ -34,6 +34,16 @@ class SlowBody:
         self.begun.set()
         await self.may_end.wait()
         yield self._data
+
+
+def run_in_time(test: Callable[[Application], Awaitable[None]]) -> None:
+    """Run a test on a store that wants parts; it fails rather than waits for ever."""
+
+    async def limited(one: Application) -> None:
+        async with asyncio.timeout(30):
+            await test(one)
+
+    run(limited, PARTS)
 
 
 async def start(one: Application, held: bytes) -> tuple[httpx.AsyncClient, str]:
@@ -70,7 +80,7 @@ def test_second_of_two_appends_is_refused_and_loses_nothing(held: bytes, late: b
         assert [upload async for upload in one.storage.list_uploads()] == []
         assert [info.path async for info in one.storage.walk("/") if "_uploads" in info.path] == []
 
-    run(test, PARTS)
+    run_in_time(test)
 
 
 def test_small_blob_costs_no_upload() -> None:
@@ -89,7 +99,7 @@ def test_small_blob_costs_no_upload() -> None:
             *("open_reader", "read", "put_content", "put_content", "put_content", "delete_many"),
         ]
 
-    run(test, PARTS)
+    run_in_time(test)
 
 
 def test_record_that_was_spoilt_is_no_session() -> None:
@@ -103,7 +113,7 @@ def test_record_that_was_spoilt_is_no_session() -> None:
             response = await other.get(location)
             assert (response.status_code, error_codes(response)) == (404, ["BLOB_UPLOAD_UNKNOWN"])
 
-    run(test, PARTS)
+    run_in_time(test)
 
 
 async def start_written(one: Application) -> tuple[httpx.AsyncClient, str]:
@@ -147,7 +157,7 @@ def test_second_append_is_refused_while_the_first_renews_its_turn(
             assert (await slow).status_code == 202
             await check_is_left_with(one, location, LARGE + b"slow")
 
-    run(test, PARTS)
+    run_in_time(test)
 
 
 def test_turn_of_a_process_that_died_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +174,7 @@ def test_turn_of_a_process_that_died_is_taken_over(monkeypatch: pytest.MonkeyPat
             assert (await one.http.patch(location, content=b"more")).status_code == 202
             await check_is_left_with(one, location, LARGE + b"more")
 
-    run(test, PARTS)
+    run_in_time(test)
 
 
 def test_who_has_lost_its_turn_is_refused_and_spoils_nothing(
@@ -186,7 +196,7 @@ def test_who_has_lost_its_turn_is_refused_and_spoils_nothing(
             assert (late.status_code, error_codes(late)) == (409, ["BLOB_UPLOAD_INVALID"])
             await check_is_left_with(one, location, LARGE + b"quick")
 
-    run(test, PARTS)
+    run_in_time(test)
 
 
 def test_who_cannot_renew_its_turn_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +210,7 @@ def test_who_cannot_renew_its_turn_gives_up(monkeypatch: pytest.MonkeyPatch) -> 
             assert (late.status_code, error_codes(late)) == (409, ["BLOB_UPLOAD_INVALID"])
             await check_is_left_with(one, location, LARGE)
 
-    run(test, PARTS)
+    run_in_time(test)
 
 
 def test_commit_loses_no_bytes_that_another_server_took_meanwhile() -> None:
@@ -217,7 +227,7 @@ def test_commit_loses_no_bytes_that_another_server_took_meanwhile() -> None:
             assert (await other.get(f"/v2/a/blobs/{sha256(b'held end')}")).content == b"held end"
             await check_is_left_with(one, location, b"held more")
 
-    run(test, PARTS)
+    run_in_time(test)
 
 
 def test_cancel_loses_no_bytes_that_another_server_took_meanwhile() -> None:
@@ -240,4 +250,4 @@ def test_cancel_loses_no_bytes_that_another_server_took_meanwhile() -> None:
             assert (cancelled.status_code, error_codes(cancelled)) == (409, ["BLOB_UPLOAD_INVALID"])
             await check_is_left_with(one, location, b"held more")
 
-    run(test, PARTS)
+    run_in_time(test)
