@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from storagedriver_core import (
@@ -17,9 +19,13 @@ from storagedriver_core import (
     StorageDriverError,
     byte_range,
     child_prefix,
+    parent,
 )
 from storagedriver_fsspec._errors import RefusedError, translated, translating
 from storagedriver_fsspec._files import Body, Files, Take, utc
+from storagedriver_fsspec._names import PUTS, new_name
+
+logger = logging.getLogger(__name__)
 
 _TIMES = ("mtime", "modified", "last_modified", "LastModified", "modify", "updated", "created")
 
@@ -125,8 +131,54 @@ class PlainFiles(Files):
         except (AlreadyExistsError, RefusedError):
             if there is None:
                 raise
-            await self.remove(target)
+            await self._replace(source, target)
+
+    async def _replace(self, source: str, target: str) -> None:
+        """Take the name from the file that has it; that one is removed when the other has it."""
+        # No name that a purge knows: if this process is killed in between, it is all that is left.
+        aside = f"{PUTS}/kept-{new_name(target)}"
+        try:
+            await self._set_aside(target, aside)
             await self._mv(source, target)
+        except BaseException as error:
+            await self._put_back(aside, target, error)
+            raise
+        await self._remove_kept(aside, target)
+
+    async def _set_aside(self, path: str, aside: str) -> None:
+        try:
+            await self._mv(path, aside)
+        except (PathNotFoundError, RefusedError):
+            for directory in (parent(PUTS), PUTS):
+                with suppress(StorageDriverError):
+                    await self.make_directory(directory)
+            await self._mv(path, aside)
+
+    async def _put_back(self, aside: str, target: str, error: BaseException) -> None:
+        try:
+            await self._mv(aside, target)
+        except StorageDriverError:
+            if isinstance(error, StorageDriverError):
+                error.outcome = "unknown"
+            # The old file may have it still, or the new one already: a reply may have been lost.
+            if await self._is_there(target):
+                await self._remove_kept(aside, target)
+            else:
+                logger.error("what was at %s is kept at %s", target, aside)
+
+    async def _remove_kept(self, aside: str, target: str) -> None:
+        try:
+            await self.remove(aside)
+        except PathNotFoundError:
+            pass
+        except StorageDriverError:
+            logger.warning("what was at %s before is left at %s", target, aside)
+
+    async def _is_there(self, path: str) -> bool:
+        try:
+            return not (await self.info(path)).is_dir
+        except StorageDriverError:
+            return False
 
     @translated(writing=True, changing=True)
     async def _mv(self, source: str, target: str) -> None:
