@@ -52,14 +52,10 @@ def webdav(server: RcloneWebDav | WsgiDav) -> Harness:
 # True of the protocol, whichever the server.
 WEBDAV = {
     "F03": "the protocol has no checksum: what is damaged on its way is stored as it came",
-    "Q08": "a write is a PUT, a MOVE and a look, since a PUT that breaks off leaves its half",
 }
 NO_STAMP = "it answers that it keeps a property, and forgets it: whose an object is cannot be told"
 
 
-# At full size only, as yet: it takes a quarter of an hour beside other load, and what it showed
-# last has not been run again from end to end.
-@pytest.mark.large
 class TestWebdavOnRclone(DriverSuite):
     label = "fsspec on rclone's WebDAV"
     deviations: ClassVar[Mapping[str, str]] = {

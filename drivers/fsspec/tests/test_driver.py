@@ -13,13 +13,15 @@ import pytest
 from fsspec import AbstractFileSystem, register_implementation
 from fsspec.implementations.memory import MemoryFileSystem
 from storagedriver_fsspec._config import FsspecConfig
-from storagedriver_fsspec._driver import fsspec_driver
+from storagedriver_fsspec._driver import BlockingFsspecDriver, fsspec_driver
+from storagedriver_fsspec._webdav import WebdavFiles
 
 from servers.rclone_webdav import RcloneWebDav
 from servers.sshd import Sshd
 from storagedriver_core import (
     AuthenticationError,
     ConfigurationError,
+    FileInfo,
     Storage,
     StorageDriver,
     UnavailableError,
@@ -143,6 +145,118 @@ def test_filesystem_that_the_table_does_not_name_serves_the_plain_operations(
                 await storage.writer("/a")
 
     asyncio.run(use())
+
+
+def test_many_files_of_one_directory_are_deleted_without_a_look_at_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = driver("file", tmp_path)
+    assert isinstance(made, BlockingFsspecDriver)
+    looked: list[str] = []
+    info = made._objects.files.info
+
+    async def watched(path: str) -> FileInfo:
+        looked.append(path)
+        return await info(path)
+
+    async def use() -> None:
+        async with Storage(made) as storage:
+            files = [f"/a/b/{number}" for number in range(40)]
+            for path in [*files, "/a/c/below", "/d"]:
+                await storage.put_content(path, b"content")
+            monkeypatch.setattr(made._objects.files, "info", watched)
+            report = await storage.delete_many([*files, "/a/b/missing", "/a/c", "/a/b/0"])
+            assert report.deleted == (*files, "/a/c")
+            assert report.missing == ("/a/b/missing", "/a/b/0") and not report.failed
+            assert set(looked) == {"/a/b/missing", "/a/c"}
+
+    asyncio.run(use())
+    # What has become empty is gone.
+    assert [each.name for each in tmp_path.iterdir() if each.name[0] != "."] == ["d"]
+
+
+def test_webdav_drivers_share_the_authorities_unless_they_have_their_own() -> None:
+    one, other = WebdavFiles.completed({}), WebdavFiles.completed({"auth": "x"})
+    assert one["verify"] is other["verify"] and other["auth"] == "x"
+    for own in ({"cert": "x"}, {"verify": False}, {"trust_env": False}):
+        assert WebdavFiles.completed(own) == own
+
+
+class NeverReplaces(Plain):
+    """A filesystem whose rename gives no name that is taken, and none in a missing directory.
+
+    Attributes:
+        failing: What becomes of renames to come: "" it is made, "before" the connection breaks and
+            it is not made, "after" the connection breaks when it is made.
+    """
+
+    protocol = "never-replaces"
+    failing: ClassVar[list[str]] = []
+
+    def mv(self, path1: str, path2: str, **kwargs: Any) -> None:
+        if self.exists(path2):
+            raise FileExistsError(path2)
+        if not self.isdir(self._parent(path2)):
+            raise FileNotFoundError(path2)
+        failing = NeverReplaces.failing.pop(0) if NeverReplaces.failing else ""
+        if failing != "before":
+            self.store[path2] = self.store.pop(path1)
+        if failing:
+            raise ConnectionResetError
+
+
+@pytest.fixture
+def never_replaces(plain: type[AbstractFileSystem]) -> None:
+    register_implementation("never-replaces", NeverReplaces, clobber=True)
+    NeverReplaces.failing.clear()
+
+
+@pytest.mark.usefixtures("never_replaces")
+def test_store_that_never_replaces_is_overwritten_all_the_same() -> None:
+    async def use() -> None:
+        async with Storage(driver("never-replaces", "/root")) as storage:
+            await storage.put_content("/a/b", b"old")
+            await storage.put_content("/a/b", b"new")
+            assert await storage.get_content("/a/b") == b"new"
+            await storage.put_content("/c", b"newer")
+            await storage.move("/c", "/a/b")
+            assert await storage.get_content("/a/b") == b"newer"
+
+    asyncio.run(use())
+    assert list(Plain.store) == ["/root/a/b"]
+
+
+@pytest.mark.parametrize(
+    ("failing", "left", "outcome"),
+    [
+        # The old file is set aside, the new one gets its name, the old one gets it back.
+        (["", "before"], {"/a": b"old"}, "unknown"),
+        (["", "after"], {"/a": b"new"}, "unknown"),
+        (["before"], {"/a": b"old"}, "unknown"),
+        (["after"], {"/a": b"old"}, "unknown"),
+        (["", "before", "before"], {"kept": b"old"}, "unknown"),
+    ],
+)
+@pytest.mark.usefixtures("never_replaces")
+def test_overwrite_that_fails_loses_nothing(
+    failing: list[str], left: dict[str, bytes], outcome: str
+) -> None:
+    async def use() -> None:
+        async with Storage(driver("never-replaces", "/root")) as storage:
+            await storage.put_content("/a", b"old")
+            NeverReplaces.failing[:] = failing
+            with pytest.raises(UnavailableError) as failed:
+                await storage.put_content("/a", b"new")
+            assert failed.value.outcome == outcome
+
+    asyncio.run(use())
+    found = {path.removeprefix("/root"): each.getvalue() for path, each in Plain.store.items()}
+    if "kept" in left:
+        [(path, data)] = found.items()
+        assert path.startswith("/.storagedriver/puts/kept-") and path.endswith("+a")
+        assert data == left["kept"]
+    else:
+        assert found == left
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1, 1), (4, 1)])

@@ -36,6 +36,14 @@ def not_run(text: str, protocol: str) -> set[str]:
     return set(re.findall(r"[A-Z]\d\d", " ".join(rows)))
 
 
+def test_readme_tells_what_writing_costs_on_webdav() -> None:
+    extra = WebdavHarness.extra_requests
+    text = README.read_text()
+    assert f"| put of a new object | {1 + extra.put} |" in text
+    assert f"| put over another | {1 + extra.replace} |" in text
+    assert f"| upload of n parts | {1 + extra.part} n + {2 + extra.commit} |" in text
+
+
 def test_readme_names_every_deviation() -> None:
     # The classes of the suite are read as text: importing them would run them here as well.
     source = Path(__file__).with_name("test_conformance.py").read_text()

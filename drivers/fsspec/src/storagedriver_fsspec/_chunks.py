@@ -39,6 +39,7 @@ from storagedriver_core import (
     UploadOptions,
     UploadState,
 )
+from storagedriver_fsspec._errors import RefusedError
 from storagedriver_fsspec._files import Files
 from storagedriver_fsspec._names import (
     LONG_AGO,
@@ -80,6 +81,9 @@ class ChunkUploads:
         """Begin an upload."""
         await self.sweep()
         upload = Upload(path, new_name(path), holder=holder, options=options)
+        # It is never there, so there is no need to find that out by a write that fails.
+        with suppress(PathNotFoundError, RefusedError):
+            await self._files.make_directory(_directory(upload))
         await self._store.write(_file(upload, "head"), [holder.encode()])
         return upload
 
@@ -266,25 +270,34 @@ class ChunkUploads:
             except PathNotFoundError:
                 raise UploadNotFoundError from None
             return
-        names = await self._names(upload)
-        place = next((each for each in names if each.startswith(("head~", "done~"))), None)
-        place = f"{_directory(upload)}/{place}" if place else None
-        if seen is not None and place is not None and place != seen:
-            raise ConflictError("a writer has resumed the upload")
-        # Without a head, what a listing has seen is the rest of an upload that is over.
-        if place is None and seen != _directory(upload):
-            raise UploadNotFoundError
+        place = seen
+        if not self._renames or seen in (None, _directory(upload)):
+            place = await self._head(upload)
+            if seen is not None and place is not None and place != seen:
+                raise ConflictError("a writer has resumed the upload")
+            # Without a head, what a listing has seen is the rest of an upload that is over.
+            if place is None and seen != _directory(upload):
+                raise UploadNotFoundError
         if place is not None and self._renames:
-            gone = f"{PUTS}/{new_name()}"
-            try:
-                await self._store.within(
-                    gone, lambda: self._files.rename(place, gone), source=place
-                )
-            except PathNotFoundError:
-                raise UploadNotFoundError from None
-            with suppress(PathNotFoundError):
-                await self._files.remove(gone)
+            await self._take_away(upload, place)
         await self._files.remove_all(_directory(upload))
+
+    async def _take_away(self, upload: Upload, place: str) -> None:
+        """Take the head away, after which nobody resumes the upload."""
+        gone = f"{PUTS}/{new_name()}"
+        try:
+            await self._store.within(gone, lambda: self._files.rename(place, gone), source=place)
+        except PathNotFoundError:
+            if upload.data.get(SEEN) and await self._head(upload):
+                raise ConflictError("a writer has resumed the upload") from None
+            raise UploadNotFoundError from None
+        with suppress(PathNotFoundError):
+            await self._files.remove(gone)
+
+    async def _head(self, upload: Upload) -> str | None:
+        names = await self._names(upload)
+        found = next((each for each in names if each.startswith(("head~", "done~"))), None)
+        return f"{_directory(upload)}/{found}" if found else None
 
     async def all(self) -> list[UploadInfo]:
         """Give every upload, and every put that is under way or was left over."""

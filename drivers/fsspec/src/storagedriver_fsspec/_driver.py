@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import datetime
@@ -72,7 +71,10 @@ class Objects:
         options = {**row.defaults, **config.revealed()}
         module, _, name = row.files.partition(":")
         adapter = getattr(importlib.import_module(module), name)
-        make = functools.partial(make_filesystem, cls, options)
+
+        def make() -> Any:
+            return make_filesystem(cls, adapter.completed(options))
+
         self.files: Files = adapter(make, config.root_directory)
         self.store = Store(
             self.files,
@@ -295,6 +297,9 @@ class _Blocking(BlockingDriver):
 
     def delete(self, path: str) -> None:
         finished(self._objects.store.delete(path))
+
+    def delete_many(self, paths: Sequence[str]) -> DeleteReport:
+        return finished(self._objects.store.delete_many(paths, self.name))
 
     def move(self, source: str, target: str, *, if_absent: bool = False) -> None:
         finished(self._objects.store.move(source, target, replace=not if_absent))

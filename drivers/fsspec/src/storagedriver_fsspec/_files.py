@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as clock
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
@@ -62,6 +62,11 @@ class Files(ABC):
     Errors are those of the contract. A path that is not there is `PathNotFoundError`, also where a
     parent of a file to write is missing.
     """
+
+    @staticmethod
+    def completed(options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Give the filesystem's options with what all drivers of the process can share."""
+        return options
 
     @abstractmethod
     async def open(self, *, create: bool) -> None:

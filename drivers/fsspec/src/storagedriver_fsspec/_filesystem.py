@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from storagedriver_core import ConfigurationError
@@ -26,7 +27,7 @@ def filesystem_class(protocol: str) -> Any:
         raise ConfigurationError(f"protocol {protocol!r}: {error}") from error
 
 
-def make_filesystem(cls: Any, options: dict[str, Any]) -> Any:
+def make_filesystem(cls: Any, options: Mapping[str, Any]) -> Any:
     """Make an instance that shares nothing and caches nothing. Blocking ones connect here.
 
     Raises:

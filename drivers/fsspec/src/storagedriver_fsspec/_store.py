@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from storagedriver_core import (
     Conditions,
     ConfigurationError,
     ConflictError,
+    DeleteReport,
     FileInfo,
     ListOptions,
     PartialDeleteError,
@@ -46,6 +48,8 @@ _OWN = f"/{INTERNAL_COMPONENT}"
 _KEPT = ("/", _OWN, PUTS, UPLOADS, f"{_OWN}/tails")
 _TRIES = 20
 """How often a directory that others prune at the same time is made again."""
+_CROWD = 32
+"""Of so many files in one directory, a list of it tells sooner than a look at each."""
 
 
 class Store:
@@ -342,6 +346,47 @@ class Store:
         if not self._flat and path != "/":
             with suppress(StorageDriverError):
                 await self.files.remove_directory(path)
+
+    async def delete_many(self, paths: Sequence[str], name: str) -> DeleteReport:
+        """As `StorageDriver.delete_many`, of the driver `name`.
+
+        A directory that many of them are in is looked at once, not once for each of them.
+        """
+        deleted: list[str] = []
+        missing: list[str] = []
+        failed: dict[str, StorageDriverError] = {}
+        counts = Counter(map(parent, paths)) if not self._shares_names else Counter[str]()
+        crowded = [each for each, count in counts.items() if count >= _CROWD]
+        files = await self._files_of(crowded, set(paths))
+        for path in paths:
+            try:
+                if path in files:
+                    await self._found(self.files.remove(path))
+                else:
+                    await self.delete(path)
+            except PathNotFoundError:
+                missing.append(path)
+            except StorageDriverError as error:
+                failed[path] = error.stamp(name, "delete_many", path)
+            else:
+                deleted.append(path)
+        for directory in crowded:
+            await self.prune(f"{directory.rstrip('/')}/any")
+        return DeleteReport(tuple(deleted), tuple(missing), failed)
+
+    async def _files_of(self, directories: Sequence[str], wanted: set[str]) -> set[str]:
+        """Give those of the wanted paths that are files in one of the directories."""
+        files: set[str] = set()
+
+        def take(info: FileInfo) -> None:
+            if not info.is_dir and info.path in wanted:
+                files.add(info.path)
+
+        for directory in directories:
+            # What is not found here is looked at by itself.
+            with suppress(StorageDriverError):
+                await self.files.visit(directory, take)
+        return files
 
     async def prune(self, path: str) -> None:
         """Remove the directories above `path` that are empty, but for the driver's own."""

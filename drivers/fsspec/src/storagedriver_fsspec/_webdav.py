@@ -1,20 +1,22 @@
 """webdav4's filesystem, by the HTTP client that it holds.
 
 Its own calls list a directory in order to look at it, take the wrong resource for names with `%`,
-and repeat by themselves.
+and repeat by themselves. What goes over the wire instead is `_webdav_requests`'s, and what comes
+back `_webdav_answers`'s.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from email.utils import parsedate_to_datetime
+from contextlib import closing, suppress
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
-from xml.etree import ElementTree
+from urllib.parse import unquote
 
 from storagedriver_core import (
     AlreadyExistsError,
@@ -29,46 +31,27 @@ from storagedriver_core import (
     byte_range,
     parent,
 )
-from storagedriver_fsspec._errors import from_status, translated, translating
-from storagedriver_fsspec._files import Body, Take, utc
+from storagedriver_fsspec._errors import translated, translating
+from storagedriver_fsspec._files import Body, Take
 from storagedriver_fsspec._plain import PlainFiles, check_range
+from storagedriver_fsspec._webdav_answers import info_of, length_of, named, range_of
+from storagedriver_fsspec._webdav_requests import LOCK_PAUSE_SECONDS, Requests, check
 
 _CHUNK_BYTES = 1024 * 1024
-_MULTISTATUS = 207
-# Source: RFC 4918, section 9.1. Only what is read: some servers compute the others.
-_WANTED = (
-    b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
-    b"<resourcetype/><getcontentlength/><getlastmodified/><getetag/></prop></propfind>"
-)
-# Source: RFC 4918, section 9.10.
-_LOCK = (
-    b'<?xml version="1.0" encoding="utf-8"?><lockinfo xmlns="DAV:">'
-    b"<lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>"
-)
-# Source: RFC 4918, section 9.2.
-_NAMESPACE = "urn:storagedriver"
-_STAMP = (
-    b'<?xml version="1.0" encoding="utf-8"?><propertyupdate xmlns="DAV:"><set><prop>'
-    b'<upload xmlns="urn:storagedriver">%s</upload></prop></set></propertyupdate>'
-)
-_STAMP_WANTED = (
-    b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
-    b'<upload xmlns="urn:storagedriver"/></prop></propfind>'
-)
-_LOCKED = 423
-# What says that it is done (RFC 4918, sections 9.3 to 9.10; RFC 9110, section 9.3.4). A 200 for
-# these is a page of something in between.
-_ANSWERS = {
-    "PUT": (201, 204),
-    "MOVE": (201, 204, _MULTISTATUS),
-    "COPY": (201, 204, _MULTISTATUS),
-    "DELETE": (204, _MULTISTATUS),
-}
-_WAITING = ("MOVE", "COPY", "DELETE", "MKCOL")
-_LOCK_TRIES = 100
 _RENAME_TRIES = 20
-_LOCK_PAUSE_SECONDS = 0.05
 _REDIRECTS = range(300, 400)
+
+
+@functools.cache
+def _authorities(variables: tuple[str | None, ...]) -> Any:
+    """Read the certificates of authorities once: httpx takes 40 ms for them with each client.
+
+    Args:
+        variables: Those of the environment that say where they are.
+    """
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 class ResponseBody(Body):
@@ -104,13 +87,18 @@ class WebdavFiles(PlainFiles):
     A PUT that breaks off may leave half of the body, so nothing is ever put under its own name.
     """
 
+    @staticmethod
+    def completed(options: Mapping[str, Any]) -> Mapping[str, Any]:
+        # With a certificate of its own a context is nobody else's.
+        if {"verify", "cert", "trust_env"} & options.keys():
+            return options
+        variables = tuple(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+        return {**options, "verify": _authorities(variables)}
+
     @translated()
     async def open(self, *, create: bool) -> None:
         self._fs = self._make()
-        self._http = self._fs.client.http
-        base = self._fs.client.base_url
-        self._base = base.copy_with(raw_path=b"/", query=None, fragment=None)
-        self._prefix = quote(base.path.rstrip("/")) + quote(self._root)
+        self._requests = Requests(self._fs.client.http, self._fs.client.base_url, self._root)
         if create and self._root and not await self.exists():
             await self._make_root()
 
@@ -127,30 +115,30 @@ class WebdavFiles(PlainFiles):
 
     @translated()
     async def info(self, path: str) -> FileInfo:
-        found = list(self._propfind(path, "0"))
+        found = list(self._requests.find(path, "0"))
         if not found:
             raise UnavailableError("the server's answer names no resource")
-        return _named(found[0][1], path)
+        return named(found[0][1], path)
 
     @translated()
     async def visit(self, path: str, take: Take) -> None:
-        own = unquote(self._url(path).raw_path.decode()).rstrip("/")
-        for place, info in self._propfind(path, "1"):
+        own = self._place(path)
+        for place, info in self._requests.find(path, "1"):
             if place.rstrip("/") == own:
                 if not info.is_dir:
                     raise PathNotFoundError("a file is not a directory", path=path)
                 continue
             name = place.rstrip("/").rpartition("/")[2]
-            take(_named(info, f"{path.rstrip('/')}/{name}"))
+            take(named(info, f"{path.rstrip('/')}/{name}"))
+
+    def _place(self, path: str) -> str:
+        """Give the path of a resource as the server writes it, without a slash at its end."""
+        return unquote(self._requests.url(path).raw_path.decode()).rstrip("/")
 
     @translated()
     async def body(self, path: str, options: ReadOptions) -> Body:
-        headers = {"accept-encoding": "identity"}
-        asked = _range_of(options)
-        if asked:
-            headers["range"] = asked
-        request = self._http.build_request("GET", self._url(path), headers=headers)
-        response = self._http.send(request, stream=True, follow_redirects=False)
+        asked = range_of(options)
+        response = self._requests.get(path, asked)
         try:
             return await self._body_of(path, options, response, asked)
         except BaseException:
@@ -169,13 +157,13 @@ class WebdavFiles(PlainFiles):
             return ResponseBody(info, response, 0)
         if status in _REDIRECTS or status == HTTPStatus.METHOD_NOT_ALLOWED:
             await self._file(path)  # which a collection is not
-        self._check(response)
-        size = _length(response)
+        check(response)
+        size = length_of(response)
         if status == HTTPStatus.PARTIAL_CONTENT:
             size = int(response.headers["content-range"].rpartition("/")[2])
         elif asked and size:
             raise StorageDriverError("the server ignores that a range was asked")
-        info = _info_of(path, size, response.headers)
+        info = info_of(path, size, response.headers)
         if info.mod_time is None or info.etag is None:
             # Some servers give a collection as a page, and so do some proxies that are in trouble.
             found = await self._file(path)
@@ -184,7 +172,7 @@ class WebdavFiles(PlainFiles):
             info = FileInfo(path, size, found.mod_time, etag=found.etag)
         check_range(info, options)
         start, end = byte_range(size, options)
-        if end > start and _length(response) != end - start:
+        if end > start and length_of(response) != end - start:
             raise UnavailableError("the server gives another range than was asked")
         return ResponseBody(info, response, end - start)
 
@@ -201,7 +189,7 @@ class WebdavFiles(PlainFiles):
     @translated(writing=True)
     async def write(self, path: str, data: Sequence[Buffer]) -> FileInfo | None:
         size = sum(memoryview(chunk).nbytes for chunk in data)
-        self._put(path, (bytes(chunk) for chunk in data), size)
+        self._requests.put(path, (bytes(chunk) for chunk in data), size)
         return None
 
     @translated(writing=True)
@@ -221,11 +209,11 @@ class WebdavFiles(PlainFiles):
                     await body.close()
             size = spool.tell()
             spool.seek(0)
-            self._put(target, iter(lambda: spool.read(_CHUNK_BYTES), b""), size)
+            self._requests.put(target, iter(lambda: spool.read(_CHUNK_BYTES), b""), size)
 
     @translated(writing=True, changing=True)
     async def remove(self, path: str) -> None:
-        self._request("DELETE", path, changing=True)
+        self._requests.delete(path)
 
     async def rename(self, source: str, target: str, *, replace: bool = True) -> None:
         for attempt in range(_RENAME_TRIES):
@@ -245,14 +233,8 @@ class WebdavFiles(PlainFiles):
                 if attempt == _RENAME_TRIES - 1 or not await self._is_there(source):
                     raise error from None
                 # To let it finish. Such coroutines run in threads, without a loop.
-                time.sleep(_LOCK_PAUSE_SECONDS)  # noqa: ASYNC251
+                time.sleep(LOCK_PAUSE_SECONDS)  # noqa: ASYNC251
         raise ConflictError("others overwrite it all the time", path=target)
-
-    async def _is_there(self, path: str) -> bool:
-        try:
-            return not (await self.info(path)).is_dir
-        except StorageDriverError:
-            return False
 
     async def _move(self, source: str, target: str, *, overwrite: bool) -> None:
         try:
@@ -270,11 +252,7 @@ class WebdavFiles(PlainFiles):
 
     @translated(writing=True, changing=True)
     async def _transfer(self, method: str, source: str, target: str, *, overwrite: bool) -> None:
-        url = self._url(target)
-        # Without the user and password that the address may hold.
-        place = b"%s://%s%s" % (url.raw_scheme, url.netloc, url.raw_path)
-        headers = {"destination": place.decode(), "overwrite": "T" if overwrite else "F"}
-        self._request(method, source, headers=headers, changing=True)
+        self._requests.transfer(method, source, target, overwrite=overwrite)
 
     async def make_directory(self, path: str) -> None:
         try:
@@ -291,23 +269,33 @@ class WebdavFiles(PlainFiles):
 
     @translated(writing=True)
     async def _make_collection(self, path: str) -> None:
-        self._mkcol(self._url(path))
+        self._requests.make_collection(path)
 
     async def remove_directory(self, path: str) -> None:
         # DELETE takes along whatever is below. So it is locked first, and then seen to be empty.
         # Where there are no locks, an empty collection stays.
-        if await self.children(path):
-            raise ConflictError("the directory is not empty", path=path)
+        await self._require_empty(path)
         lock, was_there = await self._lock(path)
         try:
             # Who locks what is not there makes a file of it (RFC 4918, section 9.10.4).
-            if was_there and await self.children(path):
-                raise ConflictError("the directory is not empty", path=path)
+            if was_there:
+                await self._require_empty(path)
             await self._remove_locked(path, lock)
         finally:
             # Some servers keep the lock of what is gone, and refuse to lock what was above it.
             with suppress(StorageDriverError):
                 await self._unlock(path, lock)
+
+    @translated()
+    async def _require_empty(self, path: str) -> None:
+        own = self._place(path)
+        # Itself and one member are enough: the others are not waited for.
+        with closing(self._requests.find(path, "1", kinds_only=True)) as found:
+            places = [place.rstrip("/") for place, _ in itertools.islice(found, 2)]
+        if any(place != own for place in places):
+            raise ConflictError("the directory is not empty", path=path)
+        if not places:
+            raise UnavailableError("the server's answer names no resource")
 
     async def stamp(self, path: str, stamp: str) -> None:
         # A dead property, which a MOVE takes along (RFC 4918, section 9.9.1). A server that keeps
@@ -317,18 +305,11 @@ class WebdavFiles(PlainFiles):
 
     @translated(writing=True)
     async def _proppatch(self, path: str, stamp: str) -> None:
-        headers = {"content-type": "application/xml"}
-        self._request("PROPPATCH", path, headers=headers, content=_STAMP % stamp.encode())
+        self._requests.put_stamp(path, stamp)
 
     @translated()
     async def stamp_of(self, path: str) -> str:
-        headers = {"depth": "0", "content-type": "application/xml"}
-        response = self._request("PROPFIND", path, headers=headers, content=_STAMP_WANTED)
-        try:
-            tree = ElementTree.fromstring(response.content)
-        except ElementTree.ParseError:
-            raise UnavailableError("the server's answer is not whole") from None
-        return tree.findtext(f".//{{{_NAMESPACE}}}upload") or ""
+        return self._requests.stamp(path)
 
     async def remove_all(self, path: str) -> None:
         with suppress(PathNotFoundError):
@@ -336,170 +317,24 @@ class WebdavFiles(PlainFiles):
 
     @translated(writing=True)
     async def _lock(self, path: str) -> tuple[str, bool]:
-        """Lock what is at `path`; give the lock, and whether something was there."""
-        headers = {"depth": "infinity", "timeout": "Second-30", "content-type": "application/xml"}
-        response = self._request("LOCK", path, headers=headers, content=_LOCK)
-        token: str = response.headers.get("lock-token", "")
-        if not token:
-            raise UnavailableError("the server's answer names no lock")
-        return token, response.status_code != HTTPStatus.CREATED
+        return self._requests.lock(path)
 
     @translated(writing=True, changing=True)
     async def _remove_locked(self, path: str, lock: str) -> None:
-        self._request("DELETE", path, headers={"if": f"({lock})"}, changing=True)
+        self._requests.delete(path, lock)
 
     @translated(writing=True)
     async def _unlock(self, path: str, lock: str) -> None:
-        self._request("UNLOCK", path, headers={"lock-token": lock})
+        self._requests.unlock(path, lock)
 
     async def _make_root(self) -> None:
         parts = self._root.strip("/").split("/")
         for count in range(1, len(parts) + 1):
-            place = "/" + "/".join(parts[:count])
-            full = self._prefix.removesuffix(quote(self._root)) + quote(place)
-            try:
-                self._mkcol(self._base.copy_with(raw_path=full.encode()))
-            except AlreadyExistsError:
-                continue
+            with suppress(AlreadyExistsError):
+                self._requests.make_collection_above("/" + "/".join(parts[:count]))
 
     async def _file(self, path: str) -> FileInfo:
         info = await self.info(path)
         if info.is_dir:
             raise PathNotFoundError("a directory is not a file", path=path)
         return info
-
-    # Requests ----------------------------------------------------------------------------------
-
-    def _url(self, path: str) -> Any:
-        # By the raw path: httpx takes `%2F` in a name for a slash that is quoted already.
-        return self._base.copy_with(raw_path=f"{self._prefix}{quote(path)}".encode())
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        content: Any = None,
-        changing: bool = False,
-    ) -> Any:
-        response = self._send(method, self._url(path), headers=headers, content=content)
-        self._check(response, changing=changing)
-        if response.status_code not in _ANSWERS.get(method, (response.status_code,)):
-            failed = UnavailableError("the server's answer is none of WebDAV")
-            failed.outcome = "unknown" if changing else "none"
-            raise failed
-        if response.status_code == _MULTISTATUS and not method.startswith("PROP"):
-            # Part of it failed (RFC 4918, section 9.6.1).
-            raise StorageDriverError("the server could not do all of it", outcome="unknown")
-        return response
-
-    def _send(self, method: str, url: Any, **options: Any) -> Any:
-        for _ in range(_LOCK_TRIES):
-            response = self._http.request(method, url, follow_redirects=False, **options)
-            if response.status_code != _LOCKED or method not in _WAITING:
-                break
-            # Another request is at the same path, or another process sees whether it is empty.
-            time.sleep(_LOCK_PAUSE_SECONDS)
-        return response
-
-    @staticmethod
-    def _check(response: Any, *, changing: bool = False) -> None:
-        if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
-            after = response.headers.get("retry-after", "")
-            raise from_status(response.status_code, changing=changing, retry_after=after)
-
-    def _put(self, path: str, pieces: Iterator[bytes], size: int) -> None:
-        headers = {"content-length": str(size), "content-type": "application/octet-stream"}
-        try:
-            self._request("PUT", path, headers=headers, content=pieces)
-        except ConflictError:
-            # Source: RFC 4918, section 9.7.1: 409 where a parent is missing.
-            raise PathNotFoundError("the collection is missing", path=path) from None
-
-    def _mkcol(self, url: Any) -> None:
-        response = self._send("MKCOL", url)
-        status = response.status_code
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            # Source: RFC 4918, section 9.3.1, as the next one.
-            raise AlreadyExistsError
-        if status == HTTPStatus.CONFLICT:
-            raise PathNotFoundError("the collection is missing")
-        self._check(response)
-        if status != HTTPStatus.CREATED:
-            raise UnavailableError("the server's answer is none of WebDAV")
-
-    def _propfind(self, path: str, depth: str) -> Iterator[tuple[str, FileInfo]]:
-        headers = {"depth": depth, "content-type": "application/xml"}
-        with self._http.stream(
-            "PROPFIND", self._url(path), headers=headers, content=_WANTED, follow_redirects=False
-        ) as response:
-            self._check(response)
-            if response.status_code != _MULTISTATUS:
-                raise UnavailableError("the server's answer is none of WebDAV")
-            try:
-                yield from _entries(response.iter_bytes())
-            except ElementTree.ParseError:
-                raise UnavailableError("the server's answer is not whole") from None
-
-
-def _entries(pieces: Iterator[bytes]) -> Iterator[tuple[str, FileInfo]]:
-    """Read the resources of a PROPFIND as they come, and keep none."""
-    parser: Any = ElementTree.XMLPullParser(("start", "end"))
-    root: ElementTree.Element | None = None
-    for piece in pieces:
-        parser.feed(piece)
-        for event, found in parser.read_events():
-            if root is None:
-                root = found
-            elif event == "end" and found.tag == "{DAV:}response":
-                yield _entry(found)
-                root.clear()
-    parser.close()
-
-
-def _entry(response: ElementTree.Element) -> tuple[str, FileInfo]:
-    """Read one resource of a PROPFIND: its path, as the server writes it, and what it is."""
-    href = response.findtext("{DAV:}href") or ""
-    props: dict[str, ElementTree.Element] = {}
-    for found in response.iterfind("{DAV:}propstat"):
-        if " 200" in (found.findtext("{DAV:}status") or " 200"):
-            for prop in found.iterfind("{DAV:}prop/*"):
-                props[prop.tag.removeprefix("{DAV:}")] = prop
-    kind = props.get("resourcetype")
-    path = unquote(urlsplit(href).path)
-    if kind is not None and kind.find("{DAV:}collection") is not None:
-        return path, FileInfo(path, is_dir=True)
-    texts = {name: prop.text or "" for name, prop in props.items()}
-    headers = {"last-modified": texts.get("getlastmodified"), "etag": texts.get("getetag")}
-    return path, _info_of(path, int(texts.get("getcontentlength") or 0), headers)
-
-
-def _info_of(path: str, size: int, headers: Mapping[str, str | None]) -> FileInfo:
-    time = headers.get("last-modified")
-    # Some servers quote it in a header and not in a property.
-    etag = (headers.get("etag") or "").strip('"') or None
-    return FileInfo(path, size, utc(parsedate_to_datetime(time)) if time else None, etag=etag)
-
-
-def _named(info: FileInfo, path: str) -> FileInfo:
-    if info.is_dir:
-        return FileInfo(path, is_dir=True)
-    return FileInfo(path, info.size, info.mod_time, etag=info.etag)
-
-
-def _length(response: Any) -> int:
-    text = response.headers.get("content-length", "")
-    if not text.isdecimal():
-        raise UnavailableError("the server does not tell the length")
-    return int(text)
-
-
-def _range_of(options: ReadOptions) -> str:
-    """Give the Range header, or nothing for the whole file."""
-    if options.suffix is not None:
-        return f"bytes=-{options.suffix}" if options.suffix else "bytes=-1"
-    if options.length is not None:
-        # There is no way to ask for nothing.
-        return f"bytes={options.offset}-{options.offset + max(options.length, 1) - 1}"
-    return f"bytes={options.offset}-" if options.offset else ""
