@@ -20,7 +20,7 @@ from servers._process import program
 Method = Literal["GET", "HEAD"]
 # More than ab can do in a second; it takes 32 bytes for each that it might.
 _MOST_A_SECOND = 200_000
-_LATE = 30
+_LATE = 60
 
 
 def load(
