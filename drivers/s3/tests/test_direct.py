@@ -121,7 +121,7 @@ def test_answers_are_the_sdks(seaweedfs_bucket: Mapping[str, object]) -> None:
         async with Storage(driver) as storage:
             await learn(storage)
             direct = directly(driver)
-            assert direct._route is not None
+            assert direct._signer is not None
             for name in ODD_NAMES:
                 await storage.put_content(
                     f"/{name}", name.encode(), content_type="text/plain", metadata={"key": "v v"}
@@ -200,13 +200,13 @@ def test_redirected_call_goes_by_the_sdk_and_shows_the_new_route(
         async with Storage(driver) as storage:
             await learn(storage)
             direct = directly(driver)
-            route = direct._route
-            assert route is not None
+            assert direct._signer is not None
+            route = direct._signer.route
             for error in (_malformed, _moved):
                 direct._send = error  # type: ignore[method-assign,assignment]  # elsewhere
                 await storage.put_content("/redirected", b"x")
                 del direct._send
-                assert direct._route == route
+                assert direct._signer.route == route
             await storage.delete("/redirected")
 
     asyncio.run(use())

@@ -63,7 +63,6 @@ class DirectCalls:
         self._parser = AioResponseParserFactory().create_parser("rest-xml")
         readers = _READERS if is_plain else {}
         self._operations = {name: _Operation(client, name, read) for name, read in readers.items()}
-        self._route: Route | None = None
         self._signer: Signer | None = None
         client.meta.events.register_last("before-send.s3", _notice)
 
@@ -80,14 +79,15 @@ class DirectCalls:
         operation = self._operations.get(method)
         if operation is None:
             return await self._by_sdk(method, parameters)
-        if self._route is None:
+        signer = self._signer
+        if signer is None:
             return await self._by_sdk(method, parameters, learns=True)
-        response = await self._send(operation, self._route, parameters)
+        response = await self._send(operation, signer, parameters)
         if response.status_code < 300:
             return await operation.read(response)
         told = await self._told(operation, response)
         if _leads_elsewhere(operation, response.status_code, told["Error"].get("Code")):
-            self._route = None
+            self._signer = None
             return await self._by_sdk(method, parameters, learns=True)
         raise ClientError(told, operation.name)
 
@@ -113,13 +113,12 @@ class DirectCalls:
 
     def _learn(self, parameters: Mapping[str, Any]) -> None:
         sent = _sent.get()
-        if sent is not None:
-            self._route = Route.of(sent, parameters.get("Key"))
-            if self._route is not None:
-                self._signer = Signer(self._route)
+        route = None if sent is None else Route.of(sent, parameters.get("Key"))
+        if route is not None:
+            self._signer = Signer(route)
 
     async def _send(
-        self, operation: _Operation, route: Route, parameters: Mapping[str, Any]
+        self, operation: _Operation, signer: Signer, parameters: Mapping[str, Any]
     ) -> Any:
         query, headers = operation.described(parameters)
         headers["User-Agent"] = self._agent
@@ -128,7 +127,7 @@ class DirectCalls:
             headers["Content-Length"] = str(len(body))
         request = Request(
             operation.http_method,
-            route.url(parameters.get("Key"), query),
+            signer.route.url(parameters.get("Key"), query),
             headers,
             body,
             UNSIGNED_PAYLOAD,
@@ -136,11 +135,11 @@ class DirectCalls:
             None,
             {},
         )
-        if route.region is not None and self._signer is not None:
+        if signer.route.region is not None:
             if self._signs_payload:
                 request.payload = await _digest(body)
             credentials = await self._client._get_credentials().get_frozen_credentials()
-            self._signer.sign(request, credentials)
+            signer.sign(request, credentials)
         return await self._session.send(request)
 
     async def _told(self, operation: _Operation, response: Any) -> dict[str, Any]:

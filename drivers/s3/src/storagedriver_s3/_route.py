@@ -97,12 +97,13 @@ class Route:
 class Signer(S3SigV4Auth):  # type: ignore[misc]  # untyped
     """The SDK's signer, with what takes it longest kept or left out.
 
-    Args:
+    Attributes:
         route: What is signed for.
     """
 
     def __init__(self, route: Route) -> None:
         super().__init__(None, route.service, route.region)
+        self.route = route
         self._host = urlsplit(route.keys_url).netloc
         self._day = self._secret = ""
         self._key = b""
