@@ -106,6 +106,12 @@ def test_links_to_the_next_page_hold_the_prefix() -> None:
     [
         ({}, {}, "http://host"),
         ({}, {"x-forwarded-proto": "https", "x-forwarded-host": "proxy, other"}, "https://proxy"),
+        (
+            {},
+            {"forwarded": 'for=x;Proto=https; host="proxy:8"', "x-forwarded-host": "no"},
+            "https://proxy:8",
+        ),
+        ({}, {"forwarded": "for=x, proto=http;host=second"}, "http://host"),
         ({"host": "https://fixed:1/"}, {"x-forwarded-host": "proxy"}, "https://fixed:1"),
         ({"relativeurls": True}, {"x-forwarded-host": "proxy"}, ""),
         ({"prefix": "/pre/"}, {}, "http://host/pre"),

@@ -29,12 +29,17 @@ class UrlBuilder:
     def _origin(self, request: Request) -> str:
         if self._host:
             return self._host
-        host = request.header(b"x-forwarded-host") or request.header(b"host")
+        forwarded = request.header(b"forwarded")
+        if forwarded:
+            said = _forwarded(forwarded)
+            scheme, host = said.get("proto"), said.get("host")
+        else:
+            scheme, host = (request.header(b"x-forwarded-" + name) for name in (b"proto", b"host"))
+        host = host or request.header(b"host")
         if host is None:  # HTTP/1.0
             return ""
-        scheme = request.header(b"x-forwarded-proto") or request.scheme
         # With several proxies in a row, the first is the one that the client asked.
-        return f"{_first(scheme)}://{_first(host)}"
+        return f"{_first(scheme or request.scheme)}://{_first(host)}"
 
 
 def next_page(
@@ -51,6 +56,12 @@ def next_page(
     size = {} if count is None else {"n": count}
     query = urlencode({**(filters or {}), "last": last, **size})
     return f'<{request.base}{request.path}?{query}>; rel="next"'
+
+
+def _forwarded(header: str) -> dict[str, str]:
+    """Give what the first proxy says. Source: RFC 7239, section 4."""
+    pairs = (pair.partition("=") for pair in _first(header).split(";"))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
 
 
 def _first(value: str) -> str:
