@@ -256,13 +256,19 @@ def _search_path(service: Service) -> str:
     if service.kind == "npm":
         return str(folder / "node_modules" / ".bin")
     # Packages that the machine has are not unpacked.
-    unpacked = [folder / "usr/sbin", folder / "usr/bin", folder / "sbin", folder / "bin"]
-    return os.pathsep.join([*map(str, unpacked), os.defpath, "/usr/sbin", "/sbin"])
+    return os.pathsep.join([*_unpacked_programs(), os.defpath, "/usr/sbin", "/sbin"])
+
+
+def _unpacked_programs() -> list[str]:
+    return [str(UNPACKED / folder) for folder in ("usr/sbin", "usr/bin", "sbin", "bin")]
 
 
 def _start_script(service: Service, found: str, *setup: str) -> str:
     lines = ["#!/bin/sh", f"export HOME={shlex.quote(str(SERVICES / 'home'))}", *setup]
     libraries = _library_folders() if service.kind == "apt" else []
+    if service.kind == "apt":
+        # What it starts itself; the machine's own first, which may have rights of their own.
+        lines.append(f"export PATH=$PATH:{shlex.quote(':'.join(_unpacked_programs()))}")
     if libraries:
         joined = shlex.quote(":".join(libraries))
         lines.append(f"export LD_LIBRARY_PATH={joined}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}")
