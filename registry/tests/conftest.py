@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from registry.tests.client import Repository, unique_name
+from registry.tests.described import check
 from registry.tests.images import Images
 from registry.tests.interchange import Section, bucket_section
 from registry.tests.processes import ServerProcess, our_server, running
@@ -26,7 +27,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="session")
 def http(server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url) as client:
+    """A client of it. Whatever a test asks, the answer has to be in the table of the API."""
+    with httpx.Client(base_url=server.url, event_hooks={"response": [check]}) as client:
         yield client
 
 

@@ -69,7 +69,7 @@ def check_server(server: ServerProcess, target: Target) -> None:
 
 
 def test_small_fuzz_run(server: ServerProcess, target: Target) -> None:
-    run_machines(target, int(os.environ.get("FUZZ_SEED", SMALL_SEED)), examples=15)
+    run_machines(target, int(os.environ.get("FUZZ_SEED", SMALL_SEED)), examples=8)
     check_server(server, target)
 
 
