@@ -11,7 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from registry.tests.authentication import basic
+from registry.tests.application import Application, run
+from registry.tests.authentication import basic, living
 from registry.tests.client import Repository, sha256
 from registry.tests.serving import Served, eventually, fails_to_serve, served
 
@@ -115,3 +116,25 @@ def test_worker_that_is_stopped_by_itself_is_replaced(tmp_path: Path) -> None:
         eventually(lambda: "ended with status 0" in server.log)
         eventually(lambda: len(server.workers()) == 2)
         assert answers(server)
+
+
+@pytest.mark.parametrize(
+    ("narrow", "sections", "is_warned"),
+    [
+        ({"put_if_absent": False}, {}, True),
+        ({"put_if_absent": False}, {"http": {"secret": "the same for all"}}, False),
+        ({}, {}, False),
+    ],
+)
+def test_storage_that_cannot_keep_one_key_for_several_servers_is_told(
+    caplog: pytest.LogCaptureFixture,
+    narrow: dict[str, bool],
+    sections: dict[str, object],
+    is_warned: bool,
+) -> None:
+    async def start(application: Application) -> None:
+        async with living(application.app):
+            assert (await application.http.get("/v2/")).status_code == 200
+
+    run(start, narrow, sections=sections)
+    assert ("http.secret is not set" in caplog.text) == is_warned

@@ -67,6 +67,8 @@ class RegistryApp:
                 for value in values
             ),
         ]
+        self._storage = storage
+        self._has_secret = http.secret is not None
         key = None if http.secret is None else http.secret.get_secret_value().encode()
         section = config.settings.storage
         caches = make_caches(section.cache, config.settings.redis)
@@ -179,6 +181,17 @@ class RegistryApp:
             while self._closed:
                 await self._closed[0].open()
                 self._opened.append(self._closed.pop(0))
+            self._warn_of_key()
+
+    def _warn_of_key(self) -> None:
+        """Say so if servers that share the storage may not know each other's upload sessions."""
+        can_share = self._storage.capabilities.put_if_absent
+        if not (self._has_secret or can_share or self._services.read_only):
+            logger.warning(
+                "http.secret is not set, and of two servers that make its key at the same time this "
+                "storage keeps the last one's: set it to the same text for all that share the "
+                "storage, or uploads that one has begun may be unknown to another"
+            )
 
     async def _close(self) -> None:
         await self._purger.aclose()
