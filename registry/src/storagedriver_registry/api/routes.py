@@ -130,10 +130,16 @@ _CHUNK = Body("Bytes of the blob:", {_BYTES: None, "*/*": None})
 
 # Failures that several have ----------------------------------------------------------------------
 
+_OTHER_METHODS = (Field("Allow", "The other methods.", required=True),)
+_READ_ONLY = Failure(
+    UNSUPPORTED,
+    "Nothing may be written (`storage.maintenance.readonly`).",
+    headers=_OTHER_METHODS,
+)
 _NO_DELETE = Failure(
     UNSUPPORTED,
     "Deletion is not enabled (`storage.delete.enabled`).",
-    headers=(Field("Allow", "The other methods.", required=True),),
+    headers=_OTHER_METHODS,
 )
 _CUT_BODY = Failure(SIZE_INVALID, "The body ended before all that was announced had come.")
 _BUSY = Failure(BLOB_UPLOAD_INVALID, "Another request is at work on the upload.", 409)
@@ -309,6 +315,7 @@ MANIFEST = Route(
                 Failure(TAG_INVALID, "There are more than 100 tags.", 414),
                 _CUT_BODY,
                 Failure(SIZE_INVALID, "It has more than 4 MiB.", 413),
+                _READ_ONLY,
             ),
             query=(
                 Field(
@@ -328,7 +335,11 @@ MANIFEST = Route(
             ("DELETE",),
             "Delete a tag; or a manifest by its digest, with all tags that point to it.",
             (Answer(202, "It is gone."),),
-            (Failure(MANIFEST_UNKNOWN, "The repository has no such manifest or tag."), _NO_DELETE),
+            (
+                Failure(MANIFEST_UNKNOWN, "The repository has no such manifest or tag."),
+                _NO_DELETE,
+                _READ_ONLY,
+            ),
         ),
     ),
     (_NAME, _REFERENCE),
@@ -418,7 +429,7 @@ BLOB = Route(
             ("DELETE",),
             "Take a blob out of the repository.",
             (Answer(202, "It is gone."),),
-            (Failure(BLOB_UNKNOWN, "The repository does not have it."), _NO_DELETE),
+            (Failure(BLOB_UNKNOWN, "The repository does not have it."), _NO_DELETE, _READ_ONLY),
         ),
     ),
     (_NAME, _DIGEST),
@@ -452,6 +463,7 @@ UPLOADS = Route(
             (
                 Failure(DIGEST_INVALID, "A digest is malformed, or the blob has another one."),
                 _CUT_BODY,
+                _READ_ONLY,
             ),
             query=(
                 Field("mount", "The digest of a blob to mount.", _DIGEST_TEXT),
@@ -487,7 +499,7 @@ UPLOAD = Route(
             ("PATCH",),
             "Send a chunk, or everything in one stream.",
             (Answer(202, "What came is durable.", _PROGRESS),),
-            (_OUT_OF_ORDER, _CUT_BODY, _BUSY),
+            (_OUT_OF_ORDER, _CUT_BODY, _BUSY, _READ_ONLY),
             query=(_STATE,),
             headers=(_CONTENT_RANGE,),
             body=_CHUNK,
@@ -506,6 +518,7 @@ UPLOAD = Route(
                 _OUT_OF_ORDER,
                 _CUT_BODY,
                 _BUSY,
+                _READ_ONLY,
             ),
             query=(
                 Field("digest", "The digest of all bytes.", _DIGEST_TEXT, required=True),
@@ -519,7 +532,7 @@ UPLOAD = Route(
             ("DELETE",),
             "Give an upload up.",
             (Answer(204, "Nothing is left of it.", _PROGRESS[2:]),),
-            (_BUSY,),
+            (_BUSY, _READ_ONLY),
             query=(_STATE,),
         ),
     ),
