@@ -24,12 +24,15 @@ SMALL_SEED = 20261125
 LARGE_REQUESTS = 20_000
 STEPS = 40
 
-PARTS = {"capabilities": {"max_parts": 1000, "min_part_size": 1024 * 1024}}
+PARTS_CACHED = {
+    "capabilities": {"max_parts": 1000, "min_part_size": 1024 * 1024},
+    "cache": {"blobdescriptor": "inmemory"},
+}
 
 
-@pytest.fixture(params=[{}, PARTS], ids=["stream", "parts"])
+@pytest.fixture(params=[{}, PARTS_CACHED], ids=["stream", "parts-cached"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server whose store takes uploads as they come, and one whose store wants parts."""
+    """One server whose store takes uploads as they come; one that caches and whose wants parts."""
     section: Mapping[str, object] = request.param
     with running(our_server(tmp_path, {"storage": section})) as server:
         yield server
