@@ -18,15 +18,13 @@ from hyperframe.frame import Frame, PingFrame, SettingsFrame
 from registry.tests.client import Repository, SlowRequest, sha256
 from registry.tests.serving import SECONDS, Certificates, Served, eventually, served
 
-pytestmark = pytest.mark.parametrize("workers", [1, 2])
-
 
 def begin(server: Served) -> str:
     with httpx.Client(base_url=server.url) as http:
         return Repository(http, "drained").begin()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
 def test_running_request_ends_and_no_connection_is_taken(
     tmp_path: Path, workers: int, number: signal.Signals
 ) -> None:
@@ -43,6 +41,7 @@ def test_running_request_ends_and_no_connection_is_taken(
     assert len(server.staged()) == 1
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_requests_have_so_long_and_are_cut_off_then(tmp_path: Path, workers: int) -> None:
     with served(tmp_path, workers, http={"draintimeout": "300ms"}) as server:
         location = begin(server)
@@ -65,9 +64,9 @@ def test_requests_have_so_long_and_are_cut_off_then(tmp_path: Path, workers: int
         assert repository.finish(location, sha256(whole), b"more").status_code == 201
 
 
-def test_client_that_does_not_read_is_cut_off(tmp_path: Path, workers: int) -> None:
+def test_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
     data = bytes(64 * 1024 * 1024)
-    with served(tmp_path, workers, http={"draintimeout": "300ms"}) as server:
+    with served(tmp_path, http={"draintimeout": "300ms"}) as server:
         with httpx.Client(base_url=server.url) as http:
             repository = Repository(http, "slow")
             repository.push_blob(data)
@@ -79,6 +78,7 @@ def test_client_that_does_not_read_is_cut_off(tmp_path: Path, workers: int) -> N
             assert server.process.wait(SECONDS) == 1
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_second_signal_ends_it_at_once(tmp_path: Path, workers: int) -> None:
     with served(tmp_path, workers) as server:
         processes = server.workers()
@@ -93,10 +93,10 @@ def test_second_signal_ends_it_at_once(tmp_path: Path, workers: int) -> None:
         )
 
 
-def test_idle_connections_do_not_keep_it(tmp_path: Path, workers: int) -> None:
+def test_idle_connections_do_not_keep_it(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     with (
-        served(tmp_path, workers, http={"tls": certificates.section()}) as server,
+        served(tmp_path, 2, http={"tls": certificates.section()}) as server,
         httpx.Client(verify=certificates.context()) as http,
         socket.create_connection(("127.0.0.1", server.port)),
     ):
@@ -133,9 +133,9 @@ def stay(server: Served, certificates: Certificates, is_there: threading.Event) 
                 encrypted.sendall(PingFrame(0, body, flags=["ACK"]).serialize())
 
 
-def test_running_request_of_http2_ends(tmp_path: Path, workers: int) -> None:
+def test_running_request_of_http2_ends(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
-    with served(tmp_path, workers, http={"tls": certificates.section()}) as server:
+    with served(tmp_path, http={"tls": certificates.section()}) as server:
         with httpx.Client(base_url=server.url, verify=certificates.context()) as http:
             location = Repository(http, "drained").begin()
         options: list[str | Path] = [
@@ -160,9 +160,9 @@ def test_running_request_of_http2_ends(tmp_path: Path, workers: int) -> None:
         assert server.process.wait(SECONDS) == 0
 
 
-def test_interrupt_of_the_terminal_lets_requests_end_too(tmp_path: Path, workers: int) -> None:
+def test_interrupt_of_the_terminal_lets_requests_end_too(tmp_path: Path) -> None:
     # Ctrl-C reaches all processes at once.
-    with served(tmp_path, workers) as server:
+    with served(tmp_path, 2) as server:
         with SlowRequest("PATCH", begin(server), content_length=8) as slow:
             slow.send(b"half")
             for process in (server.process.pid, *server.workers()):
@@ -173,10 +173,10 @@ def test_interrupt_of_the_terminal_lets_requests_end_too(tmp_path: Path, workers
         assert server.process.wait(SECONDS) == 0
 
 
-def test_busy_clients_see_no_error_while_it_stops(tmp_path: Path, workers: int) -> None:
+def test_busy_clients_see_no_error_while_it_stops(tmp_path: Path) -> None:
     """A request is answered whole, or its connection is not taken."""
     broken: list[str] = []
-    with served(tmp_path, workers) as server:
+    with served(tmp_path, 2) as server:
         url = f"{server.url}/v2/"
 
         def ask() -> None:

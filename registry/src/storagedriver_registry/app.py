@@ -188,8 +188,8 @@ class RegistryApp:
         can_share = self._storage.capabilities.put_if_absent
         if not (self._has_secret or can_share or self._services.read_only):
             logger.warning(
-                "http.secret is not set, and of two servers that make its key at the same time this "
-                "storage keeps the last one's: set it to the same text for all that share the "
+                "http.secret is not set, and of two servers that make its key at the same time "
+                "this storage keeps the last one's: set it to the same text for all that share the "
                 "storage, or uploads that one has begun may be unknown to another"
             )
 
