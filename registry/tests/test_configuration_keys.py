@@ -190,7 +190,7 @@ middleware:
   registry: [ { name: any, options: { foo: bar } } ]
   repository: [ { name: any, options: { foo: bar } } ]
   storage:
-    - { name: cloudfront, options: { baseurl: "https://a.example/", privatekey: /key.pem } }
+    - { name: cloudfront, options: { baseurl: "https://a.example/", privatekey: confidential } }
 reporting:
   bugsnag: { apikey: confidential, releasestage: tests, endpoint: "https://b.example" }
   newrelic: { licensekey: confidential, name: registry, verbose: true }

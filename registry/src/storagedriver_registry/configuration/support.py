@@ -173,7 +173,7 @@ def unsupported(document: Document) -> list[str]:
     messages: dict[str, str] = {}
     for key, value in _walk(document.data, ()):
         found = find_support(key)
-        if found is None or found[1].state == ACTED_ON.state or found[0] in messages:
+        if found is None or found[1].state == ACTED_ON.state:
             continue
         line, support = found
         # What a mapping asks for is told of the mapping, and not again of the keys in it.
