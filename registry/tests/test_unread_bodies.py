@@ -112,6 +112,15 @@ def test_what_is_skipped() -> None:
     assert skipped("1.1", some, **length) == (False, 1)
 
 
+def test_body_of_which_some_was_read_leaves_the_connection(one_connection: httpx.Client) -> None:
+    body = b" " * (4 * MIB + 100_000)
+    for content in (body, iter([body])):  # announced, and found out while it is read
+        response = one_connection.put("/v2/a/manifests/v1", content=content)
+        assert (response.status_code, error_codes(response)) == (413, ["SIZE_INVALID"])
+        assert "connection" not in response.headers
+        assert one_connection.get("/v2/").status_code == 200
+
+
 def test_length_of_any_number_of_digits_is_a_refusal_at_most() -> None:
     scope = {"method": "PUT", "headers": [(b"content-length", b"9" * 5000)]}
     with pytest.raises(ApiError) as caught:

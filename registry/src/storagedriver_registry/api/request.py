@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -156,15 +156,14 @@ class Request:
         if not self._is_begun and self.header(b"expect") is not None:
             return False  # the client waits for a word before it sends anything
         skipped = 0
-        try:
+        # That it is shorter or longer than announced was told, or does not matter any more.
+        with suppress(TimeoutError, BodyInterruptedError, ApiError):
             async with asyncio.timeout(_SKIPPING_SECONDS), aclosing(self.chunks()) as chunks:
                 async for chunk in chunks:
                     skipped += len(chunk)
                     if skipped > _MOST_SKIPPED_BYTES:
-                        return False
-        except (TimeoutError, BodyInterruptedError, ApiError):
-            return False
-        return True
+                        break
+        return self._is_read
 
     def _may_have_body(self) -> bool:
         """Tell whether there is a body that stands in the way of the connection's next request.
@@ -172,9 +171,8 @@ class Request:
         Requests of HTTP/2 do not stand in each other's way. Bodies of GET are not looked for: that
         would cost each.
         """
-        if self.method in ("GET", "HEAD") or not self._scope.get("http_version", "1").startswith(
-            "1"
-        ):
+        version: str = self._scope.get("http_version", "1")
+        if self.method in ("GET", "HEAD") or not version.startswith("1"):
             return False
         if self.header(b"transfer-encoding") is not None:
             return True
