@@ -146,8 +146,8 @@ _BUSY = Failure(BLOB_UPLOAD_INVALID, "Another request is at work on the upload."
 _NO_UPLOAD = Failure(BLOB_UPLOAD_UNKNOWN, "The upload never began, is over, or another server's.")
 _OUT_OF_ORDER = Failure(
     RANGE_INVALID,
-    "The chunk does not begin where the upload stands, which the headers say then and which lives "
-    "on; or `Content-Range` is malformed.",
+    "The chunk does not begin where the upload stands: it lives on, and the headers say where it "
+    "stands. Or `Content-Range` is malformed.",
     headers=tuple(Field(each.name, each.description, each.schema) for each in _PROGRESS),
 )
 
