@@ -73,7 +73,7 @@ class RegistryApp:
         section = config.settings.storage
         caches = make_caches(section.cache, config.settings.redis)
         self._services = Services(
-            stores=make_stores(storage, key, caches),
+            stores=make_stores(storage, key, caches, tags_at_once=section.tag.concurrencylimit),
             urls=UrlBuilder(http),
             delete_enabled=section.delete.enabled,
             read_only=section.maintenance.readonly.enabled,

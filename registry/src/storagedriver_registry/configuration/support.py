@@ -85,7 +85,7 @@ SUPPORT: dict[str, Support] = {
     "storage.s3.chunksize": _PART_SIZE,
     "storage.s3.multipartcopychunksize": _PART_SIZE,
     "storage.s3.multipartcopymaxconcurrency": _never("as many parts at once as of any upload"),
-    "storage.tag.concurrencylimit": _later(harmless=0),
+    "storage.tag.concurrencylimit": ACTED_ON,
     "storage.delete.enabled": ACTED_ON,
     "storage.redirect.disable": ACTED_ON,
     "storage.cache": ACTED_ON,

@@ -13,9 +13,9 @@ Result = TypeVar("Result")
 
 
 async def for_each(
-    function: Callable[[Item], Awaitable[Result]], items: Sequence[Item]
+    function: Callable[[Item], Awaitable[Result]], items: Sequence[Item], at_once: int = AT_ONCE
 ) -> list[Result]:
-    """Call a function for each item, `AT_ONCE` at a time, and give the results in order.
+    """Call a function for each item, `at_once` at a time, and give the results in order.
 
     Nothing is at work any more when it returns or raises.
 
@@ -24,8 +24,8 @@ async def for_each(
             begun.
     """
     results: list[Result] = []
-    for start in range(0, len(items), AT_ONCE):
-        lot = items[start : start + AT_ONCE]
+    for start in range(0, len(items), at_once):
+        lot = items[start : start + at_once]
         if len(lot) == 1:
             results.append(await function(lot[0]))
             continue

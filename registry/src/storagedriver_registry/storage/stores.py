@@ -31,7 +31,11 @@ class Stores:
 
 
 def make_stores(
-    storage: Storage, upload_key: bytes | None = None, caches: Caches | None = None
+    storage: Storage,
+    upload_key: bytes | None = None,
+    caches: Caches | None = None,
+    *,
+    tags_at_once: int = 0,
 ) -> Stores:
     """Make the stores on a storage; no I/O.
 
@@ -39,11 +43,14 @@ def make_stores(
         storage: Opened before the first use of the stores.
         upload_key: Signs upload sessions; None for a key that is kept in the storage.
         caches: What is remembered; by default nothing. Whoever hands them in closes them.
+        tags_at_once: Tags that are looked at at once for those of a manifest that is deleted; 0 for
+            as many as of anything.
     """
     caches = caches or no_caches()
     links = Links(storage, caches.max_stale)
     blobs = BlobStore(storage, links, caches.descriptors)
-    manifests, tags = ManifestStore(storage, links, blobs, caches), TagStore(storage, links)
+    manifests = ManifestStore(storage, links, blobs, caches)
+    tags = TagStore(storage, links, tags_at_once)
     uploads = UploadStore(storage, blobs, Tickets(storage, upload_key))
     return Stores(
         blobs=blobs,

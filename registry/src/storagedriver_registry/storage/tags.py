@@ -7,15 +7,16 @@ from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.errors import NameUnknownError, TagUnknownError
 from storagedriver_registry.storage.links import Links
-from storagedriver_registry.storage.parallel import for_each
+from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 
 
 class TagStore:
     """The tags of each repository."""
 
-    def __init__(self, storage: Storage, links: Links) -> None:
+    def __init__(self, storage: Storage, links: Links, at_once: int = 0) -> None:
         self._storage = storage
         self._links = links
+        self._at_once = at_once or AT_ONCE
 
     async def resolve(self, name: str, tag: str) -> Digest:
         """Give the digest that a tag points to.
@@ -54,7 +55,7 @@ class TagStore:
             if await self._links.read(path, is_fresh=True) == digest:
                 await self._links.delete(paths.tag(name, tag))
 
-        await for_each(delete, tags)
+        await for_each(delete, tags, self._at_once)
 
     async def list(self, name: str) -> list[str]:
         """Give all tags of a repository in byte order.

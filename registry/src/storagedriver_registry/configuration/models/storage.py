@@ -90,7 +90,7 @@ class TagSettings(Section):
     """How tags are looked through for those of a manifest.
 
     Attributes:
-        concurrencylimit: Reads at once; 0 leaves it to the server.
+        concurrencylimit: Reads at once; 0 for 16.
     """
 
     concurrencylimit: int = Field(default=0, ge=0)
