@@ -11,10 +11,9 @@ import logging
 import random
 import string
 import time
-from contextvars import Token
 
 from storagedriver_registry.api.request import Message, Scope, Send
-from storagedriver_registry.logs import Event, FieldSource, current_request
+from storagedriver_registry.logs import Event, current_request
 
 _logger = logging.getLogger("storagedriver_registry.access")
 
@@ -47,13 +46,19 @@ class RequestEntry:
         send: Sends messages of the answer.
     """
 
-    __slots__ = ("_scope", "_token", "id", "send")
+    __slots__ = ("_scope", "id", "send")
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.id = _given_id(scope) or b"%032x" % random.getrandbits(128)
         self.send = send
         self._scope = scope
-        self._token: Token[FieldSource | None] = current_request.set(self)
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _is_sane(value):
+                self.id: bytes = value
+                break
+        else:
+            self.id = b"%032x" % random.getrandbits(128)
+        # Not taken back: with the request its task ends, and what it has begun belongs to it.
+        current_request.set(self)
 
     def fields(self) -> dict[str, object]:
         """Give the fields that each line of the request has."""
@@ -70,7 +75,6 @@ class RequestEntry:
         Args:
             user: Who asked; empty if that is not known.
         """
-        current_request.reset(self._token)
 
 
 class _LoggedEntry(RequestEntry):
@@ -118,7 +122,6 @@ class _LoggedEntry(RequestEntry):
         event = Event("response completed", fields)
         # Made by hand: a logger would look for the caller, which is known.
         _logger.handle(logging.LogRecord(_logger.name, logging.INFO, "", 0, event, (), None))
-        super().finish(user)
 
 
 def remote_address(scope: Scope) -> str:
@@ -140,15 +143,9 @@ def remote_address(scope: Scope) -> str:
     return f"[{host}]:{client[1]}" if ":" in host else f"{host}:{client[1]}"
 
 
-def _given_id(scope: Scope) -> bytes | None:
-    """Give the id that the client or its proxy has given, unless it could do harm in a log."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given: bytes = value
-            if 0 < len(given) <= _MOST_ID_BYTES and not given.translate(None, _OF_IDS):
-                return given
-            break
-    return None
+def _is_sane(given: bytes) -> bool:
+    """Tell whether an id that a client has given does no harm in a log."""
+    return 0 < len(given) <= _MOST_ID_BYTES and not given.translate(None, _OF_IDS)
 
 
 def _uri(scope: Scope) -> str:
