@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from unittest import mock
 
 import httpx
@@ -17,6 +18,7 @@ from storagedriver_registry.storage.records import Record, RecordStore
 
 from registry.tests.application import Application, run
 from registry.tests.client import error_codes, sha256
+from storagedriver_core import load_plugins
 
 PARTS = {"max_parts": 1000, "min_part_size": 1024 * 1024}
 LARGE = bytes(range(256)) * 20_000  # more than is held
@@ -100,6 +102,26 @@ def test_small_blob_costs_no_upload() -> None:
         ]
 
     run_in_time(test)
+
+
+def test_session_on_a_local_store_is_read_under_its_lock(tmp_path: Path) -> None:
+    async def count(one: Application) -> None:
+        begun = await one.http.post("/v2/a/blobs/uploads/")
+        one.driver.calls.clear()
+        patched = await one.http.patch(begun.headers["location"], content=b"data")
+        opened = ["get_content", "open_upload"]  # a fresh one has nothing to lock
+        assert [operation for operation, _ in one.driver.calls][:2] == opened
+        one.driver.calls.clear()
+        params = {"digest": sha256(b"data")}
+        done = await one.http.put(patched.headers["location"], params=params)
+        assert done.status_code == 201
+        resumed = ["local_path", "get_content", "upload_state"]
+        assert [operation for operation, _ in one.driver.calls][:3] == resumed
+
+    plugins = load_plugins()
+    spec = plugins.driver("filesystem")
+    config = spec.parameters(root_directory=tmp_path)
+    run(count, on=plugins.load_factory(spec)(config))
 
 
 def test_record_that_was_spoilt_is_no_session() -> None:

@@ -137,7 +137,7 @@ class UploadStore:
         self._held[upload_id] = asyncio.Event()
         try:
             async with AsyncExitStack() as stack:
-                taken = self._take(stack, name, upload_id, patience)
+                taken = self._take(stack, name, upload_id, patience, may_be_fresh=bool(ticket))
                 session = await self._found(name, upload_id, ticket, taken)
                 try:
                     yield session
@@ -150,11 +150,20 @@ class UploadStore:
             self._held.pop(upload_id).set()
 
     async def _take(
-        self, stack: AsyncExitStack, name: str, upload_id: str, patience: float
+        self,
+        stack: AsyncExitStack,
+        name: str,
+        upload_id: str,
+        patience: float,
+        *,
+        may_be_fresh: bool,
     ) -> Record | None:
         """Give the record once no other process is at work on the session."""
         if not self._is_local:
             return await settled(self._records, name, upload_id, patience)
+        # Without a record there is nothing to lock: one look is enough for most pushes.
+        if may_be_fresh and await self._records.load(name, upload_id) is None:
+            return None
         path = paths.upload_token(name, upload_id)
         while True:
             is_locked = await stack.enter_async_context(locked(self._storage, path, patience))
