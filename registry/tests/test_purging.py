@@ -18,7 +18,8 @@ from storagedriver_registry.app import RegistryApp
 from storagedriver_registry.cli import app as cli
 from storagedriver_registry.storage import make_stores
 from storagedriver_registry.storage.sessions import PurgeReport, SessionStore
-from storagedriver_registry.storage.uploads import UploadSession, UploadStore
+from storagedriver_registry.storage.upload_session import UploadSession
+from storagedriver_registry.storage.uploads import UploadStore
 from typer.testing import CliRunner
 
 from registry.tests.application import Application, run

@@ -23,7 +23,7 @@ from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import make_stores, paths, tickets
 from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.errors import DigestMismatchError
-from storagedriver_registry.storage.uploads import UploadSession
+from storagedriver_registry.storage.upload_session import UploadSession
 
 from registry.tests.application import Application
 from registry.tests.client import error_codes, sha256, sha512

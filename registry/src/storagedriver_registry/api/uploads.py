@@ -15,7 +15,7 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.auth.access import PULL
 from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.reference import is_name
-from storagedriver_registry.storage.uploads import UploadSession
+from storagedriver_registry.storage.upload_session import UploadSession
 
 _STATE = "_state"
 

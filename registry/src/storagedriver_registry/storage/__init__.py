@@ -7,7 +7,8 @@
 #   links      files that hold a digest
 #   descriptors, contents, redis_descriptors, caches     what is remembered by digest
 #   parallel   several requests at once
-#   blobs, manifests, tags, referrers, tickets, records, locks, turns, uploads, catalog
+#   blobs, manifests, tags, referrers, tickets, records, locks, turns,
+#   upload_session, uploads, catalog
 #   sessions   all upload sessions: listed, and purged
 #   stores     all of them on one storage
 
