@@ -76,6 +76,7 @@ class ServerProcess:
     def start(self) -> None:
         environment = os.environ | {"OTEL_TRACES_EXPORTER": "none"} | self._environment
         with self._log.open("ab") as log:
+            begin = log.tell()
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
@@ -84,11 +85,17 @@ class ServerProcess:
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
                 # With authentication on, a challenge is an answer too; of a token server, 404 is.
-                if httpx.get(f"{self.url}/v2/", verify=verify).status_code in (200, 401, 404):
+                if self._is_announced(begin) and httpx.get(
+                    f"{self.url}/v2/", verify=verify
+                ).status_code in (200, 401, 404):
                     return
             time.sleep(0.05)
         self.kill()
         raise AssertionError(f"the server did not start:\n{self.log}")
+
+    def _is_announced(self, begin: int) -> bool:
+        """Tell whether it has said that it serves: who answers may be somebody else until then."""
+        return self.is_docker_registry or b"serving " in self._log.read_bytes()[begin:]
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
