@@ -31,22 +31,12 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from storagedriver_core import (
-    ConflictError,
-    Storage,
-)
+from storagedriver_core import ConflictError, Storage
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.blobs import BlobStore
-from storagedriver_registry.storage.errors import (
-    UploadBusyError,
-    UploadUnknownError,
-)
+from storagedriver_registry.storage.errors import UploadBusyError, UploadUnknownError
 from storagedriver_registry.storage.locks import locked
-from storagedriver_registry.storage.records import (
-    Record,
-    RecordStore,
-    UnreadableRecordError,
-)
+from storagedriver_registry.storage.records import Record, RecordStore, UnreadableRecordError
 from storagedriver_registry.storage.tickets import Tickets
 from storagedriver_registry.storage.turns import settled
 from storagedriver_registry.storage.upload_session import UploadSession
