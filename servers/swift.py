@@ -32,6 +32,7 @@ storage_url_scheme = http
 use = egg:swift#s3api
 location = {region}
 s3_acl = false
+min_segment_size = {min_part_size}
 """
 PLAIN_FILTERS = (
     "catch_errors",
@@ -57,10 +58,15 @@ class Swift(S3Server):
     """Proxy, account, container and object server in one process, on one device.
 
     The S3 access key is the name of Swift's user, and the secret key is that user's key.
+
+    Attributes:
+        min_part_size: Bytes of every part but the last of an S3 upload, at least: less than
+            Amazon's 5 MiB, so that what is made of parts can be tested small.
     """
 
     program: ClassVar[str] = "swift-python"
     port_count: ClassVar[int] = 4
+    min_part_size: ClassVar[int] = 64 * 1024
     access_key = "test:tester"
     secret_key = "testing"
     other_access_key = "test:other"
@@ -84,6 +90,7 @@ class Swift(S3Server):
             secret=self.secret_key,
             other_secret=self.other_secret_key,
             region=self.region,
+            min_part_size=self.min_part_size,
         )
         plain = (f"[filter:{name}]\nuse = egg:swift#{name}\n" for name in PLAIN_FILTERS)
         (self.directory / "proxy.conf").write_text(proxy + "".join(plain), encoding="utf-8")
