@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
-import os
 import socket
 import ssl
 import subprocess
@@ -57,6 +56,7 @@ class Served:
         config = folder / "config.yml"
         config.write_text(yaml.safe_dump({**everything, "http": http}))
         self._log = folder / "log"
+        self._children: list[psutil.Process] = []
         command = [REGISTRY, "serve", "--workers", str(workers), str(config)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -82,7 +82,19 @@ class Served:
 
     def workers(self) -> list[int]:
         """Give the ids of the processes below it."""
-        return sorted(child.pid for child in psutil.Process(self.process.pid).children())
+        self._children = psutil.Process(self.process.pid).children()
+        return sorted(child.pid for child in self._children)
+
+    def kill(self) -> None:
+        """End it, and workers that a test has seen and that outlive it."""
+        if self.process.poll() is None:
+            self.workers()
+        self.process.kill()
+        self.process.wait()
+        for child in self._children:
+            # It knows an id that is another process's by now.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
     def staged(self) -> list[Path]:
         """Give the files in the driver's staging directory."""
@@ -108,12 +120,7 @@ def served(folder: Path, workers: int = 1, **settings: Mapping[str, Any]) -> Ite
         server.wait_until_ready()
         yield server
     finally:
-        children = [] if server.process.poll() is not None else server.workers()
-        server.process.kill()
-        server.process.wait()
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, 9)
+        server.kill()
 
 
 def fails_to_serve(folder: Path, workers: int = 1, **settings: Mapping[str, Any]) -> str:
