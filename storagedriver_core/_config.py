@@ -70,7 +70,7 @@ def read_document(source: str | Path | Mapping[str, Any]) -> Document:
     """Read a YAML file of whatever configuration; a mapping is taken as it is.
 
     Raises:
-        ConfigurationError: It cannot be read, is not YAML, repeats a key, or uses aliases or tags.
+        ConfigurationError: It cannot be read, is not YAML, repeats a key, or has tags.
     """
     from storagedriver_core._loading import make_document
 

@@ -15,6 +15,10 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from storagedriver_core._document import Document, Key, dotted
 from storagedriver_core._errors import ConfigurationError
 
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+# Ten lines of aliases to aliases can stand for a billion values.
+_MOST_NODES = 10_000
+
 
 def read_yaml(path: Path) -> Document:
     """Read and parse a file.
@@ -42,9 +46,10 @@ def parse_yaml(text: str, name: str, *, lines: bool = True) -> Document:
         lines: Whether origins count lines.
 
     Raises:
-        ConfigurationError: It is not YAML, repeats a key, or uses an alias or a tag.
+        ConfigurationError: It is not YAML, repeats a key, has a tag, or aliases without an end.
     """
     document = Document(None)
+    document.origins[()] = name
     reader = _Reader(document, name, lines)
     problem = None
     try:
@@ -61,7 +66,6 @@ def parse_yaml(text: str, name: str, *, lines: bool = True) -> Document:
     if problem:
         # Outside of `except`: the parser's error quotes the text, which may hold secrets.
         raise ConfigurationError(problem)
-    document.origins.setdefault((), name)
     return document
 
 
@@ -74,18 +78,24 @@ class _Reader:
         self._name = name
         self._lines = lines
         self._scalars = SafeConstructor()
-        self._seen: set[int] = set()
+        self._open: set[int] = set()
+        self._nodes = 0
 
     def place(self, line: int) -> str:
         return f"{self._name}:{line + 1}" if self._lines else self._name
 
     def value(self, node: Node, key: Key) -> Any:
-        # An alias is the same node again. Refused: it may hold itself, or grow without bound.
-        if id(node) in self._seen:
-            raise ConfigurationError(
-                f"{self._origins[key]}: {dotted(key)}: aliases are not supported"
-            )
-        self._seen.add(id(node))
+        # An alias is the same node again: it may hold itself, or grow without bound.
+        self._count(key)
+        if id(node) in self._open:
+            raise self._refused(key, "an alias that holds itself")
+        self._open.add(id(node))
+        try:
+            return self._value(node, key)
+        finally:
+            self._open.remove(id(node))
+
+    def _value(self, node: Node, key: Key) -> Any:
         if isinstance(node, ScalarNode):
             scalar = self._scalar(node)
             if scalar is not None and not isinstance(scalar, str):
@@ -112,15 +122,40 @@ class _Reader:
 
     def _mapping(self, node: MappingNode, key: Key) -> dict[str, Any]:
         members: dict[str, Any] = {}
-        for name_node, value_node in node.value:
-            name = name_node.value
-            if not isinstance(name_node, ScalarNode):
-                raise self._error(name_node, "a key is a word, not a mapping or list")
-            if name in members:
-                raise self._error(name_node, f"the key {name!r} is given twice")
+        for name, (name_node, value_node) in self._pairs(node, key).items():
             self._origins[*key, name] = self.place(name_node.start_mark.line)
             members[name] = self.value(value_node, (*key, name))
         return members
+
+    def _pairs(self, node: MappingNode, key: Key) -> dict[str, tuple[Node, Node]]:
+        """Give a mapping's keys and values, those of mappings that it merges (`<<`) included."""
+        self._count(key)
+        pairs: dict[str, tuple[Node, Node]] = {}
+        merged: list[Node] = []
+        for name_node, value_node in node.value:
+            if not isinstance(name_node, ScalarNode):
+                raise self._error(name_node, "a key is a word, not a mapping or list")
+            if name_node.tag == _MERGE_TAG:
+                is_list = isinstance(value_node, SequenceNode)
+                merged += value_node.value if is_list else [value_node]
+            elif name_node.value in pairs:
+                raise self._error(name_node, f"the key {name_node.value!r} is given twice")
+            else:
+                pairs[name_node.value] = name_node, value_node
+        for source in merged:
+            if not isinstance(source, MappingNode):
+                raise self._error(source, "only mappings can be merged")
+            # The mapping's own keys win, and then those of what is named first.
+            pairs = self._pairs(source, key) | pairs
+        return pairs
+
+    def _count(self, key: Key) -> None:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise self._refused(key, f"aliases that make more than {_MOST_NODES:,} values")
+
+    def _refused(self, key: Key, problem: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._origins[key]}: {dotted(key)}: {problem}")
 
     def _error(self, node: Node, problem: str) -> yaml.MarkedYAMLError:
         return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)

@@ -63,7 +63,9 @@ FAULTS = {
     "tls: {ca_fil: x}": "5: storage.parameters.tls.ca_fil: unknown key 'ca_fil' (did you mean 'ca",
     "hosts: [a, {b: c}]": "5: storage.parameters.hosts.1: Input should be a valid string",
     "root_directory: /twice": "5: the key 'root_directory' is given twice",
-    "tls: &tls {}\n    headers: *tls": "6: storage.parameters.headers: aliases are not supported",
+    "tls: &tls {ca_file: *tls}": "5: storage.parameters.tls.ca_file: an alias that holds itself",
+    "tls: &tls {<<: *tls}": " nested too deeply",
+    "tls: {<<: [x]}": "5: only mappings can be merged",
     "region: !!python/name:os.system x": "5: could not determine a constructor for the tag",
     "tls: !!python/object:os.system {}": "5: the tag tag:yaml.org,2002:python/object:os.system",
     "tls: {": "6: while parsing a flow node, expected the node content",
@@ -78,6 +80,30 @@ FAULTS = {
 def test_fault_names_file_line_and_key(line: str, tmp_path: Path) -> None:
     path = write(tmp_path, parameters(line))
     assert f"{path}:{FAULTS[line]}" in fault_of(path, {})
+
+
+def test_aliases_and_merge_keys_stand_for_what_they_name(tmp_path: Path) -> None:
+    text = """\
+a: &a {one: 1, two: 2}
+b: &b {two: two, three: 3}
+c: {<<: [*a, *b], one: own}
+d: {<<: *a}
+e: [*a, *b]
+"""
+    document = read_document(write(tmp_path, text))
+    a, b = {"one": 1, "two": 2}, {"two": "two", "three": 3}
+    merged = {"one": "own", "two": 2, "three": 3}
+    assert document.data == {"a": a, "b": b, "c": merged, "d": a, "e": [a, b]}
+    places = {key: place.rpartition(":")[2] for key, place in document.origins.items()}
+    assert (places["c", "one"], places["c", "two"], places["c", "three"]) == ("3", "1", "2")
+
+
+@pytest.mark.parametrize("line", ["[*a{0}, *a{0}]", "{{<<: [*a{0}, *a{0}]}}"])
+def test_aliases_that_stand_for_a_billion_values_are_refused(line: str, tmp_path: Path) -> None:
+    lines = ["a0: &a0 {x: 1}"]
+    lines += [f"a{n + 1}: &a{n + 1} {line.format(n)}" for n in range(30)]
+    with pytest.raises(ConfigurationError, match=": aliases that make more than"):
+        read_document(write(tmp_path, "\n".join(lines)))
 
 
 SECTIONS = {
