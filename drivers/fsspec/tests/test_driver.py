@@ -14,7 +14,6 @@ from fsspec import AbstractFileSystem, register_implementation
 from fsspec.implementations.memory import MemoryFileSystem
 from storagedriver_fsspec._config import FsspecConfig
 from storagedriver_fsspec._driver import BlockingFsspecDriver, fsspec_driver
-from storagedriver_fsspec._webdav import WebdavFiles
 
 from servers.rclone_webdav import RcloneWebDav
 from servers.sshd import Sshd
@@ -173,13 +172,6 @@ def test_many_files_of_one_directory_are_deleted_without_a_look_at_each(
     asyncio.run(use())
     # What has become empty is gone.
     assert [each.name for each in tmp_path.iterdir() if each.name[0] != "."] == ["d"]
-
-
-def test_webdav_drivers_share_the_authorities_unless_they_have_their_own() -> None:
-    one, other = WebdavFiles.completed({}), WebdavFiles.completed({"auth": "x"})
-    assert one["verify"] is other["verify"] and other["auth"] == "x"
-    for own in ({"cert": "x"}, {"verify": False}, {"trust_env": False}):
-        assert WebdavFiles.completed(own) == own
 
 
 class NeverReplaces(Plain):

@@ -33,6 +33,7 @@ from storagedriver_core import (
     Part,
     PathNotFoundError,
     StorageDriverError,
+    UnavailableError,
     Upload,
     UploadInfo,
     UploadNotFoundError,
@@ -54,6 +55,7 @@ from storagedriver_fsspec._names import (
 from storagedriver_fsspec._store import Store
 
 _TRIES = 20
+_LOOKS = 3
 
 
 class ChunkUploads:
@@ -322,17 +324,29 @@ class ChunkUploads:
         return UploadInfo(upload, started, max(times), size)
 
     async def _names(self, upload: Upload) -> list[str]:
-        try:
-            found = await self._files.children(_directory(upload))
-        except PathNotFoundError:
-            await self._store.check()
-            return []
-        return [each.path.rpartition("/")[2] for each in found]
+        for attempt in range(_LOOKS):
+            try:
+                found = await self._files.children(_directory(upload))
+            except PathNotFoundError:
+                await self._store.check()
+                break
+            except UnavailableError:
+                # rclone's list of what another writer renames meanwhile breaks off.
+                if attempt == _LOOKS - 1:
+                    raise
+            else:
+                return [each.path.rpartition("/")[2] for each in found]
+        return []
 
     async def _require_head(self, upload: Upload) -> None:
         try:
-            await self._files.info(_file(upload, "head"))
+            await self._files.is_directory(_file(upload, "head"))
         except PathNotFoundError:
+            raise await self._gone(upload) from None
+        except UnavailableError:
+            # rclone fails over what another writer renames in this moment.
+            if f"head~{upload.holder}" in await self._names(upload):
+                raise
             raise await self._gone(upload) from None
 
     async def _gone(self, upload: Upload) -> StorageDriverError:

@@ -83,6 +83,10 @@ class Files(ABC):
     async def info(self, path: str) -> FileInfo:
         """Tell what is at `path`."""
 
+    async def is_directory(self, path: str) -> bool:
+        """Tell whether what is at `path` is a directory, where that costs less than `info`."""
+        return (await self.info(path)).is_dir
+
     @abstractmethod
     async def visit(self, path: str, take: Take) -> None:
         """Give each file and directory directly below the directory `path`, in any order."""
@@ -142,6 +146,10 @@ class Files(ABC):
 
     async def remove_directory(self, path: str) -> None:
         """Remove the directory `path`; one that is not empty is any error."""
+
+    async def remove_emptied(self, path: str) -> None:
+        """Remove a directory as above, and wait a while for whoever keeps that from being done."""
+        await self.remove_directory(path)
 
     async def remove_all(self, path: str) -> None:
         """Remove a directory of files and nothing else. What is gone already is no error."""

@@ -176,7 +176,7 @@ class PlainFiles(Files):
 
     async def _is_there(self, path: str) -> bool:
         try:
-            return not (await self.info(path)).is_dir
+            return not await self.is_directory(path)
         except StorageDriverError:
             return False
 

@@ -210,7 +210,7 @@ class Store:
                 source=staging,
             )
         except AlreadyExistsError:
-            if (await self.files.info(path)).is_dir:
+            if await self.files.is_directory(path):
                 raise ConflictError("it is a directory", path=path) from None
             raise
 
@@ -230,7 +230,7 @@ class Store:
                 if self._flat or attempt == _TRIES - 1:
                     raise
                 if source and isinstance(error, PathNotFoundError):
-                    await self.files.info(source)
+                    await self.files.is_directory(source)
                 made = await self._make_directories(parent(path))
                 # Others may have made it in this moment. If it was there twice, it is not that.
                 if was_there and not made and not isinstance(error, PathNotFoundError):
@@ -256,11 +256,11 @@ class Store:
 
     async def _require_directory(self, path: str) -> None:
         with suppress(PathNotFoundError):
-            if (await self.files.info(path)).is_dir:
+            if await self.files.is_directory(path):
                 return
         while path != "/":
             with suppress(PathNotFoundError):
-                if not (await self.files.info(path)).is_dir:
+                if not await self.files.is_directory(path):
                     raise ConflictError("a part of the path is a file")
             path = parent(path)
 
@@ -269,7 +269,7 @@ class Store:
         if not self._flat or self._shares_names:
             return
         with suppress(PathNotFoundError):
-            if (await self.files.info(path)).is_dir:
+            if await self.files.is_directory(path):
                 raise ConflictError("it is a directory", path=path)
         await self._require_directory(parent(path))
 
@@ -277,7 +277,7 @@ class Store:
 
     async def move(self, source: str, target: str, *, replace: bool) -> None:
         """As `StorageDriver.move`."""
-        if (await self._found(self.files.info(source))).is_dir:
+        if await self._found(self.files.is_directory(source)):
             raise PathNotFoundError("a directory is not a file", path=source)
         if self._stages:
             await self.publish(source, target, replace=replace)
@@ -302,7 +302,7 @@ class Store:
 
     async def _copy(self, source: str, target: str) -> None:
         with suppress(PathNotFoundError):
-            if (await self.files.info(target)).is_dir:
+            if await self.files.is_directory(target):
                 raise ConflictError("it is a directory", path=target)
         await self.files.copy(source, target)
 
@@ -311,7 +311,7 @@ class Store:
         failures: dict[str, StorageDriverError] = {}
         is_dir = path == "/"
         if not is_dir:
-            is_dir = (await self._found(self.files.info(path))).is_dir
+            is_dir = await self._found(self.files.is_directory(path))
         if not is_dir:
             await self._found(self.files.remove(path))
         if is_dir or self._shares_names:
@@ -345,7 +345,7 @@ class Store:
                 failures[each.path] = error
         if not self._flat and path != "/":
             with suppress(StorageDriverError):
-                await self.files.remove_directory(path)
+                await self.files.remove_emptied(path)
 
     async def delete_many(self, paths: Sequence[str], name: str) -> DeleteReport:
         """As `StorageDriver.delete_many`, of the driver `name`.

@@ -109,7 +109,7 @@ class WebdavFiles(PlainFiles):
 
     async def exists(self) -> bool:
         try:
-            return (await self.info("/")).is_dir
+            return await self.is_directory("/")
         except PathNotFoundError:
             return False
 
@@ -119,6 +119,14 @@ class WebdavFiles(PlainFiles):
         if not found:
             raise UnavailableError("the server's answer names no resource")
         return named(found[0][1], path)
+
+    @translated()
+    async def is_directory(self, path: str) -> bool:
+        # A server may read all of a file for its etag, or fail over one that is just renamed.
+        found = list(self._requests.find(path, "0", kinds_only=True))
+        if not found:
+            raise UnavailableError("the server's answer names no resource")
+        return found[0][1].is_dir
 
     @translated()
     async def visit(self, path: str, take: Take) -> None:
@@ -224,7 +232,7 @@ class WebdavFiles(PlainFiles):
                 if not replace:
                     raise
             try:
-                if (await self.info(target)).is_dir:
+                if await self.is_directory(target):
                     raise ConflictError("it is a directory", path=target)
                 return await self._move(source, target, overwrite=True)
             except (PathNotFoundError, UnavailableError) as error:
@@ -241,8 +249,9 @@ class WebdavFiles(PlainFiles):
             await self._transfer("MOVE", source, target, overwrite=overwrite)
         except PermissionDeniedError:
             # Some servers say so of whatever they cannot rename.
-            await self._file(source)
-            if not (await self.info(parent(target))).is_dir:
+            if await self.is_directory(source):
+                raise PathNotFoundError("a directory is not a file", path=source) from None
+            if not await self.is_directory(parent(target)):
                 raise ConflictError("a part of the path is a file", path=target) from None
             # It may have been made in this moment.
             await self._transfer("MOVE", source, target, overwrite=overwrite)
@@ -260,7 +269,7 @@ class WebdavFiles(PlainFiles):
         except UnavailableError:
             # A server may fail over one that another request makes in this moment.
             try:
-                await self.info(path)
+                await self.is_directory(path)
             except StorageDriverError:
                 pass
             else:
@@ -272,10 +281,17 @@ class WebdavFiles(PlainFiles):
         self._requests.make_collection(path)
 
     async def remove_directory(self, path: str) -> None:
+        await self._remove_empty(path, patient=False)
+
+    async def remove_emptied(self, path: str) -> None:
+        # A lock whose reply, or whose end, was lost is there until its time is over.
+        await self._remove_empty(path, patient=True)
+
+    async def _remove_empty(self, path: str, *, patient: bool) -> None:
         # DELETE takes along whatever is below. So it is locked first, and then seen to be empty.
         # Where there are no locks, an empty collection stays.
         await self._require_empty(path)
-        lock, was_there = await self._lock(path)
+        lock, was_there = await self._lock(path, patient=patient)
         try:
             # Who locks what is not there makes a file of it (RFC 4918, section 9.10.4).
             if was_there:
@@ -316,8 +332,8 @@ class WebdavFiles(PlainFiles):
             await self.remove(path)
 
     @translated(writing=True)
-    async def _lock(self, path: str) -> tuple[str, bool]:
-        return self._requests.lock(path)
+    async def _lock(self, path: str, *, patient: bool) -> tuple[str, bool]:
+        return self._requests.lock(path, patient=patient)
 
     @translated(writing=True, changing=True)
     async def _remove_locked(self, path: str, lock: str) -> None:

@@ -56,8 +56,11 @@ _ANSWERS = {
     "COPY": (201, 204, _MULTISTATUS),
     "DELETE": (204, _MULTISTATUS),
 }
-_WAITING = ("MOVE", "COPY", "DELETE", "MKCOL")
+_WAITING = ("MOVE", "COPY", "DELETE", "MKCOL", "LOCK")
 _LOCK_TRIES = 100
+# Less than all the pauses together, so that whoever waits outlasts a lock that was lost. What is
+# deleted under a lock that has ended meanwhile is not deleted (RFC 4918, section 10.4).
+_LOCK_SECONDS = 3
 LOCK_PAUSE_SECONDS = 0.05
 
 
@@ -160,10 +163,15 @@ class Requests:
         response = self._request("PROPFIND", path, headers=headers, content=_STAMP_WANTED)
         return stamp_in(response.content)
 
-    def lock(self, path: str) -> tuple[str, bool]:
-        """Lock what is at `path`; give the lock, and whether something was there."""
-        headers = {"depth": "infinity", "timeout": "Second-30", **_XML}
-        response = self._request("LOCK", path, headers=headers, content=_LOCK)
+    def lock(self, path: str, *, patient: bool) -> tuple[str, bool]:
+        """Lock what is at `path`; give the lock, and whether something was there.
+
+        Args:
+            path: The resource.
+            patient: Wait while somebody else has a lock there, or below it.
+        """
+        headers = {"depth": "infinity", "timeout": f"Second-{_LOCK_SECONDS}", **_XML}
+        response = self._request("LOCK", path, headers=headers, content=_LOCK, waits=patient)
         token: str = response.headers.get("lock-token", "")
         if not token:
             raise UnavailableError("the server's answer names no lock")
@@ -181,8 +189,9 @@ class Requests:
         headers: Mapping[str, str] | None = None,
         content: Any = None,
         changing: bool = False,
+        waits: bool = True,
     ) -> Any:
-        response = self._send(method, self.url(path), headers=headers, content=content)
+        response = self._send(method, self.url(path), waits, headers=headers, content=content)
         check(response, changing=changing)
         if response.status_code not in _ANSWERS.get(method, (response.status_code,)):
             failed = UnavailableError("the server's answer is none of WebDAV")
@@ -193,10 +202,10 @@ class Requests:
             raise StorageDriverError("the server could not do all of it", outcome="unknown")
         return response
 
-    def _send(self, method: str, url: Any, **options: Any) -> Any:
+    def _send(self, method: str, url: Any, waits: bool = True, **options: Any) -> Any:
         for _ in range(_LOCK_TRIES):
             response = self._http.request(method, url, follow_redirects=False, **options)
-            if response.status_code != _LOCKED or method not in _WAITING:
+            if response.status_code != _LOCKED or method not in _WAITING or not waits:
                 break
             # Another request is at the same path, or another process sees whether it is empty.
             time.sleep(LOCK_PAUSE_SECONDS)
