@@ -20,7 +20,7 @@ def seaweedfs_bucket(seaweedfs: SeaweedFS) -> Mapping[str, object]:
 @pytest.fixture(scope="session")
 def swift_bucket(swift: Swift) -> Mapping[str, object]:
     """Give the parameters of a bucket on Swift."""
-    return bucket_on(swift, "swift")
+    return {**bucket_on(swift, "swift"), "min_part_size": Swift.min_part_size}
 
 
 def bucket_on(server: S3Server, preset: str) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from storagedriver_s3._bucket import Bucket
 from storagedriver_s3._client import _client_options
-from storagedriver_s3._config import S3Config
+from storagedriver_s3._config import MIN_PART_SIZE, S3Config
 from storagedriver_s3._driver import MAX_SINGLE_COPY, S3Driver
 from storagedriver_s3._keys import Keys
 from storagedriver_s3._presets import PRESETS
@@ -146,6 +146,12 @@ def test_preset_makes_capabilities_that_fit(name: str) -> None:
     options = _client_options(config)
     assert options["request_checksum_calculation"] == traits.checksums
     assert options["s3"]["addressing_style"] == ("path" if traits.path_style else "auto")
+
+
+def test_least_part_is_amazons_unless_the_store_has_another() -> None:
+    for given, least in (({}, MIN_PART_SIZE), ({"min_part_size": 65536}, 65536)):
+        config = S3Config.model_validate({"bucket": "b", **given})
+        assert S3Driver(config).capabilities.min_part_size == least
 
 
 def test_preset_is_never_guessed() -> None:

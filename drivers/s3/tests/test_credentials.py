@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storagedriver_s3._config import S3Config
-from storagedriver_s3._driver import MIN_PART_SIZE, S3Driver
+from storagedriver_s3._config import MIN_PART_SIZE, S3Config
+from storagedriver_s3._driver import S3Driver
 from storagedriver_s3._identity import shorten
 
 from servers.seaweedfs import SeaweedFS

@@ -15,9 +15,9 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 from storagedriver_s3._body import Body
-from storagedriver_s3._config import S3Config
+from storagedriver_s3._config import MIN_PART_SIZE, S3Config
 from storagedriver_s3._direct import DirectCalls
-from storagedriver_s3._driver import MIN_PART_SIZE, S3Driver
+from storagedriver_s3._driver import S3Driver
 from storagedriver_s3._pages import PageParser
 from storagedriver_s3._route import Request, Route, Signer
 

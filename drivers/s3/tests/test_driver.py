@@ -13,8 +13,8 @@ import pytest
 from botocore.utils import parse_timestamp as sdk_parse_timestamp
 from storagedriver_s3._body import Body, body_of
 from storagedriver_s3._client import SDK_LOGGERS
-from storagedriver_s3._config import S3Config
-from storagedriver_s3._driver import MIN_PART_SIZE, S3Driver
+from storagedriver_s3._config import MIN_PART_SIZE, S3Config
+from storagedriver_s3._driver import S3Driver
 from storagedriver_s3._times import parse_timestamp
 from storagedriver_s3._uploads import _is_made_of
 

@@ -31,6 +31,9 @@ CannedAcl = Literal[
 
 _MIB = 1024 * 1024
 
+# Source: Amazon S3 User Guide, "Amazon S3 multipart upload limits".
+MIN_PART_SIZE = 5 * _MIB
+
 
 def _given(value: object) -> object:
     """Read empty text, which an unset variable leaves, as nothing given."""
@@ -77,6 +80,8 @@ class S3Config(BaseModel):
         max_connections: Connections at once; open readers hold one each.
         payload_signing: Sign the bytes of objects too: always, never, or (not given) where the
             connection is not encrypted.
+        min_part_size: Bytes of a part of an upload at least, where the store has another limit than
+            Amazon: Ceph's `rgw_multipart_min_part_size`, Swift's `min_segment_size`.
         multipart_copy_threshold: Bytes over which a copy goes in parts;
             `multipartcopythresholdsize`.
         user_agent: Put after the driver's own in requests; `useragent`.
@@ -125,9 +130,10 @@ class S3Config(BaseModel):
     read_timeout: float = Field(60.0, gt=0)
     max_connections: int = Field(128, ge=1)
     payload_signing: bool | None = None
+    min_part_size: int = Field(MIN_PART_SIZE, ge=1, le=1024 * _MIB)
     multipart_copy_threshold: int | None = Field(
         None,
-        ge=5 * _MIB,
+        ge=MIN_PART_SIZE,
         validation_alias=_spelt("multipart_copy_threshold", "multipartcopythresholdsize"),
     )
     user_agent: Text = Field(None, validation_alias=_spelt("user_agent", "useragent"))
@@ -136,8 +142,8 @@ class S3Config(BaseModel):
     use_fips: bool = Field(False, validation_alias=_spelt("use_fips", "usefipsendpoint"))
 
     v4auth: Literal[True] = True
-    chunksize: int | None = Field(None, ge=5 * _MIB)
-    multipartcopychunksize: int | None = Field(None, ge=5 * _MIB)
+    chunksize: int | None = Field(None, ge=MIN_PART_SIZE)
+    multipartcopychunksize: int | None = Field(None, ge=MIN_PART_SIZE)
     multipartcopymaxconcurrency: int | None = Field(None, ge=1)
     loglevel: str | bool | None = None
 

@@ -46,7 +46,6 @@ _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 
 # Source: Amazon S3 User Guide, "Amazon S3 multipart upload limits".
-MIN_PART_SIZE = 5 * _MIB
 MAX_PART_SIZE = 5 * _GIB
 MAX_PARTS = 10_000
 MAX_OBJECT_SIZE = 5 * 1024 * _GIB
@@ -254,7 +253,7 @@ def _capabilities(config: S3Config, bucket: Bucket) -> Capabilities:
         file_and_directory_share_name=traits.shares_names,
         max_path_bytes=most,
         max_component_bytes=traits.max_component_bytes or most - 1,
-        min_part_size=MIN_PART_SIZE,
+        min_part_size=config.min_part_size,
         max_part_size=MAX_PART_SIZE,
         max_parts=MAX_PARTS,
         equal_parts=traits.equal_parts,
