@@ -5,9 +5,10 @@ Imports no model, so that `import storagedriver_core` can export the class and s
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from storagedriver_core._context import Observer
 from storagedriver_core._document import Document, Setting
 from storagedriver_core._driver import StorageDriver
 from storagedriver_core._errors import ConfigurationError
@@ -44,11 +45,14 @@ class StorageConfig:
         """The driver's parameters."""
         return self._values.parameters
 
-    def build(self, *, leave_out: Collection[str] = ()) -> Storage:
+    def build(
+        self, *, leave_out: Collection[str] = (), observers: Sequence[Observer] = ()
+    ) -> Storage:
         """Make the storage: the driver, its middlewares from the innermost, `Storage` on top.
 
         Args:
             leave_out: Middlewares to do without, by name; for who looks for what is wrong.
+            observers: Called after each operation, after those of plugins.
 
         Raises:
             ConfigurationError: A plugin cannot be imported, a driver refuses its parameters, or
@@ -68,7 +72,7 @@ class StorageConfig:
                 driver,
                 narrow=narrow,
                 part_size=self._values.part_size,
-                observers=plugins.observers,
+                observers=(*plugins.observers, *observers),
             )
         except ConfigurationError as error:
             key = (self._section, "capabilities")
