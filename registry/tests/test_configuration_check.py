@@ -19,8 +19,8 @@ storage:
 http:
   secret: confidential
   draintimeout: 1m30s
-health:
-  file: [ { file: /down } ]
+log:
+  hooks: [ { type: mail } ]
 """
 
 
@@ -52,11 +52,12 @@ def test_every_value_is_printed_with_its_origin(config: Path) -> None:
     assert row("http.secret") == ('"**********"', f"{config}:5")
     assert row("http.addr") == ('"127.0.0.1:7000"', "environment variable REGISTRY_HTTP_ADDR")
     assert row("http.prefix") == ('"/"', "default")
-    assert row("health.file.0.file") == ('"/down"', f"{config}:8, not acted on yet")
+    assert row("log.hooks.0.type") == ('"mail"', f"{config}:8, not acted on")
     # What is not acted on has no default that is in force, and these are no keys with values.
     assert not {"notifications.endpoints", "storage.filesystem", "loglevel"} & set(listed)
     assert done.stderr.splitlines() == [
-        f"warning: {config}:8: health.file: not acted on yet",
+        f"warning: {config}:8: log.hooks: not acted on: no mail is sent; "
+        "that is work for whoever collects the log",
         "warning: environment variable REGISTRY_PORT names no key",
     ]
     assert "confidential" not in done.output
@@ -106,7 +107,7 @@ def test_server_says_at_the_start_what_it_does_not_act_on(config: Path) -> None:
     with running(server):
         assert server.stop() == 0
     (line,) = [line for line in server.log.splitlines() if "not acted on" in line]
-    assert f"{config}:9: health.file: not acted on yet" in line
+    assert f"{config}:9: log.hooks: not acted on: no mail is sent" in line
     assert "level=warning" in line
 
 

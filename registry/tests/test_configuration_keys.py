@@ -329,10 +329,6 @@ notifications:
       timeout: 1s
 log:
   hooks: [ { type: mail, options: { smtp: { password: confidential }, from: a@b.example } } ]
-health:
-  storagedriver: { enabled: true }
-  tcp:
-    - addr: redis:6379
 middleware:
   storage:
     - { name: cloudfront, options: { privatekey: confidential } }
@@ -340,8 +336,6 @@ middleware:
 proxy:
   remoteurl: https://registry.example
   password: confidential
-http:
-  debug: { addr: localhost:5001 }
 """
 
 
@@ -361,11 +355,8 @@ def test_what_is_not_acted_on_is_warned_of_with_line_and_key(tmp_path: Path) -> 
         "policy.repository.classes",
         "notifications.endpoints",
         "log.hooks",
-        "health.storagedriver",
-        "health.tcp",
         "middleware.registry",
         "proxy",
-        "http.debug",
         "middleware.storage.0.name",
     ]
     assert "confidential" not in str(found)
@@ -375,13 +366,10 @@ def test_what_is_not_acted_on_is_warned_of_with_line_and_key(tmp_path: Path) -> 
     "text",
     [
         "compatibility: { schema1: { enabled: false } }",
-        "health: { storagedriver: { enabled: false, interval: 10s } }",
-        "health:",
         "proxy: { remoteurl: '' }",
         "log: { hooks: }",
         "validation: { enabled: true }",
         "proxy: { username: me }",
-        "http: { debug: }",
         "notifications: { endpoints: [], events: { includereferences: false } }",
         "middleware: { registry: [], repository: }",
         "reporting: { bugsnag: { apikey: '' } }",

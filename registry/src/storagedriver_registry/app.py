@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from storagedriver_core import ConfigurationError, Storage, StorageDriverError
+from storagedriver_core import ConfigurationError, OperationEvent, Storage, StorageDriverError
 from storagedriver_registry.access_log import AccessLog, RequestEntry
-from storagedriver_registry.api.errors import to_api_error
+from storagedriver_registry.api.codes import UNAVAILABLE
+from storagedriver_registry.api.errors import ApiError, to_api_error
 from storagedriver_registry.api.request import ASGIApp, Receive, Request, Scope, Send
 from storagedriver_registry.api.response import RawHeaders, error_response
-from storagedriver_registry.api.router import find_handler
+from storagedriver_registry.api.router import find_handler, route_name
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.api.urls import UrlBuilder
 from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.health import Health, make_health
 from storagedriver_registry.purging import UploadPurger
 from storagedriver_registry.storage import Caches, make_caches, make_stores
 
+if TYPE_CHECKING:
+    from storagedriver_registry.metrics.meters import Meters
+
 logger = logging.getLogger(__name__)
 
-_Part: TypeAlias = Storage | Caches | Guard
+_Part: TypeAlias = Storage | Caches | Guard | Health
 
 
 def create_app(
@@ -46,17 +52,32 @@ def create_app(
         config = load_configuration(config)
     for warning in config.warnings:
         logger.warning("%s", warning)
+    meters = _make_meters(config)
     if storage is not None:
-        return RegistryApp(config, storage, owned=False)
+        return RegistryApp(config, storage, owned=False, meters=meters)
     if config.backend is None:
         raise ConfigurationError("storage: the key of a driver is required")
-    return RegistryApp(config, config.backend.build(), owned=True)
+    observers = [] if meters is None else [_observe_storage(meters)]
+    storage = config.backend.build(observers=observers)
+    return RegistryApp(config, storage, owned=True, meters=meters)
 
 
 class RegistryApp:
-    """Answers requests; every error becomes an answer here. `create_app` makes it."""
+    """Answers requests; every error becomes an answer here. `create_app` makes it.
 
-    def __init__(self, config: Configuration, storage: Storage, *, owned: bool) -> None:
+    Attributes:
+        health: The checks; None where nothing is checked and nobody can ask.
+        meters: What is measured; None for nothing.
+    """
+
+    def __init__(
+        self,
+        config: Configuration,
+        storage: Storage,
+        *,
+        owned: bool,
+        meters: Meters | None = None,
+    ) -> None:
         http = config.settings.http
         self._prefix = http.prefix.rstrip("/")
         self._headers: RawHeaders = [
@@ -71,7 +92,15 @@ class RegistryApp:
         self._has_secret = http.secret is not None
         key = None if http.secret is None else http.secret.get_secret_value().encode()
         section = config.settings.storage
+        self.meters = meters
+        self._http: ASGIApp = self._answer
         caches = make_caches(section.cache, config.settings.redis)
+        if meters is not None:
+            from storagedriver_registry.metrics.requests import RequestMeter
+            from storagedriver_registry.metrics.storing import MeteredDescriptors
+
+            self._http = RequestMeter(self._answer, meters, self._route_name)
+            caches = replace(caches, descriptors=MeteredDescriptors(caches.descriptors, meters))
         self._services = Services(
             stores=make_stores(storage, key, caches, tags_at_once=section.tag.concurrencylimit),
             urls=UrlBuilder(http),
@@ -85,8 +114,10 @@ class RegistryApp:
         self._purger = UploadPurger(self._services.stores, section.maintenance.uploadpurging)
         self._access_log = AccessLog(disabled=config.settings.log.accesslog.disabled)
         self._guard = _make_guard(config.auth)
+        is_shown = http.debug.addr is not None
+        self.health = make_health(config.settings.health, storage, is_shown=is_shown)
         # In the order in which they are opened.
-        parts = (storage if owned else None, caches, self._guard)
+        parts = (storage if owned else None, caches, self._guard, self.health)
         self._closed: list[_Part] = [part for part in parts if part is not None]
         self._opened: list[_Part] = []
         self._opening = asyncio.Lock()
@@ -94,7 +125,7 @@ class RegistryApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Be an ASGI application."""
         if scope["type"] == "http":
-            await self._answer(scope, receive, send)
+            await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
@@ -129,6 +160,8 @@ class RegistryApp:
         try:
             if self._closed:
                 await self._open()
+            if self.health is not None and self.health.failures():
+                raise ApiError(UNAVAILABLE, "health check failed: please see /debug/health")
             handler = find_handler(request)
             if self._guard is not None:
                 needed = required_accesses(
@@ -147,13 +180,20 @@ class RegistryApp:
             raise
 
     def _request(self, scope: Scope, receive: Receive) -> Request:
-        path, root = scope["path"], scope.get("root_path", "")
+        root = scope.get("root_path", "")
+        return Request(scope, receive, self._path(scope), root + self._prefix)
+
+    def _path(self, scope: Scope) -> str:
+        path: str = scope["path"]
+        root = scope.get("root_path", "")
         # ASGI has it so that `path` begins with `root_path`; some servers leave it out.
         if path.startswith(f"{root}/"):
             path = path[len(root) :]
         # What is not below the prefix is no resource.
-        path = path[len(self._prefix) :] if path.startswith(f"{self._prefix}/") else ""
-        return Request(scope, receive, path, root + self._prefix)
+        return path[len(self._prefix) :] if path.startswith(f"{self._prefix}/") else ""
+
+    def _route_name(self, scope: Scope) -> str:
+        return route_name(self._path(scope))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Open and close what is owned as the server starts and stops."""
@@ -200,6 +240,26 @@ class RegistryApp:
                 stack.push_async_callback(part.aclose)
             self._closed = self._opened + self._closed
             self._opened = []
+
+
+def _make_meters(config: Configuration) -> Meters | None:
+    debug = config.settings.http.debug
+    # As in distribution: without the server that shows them there are none.
+    if debug.addr is None or not debug.prometheus.enabled:
+        return None
+    try:
+        from storagedriver_registry.metrics.meters import Meters
+    except ImportError:
+        raise ConfigurationError(
+            "http.debug.prometheus: metrics need `pip install storagedriver-registry[metrics]`"
+        ) from None
+    return Meters()
+
+
+def _observe_storage(meters: Meters) -> Callable[[OperationEvent], None]:
+    from storagedriver_registry.metrics.storing import observe_storage
+
+    return observe_storage(meters)
 
 
 def _make_guard(auth: AuthConfig | None) -> Guard | None:

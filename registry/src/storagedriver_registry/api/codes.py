@@ -96,7 +96,7 @@ UNAVAILABLE = ErrorCode(
     "UNAVAILABLE",
     503,
     "service unavailable",
-    "The storage cannot be reached now, or wants fewer requests.",
+    "The storage cannot be reached now, or wants fewer requests; or a health check fails.",
 )
 UNKNOWN = ErrorCode(
     "UNKNOWN",

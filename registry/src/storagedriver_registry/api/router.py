@@ -79,6 +79,14 @@ def find_handler(request: Request) -> Handler:
     return handler
 
 
+def route_name(path: str) -> str:
+    """Give the name of the route that a path is of; empty if there is none."""
+    try:
+        return _match(path)[0].name
+    except ApiError:
+        return ""
+
+
 _PREFIX = "/v2/"
 
 _WHOLE = {route.template: route for route in routes.ROUTES if not route.parameters}

@@ -60,7 +60,6 @@ _RETRY = _never("storage.middleware says it, under retry")
 _SCHEMA_1 = "manifests of schema 1 are served where they are stored, and never taken"
 _REDIS_TIMES = "a question to the cache is never repeated"
 _REDIS_POOL = "connections are made when needed, redis.poolsize of them at most"
-_OFF = {"enabled": False}
 
 SUPPORT: dict[str, Support] = {
     "version": ACTED_ON,
@@ -110,7 +109,7 @@ SUPPORT: dict[str, Support] = {
     # What the server cannot do of it, it says itself at the start.
     "http.tls": ACTED_ON,
     "http.tls.letsencrypt": _never("the certificate is the one that is given"),
-    "http.debug": _later(harmless={"addr": None}),
+    "http.debug": ACTED_ON,
     "http.headers": ACTED_ON,
     "http.http2.disabled": ACTED_ON,
     "http.h2c.enabled": ACTED_ON,
@@ -136,10 +135,7 @@ SUPPORT: dict[str, Support] = {
     "redis.disableidentity": _never("redis.clientname says it", harmless=False),
     "redis.identitysuffix": _never("redis.clientname says it"),
     "redis.unstableresp3": _never("it is of another client", harmless=False),
-    "health.storagedriver": _later(harmless=_OFF),
-    "health.file": _later(),
-    "health.http": _later(),
-    "health.tcp": _later(),
+    "health": ACTED_ON,
     "proxy": _later(harmless={"remoteurl": None}),
     "compatibility.schema1.signingkeyfile": _never(_SCHEMA_1),
     "compatibility.schema1.enabled": _never(_SCHEMA_1, harmless=False),

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from signal import SIGTERM
@@ -16,8 +16,11 @@ from storagedriver_registry.api.request import ASGIApp
 from storagedriver_registry.app import RegistryApp, create_app
 from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.logs import set_up_logging
+from storagedriver_registry.metrics.sharing import shared_by_processes
+from storagedriver_registry.serving.debug import DebugServer
 from storagedriver_registry.serving.errors import StartError
 from storagedriver_registry.serving.options import ServingOptions, options_of
+from storagedriver_registry.serving.pages import debug_pages
 from storagedriver_registry.serving.signals import STOP_SIGNALS
 from storagedriver_registry.serving.sockets import bind
 from storagedriver_registry.serving.supervisor import READY, Supervisor
@@ -43,8 +46,23 @@ def serve(configuration: Configuration, announce: Callable[[str], None], workers
     """
     log, http = configuration.settings.log, configuration.settings.http
     set_up_logging(log.level, log.formatter, log.fields, report_caller=log.reportcaller)
+    with ExitStack() as stack:
+        if workers > 1 and http.debug.addr is not None and http.debug.prometheus.enabled:
+            # Before anything imports prometheus-client.
+            stack.enter_context(shared_by_processes())
+        _serve_registry(configuration, announce, workers)
+
+
+def _serve_registry(
+    configuration: Configuration, announce: Callable[[str], None], workers: int
+) -> None:
+    http = configuration.settings.http
     app = create_app(configuration)
     assert isinstance(app, RegistryApp)
+    debug = None
+    if http.debug.addr is not None:
+        host, _, port = http.debug.addr.rpartition(":")
+        debug = DebugServer(bind((host.strip("[]"), int(port))), debug_pages(app, http))
 
     async def prepare() -> None:
         # With one process the key is made when it is needed; several must not make one each.
@@ -57,6 +75,7 @@ def serve(configuration: Configuration, announce: Callable[[str], None], workers
         options_of(http, workers),
         lambda origin: announce(f"{origin}{http.prefix}v2/"),
         prepare=prepare,
+        debug=debug,
     )
 
 
@@ -66,6 +85,7 @@ def serve_application(
     announce: Callable[[str], None],
     *,
     prepare: Callable[[], Awaitable[None]] | None = None,
+    debug: DebugServer | None = None,
 ) -> None:
     """Serve any application until SIGTERM or SIGINT.
 
@@ -78,6 +98,7 @@ def serve_application(
         options: How.
         announce: Called with scheme, host and port once requests are answered.
         prepare: Called when the application has started up, before the first request.
+        debug: A server of small pages beside it, closed at the end.
 
     Raises:
         StartError: The application does not start up, or the address cannot be used.
@@ -93,12 +114,15 @@ def serve_application(
         prepare=prepare,
         on_ready=lambda: announce(f"{scheme}://{listener.origin}"),
         on_stop=listener.remove_file,
+        debug=debug,
     )
     try:
         is_finished = _supervise(job) if options.workers > 1 else work(job, STOP_SIGNALS)
     finally:
         listener.remove_file()
         listener.close()
+        if debug is not None:
+            debug.close()
     if not is_finished:
         _end_at_once(_CUT_OFF_STATUS)
 

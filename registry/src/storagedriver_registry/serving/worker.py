@@ -18,13 +18,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import granian
 import uvloop
 from granian import net
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 
+from storagedriver_registry.api.body import Body
 from storagedriver_registry.api.request import ASGIApp
+from storagedriver_registry.serving.debug import DebugServer
 from storagedriver_registry.serving.errors import StartError
 from storagedriver_registry.serving.lifespan import Lifespan
 from storagedriver_registry.serving.options import ServingOptions
@@ -52,6 +55,10 @@ _TURNS_TO_START = 10
 _CANCEL_SECONDS = 5
 _SHUTDOWN_SECONDS = 30
 
+# Its embedded server runs a current-thread runtime of tokio's, whose queue of what is spawned from
+# elsewhere is first in, first out, as is the lock at a request's body. So several `receive()` get
+# its parts in their order. Of other versions that is not known.
+_ANSWERS_IN_ORDER = granian.__version__.startswith("2.8.")
 
 # Its types say neither that it is there nor what it takes.
 _SocketHolder: Any = vars(net)["SocketHolder"]
@@ -69,6 +76,7 @@ class Job:
         prepare: Called when the application has started up, before the first request.
         on_ready: Called when requests are answered.
         on_stop: Called when no more connections are taken.
+        debug: The debug server; None for none.
     """
 
     app: ASGIApp
@@ -78,6 +86,7 @@ class Job:
     prepare: Callable[[], Awaitable[None]] | None
     on_ready: Callable[[], None]
     on_stop: Callable[[], None]
+    debug: DebugServer | None = None
 
 
 def work(job: Job, signals: Sequence[signal.Signals], parent: int | None = None) -> bool:
@@ -112,8 +121,13 @@ async def _work(job: Job, signals: Sequence[signal.Signals], parent: int | None)
         if not await _until(stopped, starting):
             starting.cancel()
             return True
+        if job.debug is not None:
+            job.debug.start()
         return await _serve(job, stopped, signals)
     finally:
+        # Until here it can be asked how things are.
+        if job.debug is not None:
+            job.debug.stop()
         await _shut_down(lifespan)
 
 
@@ -128,6 +142,7 @@ async def _start(job: Job, lifespan: Lifespan) -> None:
 
 async def _serve(job: Job, stopped: asyncio.Event, signals: Sequence[signal.Signals]) -> bool:
     job.listener.listen()
+    Body.asks_ahead = _ANSWERS_IN_ORDER
     server = _make_server(job)
     serving = asyncio.ensure_future(_run(server))
     for _ in range(_TURNS_TO_START):

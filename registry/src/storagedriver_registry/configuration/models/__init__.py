@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from storagedriver_registry.configuration.models.http import HttpSettings, TlsSettings
 from storagedriver_registry.configuration.models.log import LogLevel, LogSettings
+from storagedriver_registry.configuration.models.operation import (
+    EndpointSettings,
+    FileCheckSettings,
+    HealthSettings,
+    HttpCheckSettings,
+    NotificationSettings,
+    TcpCheckSettings,
+)
 from storagedriver_registry.configuration.models.redis import RedisSettings
 from storagedriver_registry.configuration.models.settings import Settings
 from storagedriver_registry.configuration.models.storage import CacheSettings, StorageSettings
@@ -19,13 +27,19 @@ from storagedriver_registry.configuration.models.validation import (
 
 __all__ = [
     "CacheSettings",
+    "EndpointSettings",
+    "FileCheckSettings",
+    "HealthSettings",
+    "HttpCheckSettings",
     "HttpSettings",
     "LogLevel",
     "LogSettings",
+    "NotificationSettings",
     "PlatformSettings",
     "RedisSettings",
     "Settings",
     "StorageSettings",
+    "TcpCheckSettings",
     "TlsSettings",
     "UrlValidationSettings",
     "ValidationSettings",

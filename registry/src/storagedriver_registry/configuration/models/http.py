@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from storagedriver_registry.configuration.models.base import (
     Duration,
@@ -51,6 +58,14 @@ ClientAuth = Literal[
 TlsVersion = Literal["tls1.0", "tls1.1", "tls1.2", "tls1.3"]
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*):[0-9]{1,5}")
+
+
+def _check_address(addr: str) -> str:
+    if not _ADDRESS.fullmatch(addr):
+        raise ValueError("an address is like localhost:5000, [::1]:5000 or :5000")
+    if int(addr.rpartition(":")[2]) > 65535:
+        raise ValueError("a port is at most 65535")
+    return addr
 
 
 class LetsEncryptSettings(Section):
@@ -116,7 +131,7 @@ class PrometheusSettings(Section):
     """
 
     enabled: bool = False
-    path: str = "/metrics"
+    path: Annotated[str, Field(pattern=r"^/")] = "/metrics"
 
 
 class DebugSettings(Section):
@@ -127,7 +142,7 @@ class DebugSettings(Section):
         prometheus: Metrics.
     """
 
-    addr: str | None = None
+    addr: Annotated[str, AfterValidator(_check_address)] | None = None
     prometheus: PrometheusSettings = PrometheusSettings()
 
 
@@ -198,11 +213,7 @@ class HttpSettings(Section):
             if "\0" in addr:
                 raise ValueError("it is no path of a socket")
             return addr
-        if not _ADDRESS.fullmatch(addr):
-            raise ValueError("an address is like localhost:5000, [::1]:5000 or :5000")
-        if int(addr.rpartition(":")[2]) > 65535:
-            raise ValueError("a port is at most 65535")
-        return addr
+        return _check_address(addr)
 
     @model_validator(mode="after")
     def _has_a_socket(self) -> HttpSettings:
