@@ -72,8 +72,8 @@ class TestWebdavOnRclone(DriverSuite):
         return webdav(rclone_webdav)
 
 
-# With the tests of full size: it is a server in Python, several times slower than rclone's, and
-# WebDAV's part of `make test` is that one's.
+# With the tests of full size: rclone is the WebDAV of `make test`, and a second server would take
+# four more minutes there.
 @pytest.mark.large
 class TestWebdavOnWsgidav(DriverSuite):
     label = "fsspec on wsgidav"
