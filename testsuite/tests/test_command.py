@@ -80,7 +80,7 @@ def site(tmp_path: Path) -> Path:
 def storagedriver(
     directory: Path, *arguments: object, path: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    # These tests may run in a worker of pytest-xdist; within one, pytest-benchmark measures nothing.
+    # A worker of pytest-xdist may run these tests; within one, pytest-benchmark measures nothing.
     outer = {key: value for key, value in os.environ.items() if "PYTEST_XDIST" not in key}
     return subprocess.run(
         [sys.executable, "-m", "storagedriver_core.cli", *map(str, arguments)],
