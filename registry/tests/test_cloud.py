@@ -257,8 +257,8 @@ def test_small_push_costs_few_requests(cloud: Store) -> None:
             return [f"{one.method} {one.path}" for one in await proxy.log()]
 
     requests = asyncio.run(push())
-    # Of PATCH the record, looked for and stored; of PUT the record, the blob, its link, and the record
-    # twice: it says that the session is over, and goes.
+    # Of PATCH the record, looked for and stored; of PUT the record, the blob, its link, and the
+    # record twice: it says that the session is over, and goes.
     assert len(requests) == 7, requests
 
 
