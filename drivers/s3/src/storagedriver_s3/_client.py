@@ -85,7 +85,7 @@ class Connection:
     async def open(cls, config: S3Config, endpoint_url: str | None) -> Connection:
         """Make a client; sends nothing but what finding the credentials takes."""
         _quieten(config.loglevel)
-        session = _session(config, await _warm_loader())
+        session = _session(config, await warm_loader())
         region = config.region or session.get_config_variable("region") or config.traits.region
         filesystem = S3FileSystem(
             asynchronous=True,
@@ -146,7 +146,7 @@ def _session(config: S3Config, loader: Any) -> AioSession:
     return session
 
 
-async def _warm_loader() -> Any:
+async def warm_loader() -> Any:
     """Give the descriptions of the service, read once; off the event loop, which it would block."""
     return _loader() if _loader.cache_info().currsize else await asyncio.to_thread(_loader)
 

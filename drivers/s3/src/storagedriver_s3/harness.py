@@ -17,6 +17,7 @@ from botocore.config import Config
 from storagedriver_testsuite import Answer, Harness
 
 from storagedriver_core import ConfigurationError, StorageDriver
+from storagedriver_s3._client import warm_loader
 from storagedriver_s3._config import S3Config
 from storagedriver_s3._deleting import KEYS_PER_REQUEST
 from storagedriver_s3._driver import S3Driver
@@ -80,7 +81,7 @@ class S3Harness(Harness):
         self._client: Any = None
 
     async def start(self) -> None:
-        self._context = _back_door(self._config)
+        self._context = _back_door(self._config, await warm_loader())
         self._client = await self._context.__aenter__()
 
     async def stop(self) -> None:
@@ -237,9 +238,10 @@ class S3Harness(Harness):
         return found
 
 
-def _back_door(config: S3Config) -> Any:
-    """Give the context of a client that owes nothing to the driver."""
+def _back_door(config: S3Config, loader: Any) -> Any:
+    """Give the context of a client that owes nothing to the driver but what the SDK has read."""
     session = AioSession(profile=config.profile)
+    session.register_component("data_loader", loader)
     return session.create_client(**_client_parameters(config), config=AioConfig(**_options(config)))
 
 
