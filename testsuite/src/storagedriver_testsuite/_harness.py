@@ -75,6 +75,8 @@ class Harness(ABC):
         keys_per_delete: Objects that one request can delete.
         extra_requests: What writing costs more requests than the contract says, and why.
         signed_put_headers: What a client has to send with every signed PUT.
+        calls_that_never_wait: Functions of the driver that call the operating system on the event
+            loop, by module and qualified name, each with the reason why that never waits.
     """
 
     max_seconds: float = 60.0
@@ -82,6 +84,7 @@ class Harness(ABC):
     keys_per_delete: int = 1
     extra_requests: ExtraRequests = ExtraRequests()
     signed_put_headers: Mapping[str, str] = MappingProxyType({})
+    calls_that_never_wait: Mapping[str, str] = MappingProxyType({})
 
     async def start(self) -> None:
         """Make the empty store."""

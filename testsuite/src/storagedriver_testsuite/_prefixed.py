@@ -29,6 +29,7 @@ class PrefixedHarness(Harness):
         self.is_remote = harness.is_remote
         self.keys_per_delete = harness.keys_per_delete
         self.extra_requests = harness.extra_requests
+        self.calls_that_never_wait = harness.calls_that_never_wait
         self.signed_put_headers = harness.signed_put_headers
         self._harness = harness
         self._prefix = prefix

@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -30,11 +30,15 @@ class BlockingCalls:
     What the interpreter calls in C is seen, however the caller came to the function: calls of the
     operating system, files, and sockets that wait.
 
+    Args:
+        allowed: Functions whose own calls do not count, by module and qualified name.
+
     Attributes:
         seen: The calls, each with its place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, allowed: Collection[str] = ()) -> None:
+        self._allowed = allowed
         self.seen: list[str] = []
 
     def __enter__(self) -> BlockingCalls:
@@ -46,8 +50,12 @@ class BlockingCalls:
         sys.setprofile(self._before)
 
     def _profile(self, frame: FrameType, event: str, function: Any) -> None:
-        if event == "c_call" and _may_block(function):
+        if event == "c_call" and _may_block(function) and self._counts(frame):
             self.seen.append(f"{function.__name__} in {frame.f_code.co_filename}:{frame.f_lineno}")
+
+    def _counts(self, frame: FrameType) -> bool:
+        place = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}"
+        return place not in self._allowed
 
 
 def _may_block(function: Any) -> bool:

@@ -146,7 +146,7 @@ class ResourceCases(CaseGroup):
     async def test_nothing_blocks_the_event_loop(self, kit: Kit) -> None:
         block = kit.random_bytes(16 * MIB)
         await _use_everything(kit, kit.storage, block[:1000])  # imports come first
-        with BlockingCalls() as calls:
+        with BlockingCalls(kit.harness.calls_that_never_wait) as calls:
             await _use_everything(kit, kit.storage, block[:1000])
         assert calls.seen == [], "calls that may block, on the loop's thread"
         gc.collect()
