@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -29,6 +30,7 @@ from storagedriver_core import (
     UploadState,
 )
 from storagedriver_filesystem import _deleting, _publish, _reading, _writing
+from storagedriver_filesystem._cached import CachedFiles
 from storagedriver_filesystem._config import FilesystemConfig
 from storagedriver_filesystem._gathering import PutQueue
 from storagedriver_filesystem._info import utc
@@ -68,6 +70,7 @@ class FilesystemDriver(StorageDriver):
         root = str(config.root_directory.absolute())
         self._capabilities = _capabilities(_PATH_MAX - 1 - len(os.fsencode(root)))
         self._tree = Tree(root, config.directory_mode)
+        self._cached = CachedFiles(root)
         self._staging = Staging(self._tree, config.file_mode)
         self._uploads = Uploads(self._tree, self._staging)
         self._threads = Threads(config.max_threads)
@@ -87,11 +90,13 @@ class FilesystemDriver(StorageDriver):
             if self._config.create:
                 await self._threads.run(self._tree.make_root, writing=True)
             await self.check()
+            await self._threads.run(self._cached.open)
         except BaseException:
             await self._threads.aclose()
             raise
 
     async def aclose(self) -> None:
+        self._cached.close()
         with suppress(ClosedError):
             await self._threads.finish(self._uploads.close)
         await self._threads.aclose()
@@ -133,6 +138,11 @@ class FilesystemDriver(StorageDriver):
         )
 
     async def get_content(self, path: str) -> bytes:
+        if self._cached.is_due():
+            await asyncio.sleep(0)
+        content = self._cached.content(path)
+        if content is not None:
+            return content
         return await self._threads.run(_reading.read_file, self._tree, path)
 
     async def put_content(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:
@@ -185,11 +195,18 @@ class FilesystemDriver(StorageDriver):
         )
 
     async def local_path(self, path: str) -> str:
+        if self._cached.is_due():
+            await asyncio.sleep(0)
+        if self._cached.has_file(path):
+            return self._real_path(path)
         return await self._threads.run(self._local_path, path)
 
     def _local_path(self, path: str) -> str:
         with self._tree.open_root() as root, self._tree.open_file(root, path):
-            return self._tree.root.rstrip("/") + path
+            return self._real_path(path)
+
+    def _real_path(self, path: str) -> str:
+        return self._tree.root.rstrip("/") + path
 
     # Uploads -----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from storagedriver_testsuite import Harness
 
@@ -41,6 +42,16 @@ class FilesystemHarness(Harness):
         directory: Where to make it, unless the parameters say where.
         parameters: The driver's; below `root_directory`, each test makes and removes a directory.
     """
+
+    calls_that_never_wait = MappingProxyType(
+        {
+            f"storagedriver_filesystem._cached.{name}": reason
+            for name, reason in (
+                ("CachedFiles.content", "RWF_NOWAIT reads only what is in memory"),
+                ("CachedFiles._size", "the file is open, and on a local filesystem"),
+            )
+        }
+    )
 
     def __init__(self, directory: Path, parameters: Mapping[str, object] | None = None) -> None:
         given = FilesystemConfig.model_validate(parameters or {"root_directory": directory})

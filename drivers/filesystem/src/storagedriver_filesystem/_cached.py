@@ -1,0 +1,116 @@
+"""Looks at files that the kernel answers from memory, made on the event loop itself.
+
+A call in a thread costs its caller many times what such a look does. Whether it would have to wait,
+for a disk or a file server, is the kernel's to say: `RESOLVE_CACHED` (Linux 5.12) opens only what
+can be found in memory, and `RWF_NOWAIT` reads only what is there; io_uring tries its calls on the
+caller's thread by the same means. Whatever cannot be answered so, or is an error, is left to a
+thread: here the answer is then "not known".
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from storagedriver_filesystem._beneath import CACHED_LOOK, CACHED_READ, Cached, open_cached
+
+# Of these it is known that opening what is in memory waits for nobody; on a file server's it may.
+_LOCAL_TYPES = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs"})
+
+# Reading more takes longer than handing it to a thread.
+_MOST_BYTES = 64 * 1024
+
+# A loop has other things to do: so many looks take less than a millisecond.
+_LOOKS_IN_A_ROW = 50
+
+
+class CachedFiles:
+    """The files below a root directory, as far as the kernel knows them by heart.
+
+    Args:
+        root: Absolute path of the root directory.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._device: int | None = None
+        self._looks = 0
+
+    def open(self) -> None:
+        """Find out whether the root is on a local filesystem. Blocks."""
+        # Links on the way to it are followed anew by each operation, which the kernel does not do
+        # at once.
+        is_linked = os.path.realpath(self._root) != self._root
+        self._device = None if is_linked else local_device(self._root)
+
+    def close(self) -> None:
+        """Know nothing any more."""
+        self._device = None
+
+    def is_due(self) -> bool:
+        """Tell whether so much was looked at that others should have their turn."""
+        self._looks += 1
+        if self._looks < _LOOKS_IN_A_ROW:
+            return False
+        self._looks = 0
+        return True
+
+    def has_file(self, path: str) -> bool:
+        """Tell whether it is known that there is a file at a contract path."""
+        fd = self._open(path, CACHED_LOOK)
+        if fd < 0:
+            return False
+        try:
+            return self._size(fd) >= 0
+        finally:
+            os.close(fd)
+
+    def content(self, path: str) -> bytes | None:
+        """Give a small file; None if that cannot be done at once."""
+        fd = self._open(path, CACHED_READ)
+        if fd < 0:
+            return None
+        try:
+            size = self._size(fd)
+            if not 0 <= size <= _MOST_BYTES:
+                return None
+            data = bytearray(size)
+            # Some filesystems read nothing so, not even what is in memory.
+            read = os.preadv(fd, [data], 0, os.RWF_NOWAIT) if size else 0
+            return bytes(data) if read == size else None
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def _open(self, path: str, how: Cached) -> int:
+        """Open a file; -1 if that cannot be done at once."""
+        if self._device is None:
+            return -1
+        return open_cached(self._root + path, how)
+
+    def _size(self, fd: int) -> int:
+        """Give the size of an open file; -1 if it is none, or not known to be a local one."""
+        status = os.fstat(fd)
+        if status.st_dev != self._device:
+            # Another filesystem is mounted in the tree: it is not asked a second time.
+            self._device = None
+            return -1
+        return status.st_size if stat.S_ISREG(status.st_mode) else -1
+
+
+def local_device(path: str) -> int | None:
+    """Give the device number of what `path` is on, if that is a local filesystem. Blocks."""
+    try:
+        device = os.stat(path).st_dev
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            lines = mounts.readlines()
+    except OSError:
+        return None
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:
+        # Source: proc_pid_mountinfo(5). The type is the first field after a lone hyphen.
+        mount, _, kind = line.partition(" - ")
+        if mount.split(" ", 3)[2] == number and kind.split(" ", 1)[0] in _LOCAL_TYPES:
+            return device
+    return None

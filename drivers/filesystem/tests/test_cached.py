@@ -1,0 +1,213 @@
+"""Looks on the event loop: only at what the kernel has in memory, and never a different answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from storagedriver_filesystem import _cached
+from storagedriver_filesystem._cached import local_device
+from storagedriver_filesystem._config import FilesystemConfig
+from storagedriver_filesystem._driver import FilesystemDriver
+from storagedriver_filesystem._threads import Threads
+
+from storagedriver_core import (
+    ClosedError,
+    ConfigurationError,
+    PathNotFoundError,
+    PermissionDeniedError,
+    StorageDriverError,
+)
+
+if TYPE_CHECKING:
+    from drivers.filesystem.tests.conftest import Opener
+
+
+@pytest.fixture
+def local(root: Path) -> None:
+    """Skip where the temporary directory is on a filesystem that is always asked in threads."""
+    if local_device(str(root.parent)) is None:
+        pytest.skip("the temporary directory is on no local filesystem that is known")
+
+
+@pytest.fixture
+def hops(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the names of the calls that went to a thread."""
+    names: list[str] = []
+    submit = Threads.submit
+
+    def note(self: Threads, function: Callable[..., Any], *args: Any) -> Any:
+        names.append((args[0] if args and callable(args[0]) else function).__name__)
+        return submit(self, function, *args)
+
+    monkeypatch.setattr(Threads, "submit", note)
+    return names
+
+
+def test_what_the_kernel_has_in_memory_takes_no_thread(
+    local: None, root: Path, opened: Opener, hops: list[str]
+) -> None:
+    async def main() -> None:
+        async with opened() as driver:
+            for name, data in (("empty", b""), ("small", b"x" * 65536), ("large", b"x" * 65537)):
+                (root / name).write_bytes(data)
+                hops.clear()
+                assert await driver.local_path(f"/{name}") == str(root / name)
+                assert hops == []
+                assert await driver.get_content(f"/{name}") == data
+                assert hops == (["read_file"] if name == "large" else [])
+
+    asyncio.run(main())
+
+
+def test_what_is_not_in_memory_is_left_to_a_thread(
+    local: None, root: Path, opened: Opener, hops: list[str]
+) -> None:
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(b"x" * 4096)
+            fd = os.open(root / "file", os.O_RDONLY)
+            os.fsync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
+            hops.clear()
+            assert await driver.get_content("/file") == b"x" * 4096
+            assert hops == ["read_file"]
+            assert await driver.get_content("/file") == b"x" * 4096
+            assert hops == ["read_file"]
+
+    if local_device("/dev/shm") == os.stat(root.parent).st_dev:
+        pytest.skip("the temporary directory is in memory itself")
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("look", [FilesystemDriver.get_content, FilesystemDriver.local_path])
+def test_what_is_no_file_is_the_same_error_as_from_a_thread(
+    root: Path, opened: Opener, look: Callable[..., Any]
+) -> None:
+    expected: dict[str, type[StorageDriverError]] = {
+        "/missing": PathNotFoundError,
+        "/directory": PathNotFoundError,
+        "/pipe": PathNotFoundError,
+        "/file/below": PathNotFoundError,
+        "/link": PermissionDeniedError,
+        "/way/file": PermissionDeniedError,
+    }
+
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "directory").mkdir()
+            (root / "directory" / "file").write_bytes(b"x")
+            (root / "file").write_bytes(b"x")
+            os.mkfifo(root / "pipe")
+            (root / "link").symlink_to(root / "file")
+            (root / "way").symlink_to(root / "directory")
+            assert await look(driver, "/file")
+            for path, kind in expected.items():
+                with pytest.raises(kind):
+                    await look(driver, path)
+
+    asyncio.run(main())
+
+
+def test_root_that_is_a_link_is_followed_anew_each_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "file").write_text(name)
+        (tmp_path / "linked").symlink_to("one")
+        driver = FilesystemDriver(FilesystemConfig(root_directory=tmp_path / "linked"))
+        await driver.open()
+        try:
+            assert await driver.get_content("/file") == b"one"
+            (tmp_path / "linked").unlink()
+            (tmp_path / "linked").symlink_to("two")
+            assert await driver.get_content("/file") == b"two"
+        finally:
+            await driver.aclose()
+
+    asyncio.run(main())
+
+
+def test_root_that_is_gone_is_no_missing_file(root: Path, opened: Opener) -> None:
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(b"x")
+            assert await driver.get_content("/file") == b"x"
+            root.rename(root.parent / "elsewhere")
+            with pytest.raises(ConfigurationError):
+                await driver.get_content("/file")
+            with pytest.raises(ConfigurationError):
+                await driver.local_path("/file")
+            (root.parent / "elsewhere").rename(root)
+            assert await driver.get_content("/file") == b"x"
+
+    asyncio.run(main())
+
+
+def test_another_filesystem_in_the_tree_is_asked_in_threads_from_then_on(
+    local: None, root: Path, opened: Opener, hops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_cached, "local_device", lambda path: os.stat(path).st_dev + 1)
+
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(b"x")
+            hops.clear()
+            for _ in range(2):
+                assert await driver.get_content("/file") == b"x"
+            monkeypatch.setattr(_cached, "open_cached", None)
+            assert await driver.get_content("/file") == b"x"
+            assert hops == ["read_file"] * 3
+
+    asyncio.run(main())
+
+
+def test_looks_in_a_row_let_others_have_their_turn(local: None, root: Path, opened: Opener) -> None:
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(b"x")
+            turns = 0
+
+            async def other() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            task = asyncio.ensure_future(other())
+            for _ in range(500):
+                await driver.get_content("/file")
+                await driver.local_path("/file")
+            task.cancel()
+            assert turns >= 15
+
+    asyncio.run(main())
+
+
+def test_closed_driver_knows_nothing(root: Path) -> None:
+    async def main() -> None:
+        driver = FilesystemDriver(FilesystemConfig(root_directory=root))
+        await driver.open()
+        (root / "file").write_bytes(b"x")
+        assert await driver.get_content("/file") == b"x"
+        await driver.aclose()
+        with pytest.raises(ClosedError):
+            await driver.get_content("/file")
+
+    asyncio.run(main())
+
+
+def test_only_local_filesystems_are_taken_for_such(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.mkdir(exist_ok=True)
+    assert local_device("/proc") is None
+    assert local_device(str(root / "missing")) is None
+    monkeypatch.setattr(_cached, "_LOCAL_TYPES", frozenset({"proc"}))
+    assert local_device(str(root)) is None
+    assert local_device("/proc") == os.stat("/proc").st_dev
