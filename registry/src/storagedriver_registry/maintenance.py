@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 from storagedriver_core import ConfigurationError, Storage
 from storagedriver_registry.configuration import Configuration
-from storagedriver_registry.storage import Stores, make_stores
+from storagedriver_registry.storage import Stores, make_caches, make_stores
+from storagedriver_registry.storage.garbage import Collector, GarbageOptions, GarbageReport
+from storagedriver_registry.storage.garbage_scan import Progress
 
 
 @asynccontextmanager
@@ -23,6 +26,30 @@ async def opened_stores(config: Configuration) -> AsyncIterator[Stores]:
     storage: Storage = config.backend.build()
     async with storage:
         yield make_stores(storage)
+
+
+async def collect_garbage(
+    config: Configuration, options: GarbageOptions, progress: Progress
+) -> GarbageReport:
+    """Delete what no manifest names.
+
+    Args:
+        config: Names the store, and what servers remember.
+        options: How.
+        progress: Is told how far it is.
+
+    Raises:
+        ConfigurationError: No store is named.
+        GarbageError: It must not be done here and now; or a manifest cannot be read.
+        StorageDriverError: The store failed. The next collection goes on.
+    """
+    if config.backend is None:
+        raise ConfigurationError("storage: the key of a driver is required")
+    caches = make_caches(config.settings.storage.cache, config.settings.redis)
+    options = replace(options, max_stale=caches.max_stale)
+    async with config.backend.build() as storage, aclosing(caches):
+        collector = Collector(storage, options, caches.descriptors.forget, progress)
+        return await collector.collect()
 
 
 async def rebuild_referrers(

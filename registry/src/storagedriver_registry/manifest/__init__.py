@@ -10,6 +10,7 @@ from storagedriver_registry.manifest.models import (
     Index,
     Manifest,
 )
+from storagedriver_registry.manifest.naming import named_digests
 from storagedriver_registry.manifest.parsing import (
     MODELS,
     InvalidManifestError,
@@ -35,6 +36,7 @@ __all__ = [
     "PushedManifest",
     "describe_referrer",
     "listed_digests",
+    "named_digests",
     "named_type",
     "parse_manifest",
     "referrers_tag",

@@ -7,9 +7,11 @@
 #   links      files that hold a digest
 #   descriptors, contents, redis_descriptors, caches     what is remembered by digest
 #   parallel   several requests at once
+#   markers, condemned     what a server has to know of garbage
 #   blobs, manifests, tags, referrers, tickets, records, locks, turns,
 #   upload_session, uploads, catalog
 #   sessions   all upload sessions: listed, and purged
+#   garbage_scan, collector_turn, garbage     what nothing names, deleted
 #   stores     all of them on one storage
 
 from __future__ import annotations

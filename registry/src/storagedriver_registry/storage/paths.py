@@ -17,7 +17,13 @@
 │       ├── token                               ours: where the session stands, or its bytes
 │       └── data                                where its bytes are completed, if not at the blob
 ├── blobs/<algorithm>/<first two hex>/<hex>/data
-└── storagedriver/upload-key                    ours: signs sessions that hold nothing yet
+└── storagedriver/                              ours
+    ├── upload-key                              signs sessions that hold nothing yet
+    └── garbage/
+        ├── collector                           whose turn it is to collect
+        ├── sign                                there while there may be markers below
+        ├── blobs/<algorithm>/<first two hex>/<hex>
+        └── revisions/<name>/_<algorithm>/<hex>
 ```
 
 It is docker/distribution's layout, so that both can serve one directory or bucket. A link file
@@ -46,6 +52,33 @@ UPLOADS = "_uploads"
 UPLOAD_KEY = f"{_ROOT}/storagedriver/upload-key"
 """The key that signs upload sessions where none is configured."""
 
+BLOBS = f"{_ROOT}/blobs"
+"""The directory of all blobs."""
+
+_GARBAGE = f"{_ROOT}/storagedriver/garbage"
+
+GARBAGE_COLLECTOR = f"{_GARBAGE}/collector"
+"""Says that a collector is at work."""
+
+GARBAGE_SIGN = f"{_GARBAGE}/sign"
+"""Is there while there may be markers of garbage."""
+
+CONDEMNED_BLOBS = f"{_GARBAGE}/blobs"
+"""The directory of the markers of blobs."""
+
+CONDEMNED_REVISIONS = f"{_GARBAGE}/revisions"
+"""The directory of the markers of revisions."""
+
+
+def condemned_blob(digest: Digest) -> str:
+    """The marker of a blob that may be garbage."""
+    return f"{CONDEMNED_BLOBS}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
+
+
+def condemned_revision(name: str, digest: Digest) -> str:
+    """The marker of a repository's manifest that may be garbage."""
+    return f"{CONDEMNED_REVISIONS}/{name}/_{digest.algorithm}/{digest.hex}"
+
 
 def blob(digest: Digest) -> str:
     """The bytes of a blob or manifest."""
@@ -55,6 +88,12 @@ def blob(digest: Digest) -> str:
 def repository(name: str) -> str:
     """A repository; `""` gives the directory of all."""
     return f"{REPOSITORIES}/{name}" if name else REPOSITORIES
+
+
+def parts(name: str) -> list[str]:
+    """The directories of a repository, but for those of repositories that are nested in it."""
+    kinds = (MANIFESTS, "_layers", "_referrers", UPLOADS)
+    return [f"{REPOSITORIES}/{name}/{kind}" for kind in kinds]
 
 
 def manifests(name: str) -> str:
