@@ -44,7 +44,7 @@ async def push(application: Application) -> str:
     ("method", "path", "looks", "remembered"),
     [
         ("HEAD", "blobs/{blob}", ["stat"], []),
-        ("GET", "blobs/{blob}", ["stat", "open_reader", "read"], ["open_reader", "read"]),
+        ("GET", "blobs/{blob}", ["stat"], []),
         ("HEAD", "manifests/v1", ["get_content", "stat"], []),
         ("GET", "manifests/v1", ["get_content", "stat"], []),
         ("GET", "manifests/{manifest}", ["stat"], []),

@@ -29,16 +29,18 @@ async def get(services: Services, request: Request) -> Response:
         if url is not None:
             return Response(307, {"location": url, "docker-content-digest": str(digest)})
     part = wanted_range(request, digest, size)
+    status, (offset, length) = (200, (0, size)) if part is None else (206, part)
+    if part is not None:
+        headers["content-range"] = f"bytes {offset}-{offset + length - 1}/{size}"
+    small = await blobs.small(digest, size)
+    if small is not None:
+        return Response(status, headers, small[offset : offset + length])
     if part is None and request.can_send_files():
         path = await blobs.local_path(digest)
         if path is not None:
             return FileResponse(headers, path, size)
-    offset, length = part or (0, size)
     reader = await blobs.reader(digest, offset, length)
-    if part is None:
-        return StreamResponse(200, headers, reader, length)
-    headers["content-range"] = f"bytes {offset}-{offset + length - 1}/{size}"
-    return StreamResponse(206, headers, reader, length)
+    return StreamResponse(status, headers, reader, length)
 
 
 async def delete(services: Services, request: Request) -> Response:

@@ -16,18 +16,24 @@ from storagedriver_core import (
 )
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
-from storagedriver_registry.storage.descriptors import Descriptor, Descriptors
+from storagedriver_registry.storage.caches import Caches, NamedContent
+from storagedriver_registry.storage.descriptors import Descriptor
 from storagedriver_registry.storage.errors import BlobUnknownError, DigestMismatchError
 from storagedriver_registry.storage.links import Links, is_file
+
+
+# Larger ones are sent without being held here.
+_SMALL_BYTES = 64 * 1024
 
 
 class BlobStore:
     """Stores bytes under their digest. Which repository may serve them is said by links."""
 
-    def __init__(self, storage: Storage, links: Links, descriptors: Descriptors) -> None:
+    def __init__(self, storage: Storage, links: Links, caches: Caches) -> None:
         self._storage = storage
         self._links = links
-        self._descriptors = descriptors
+        self._descriptors = caches.descriptors
+        self._kept = caches.contents
         self._if_absent = storage.capabilities.put_if_absent
         # A commit that has to check its digest by reading back ends with a move.
         self._if_absent_late = self._if_absent and storage.capabilities.move_if_absent
@@ -85,6 +91,23 @@ class BlobStore:
             return await self._storage.get_content(paths.blob(digest))
         except PathNotFoundError:
             raise await self._gone(digest) from None
+
+    async def small(self, digest: Digest, size: int) -> bytes | None:
+        """Give the bytes of a blob if there are few of them; None if it has to be streamed.
+
+        Raises:
+            BlobUnknownError: They are not stored.
+        """
+        if size > _SMALL_BYTES:
+            return None
+        kept = self._kept.get(digest)
+        if kept is not None:
+            return kept.data
+        data = await self.get(digest)
+        if len(data) != size:
+            return None  # damaged: who streams it cuts it off
+        self._kept.put(digest, NamedContent(data), size)
+        return data
 
     async def reader(self, digest: Digest, offset: int, length: int) -> FileReader:
         """Open a blob for streaming.

@@ -13,15 +13,15 @@ from storagedriver_registry.storage.redis_descriptors import RedisDescriptors
 
 @dataclass(frozen=True, slots=True)
 class NamedContent:
-    """A manifest's bytes.
+    """The bytes of a manifest, or of another small blob.
 
     Attributes:
         data: As they were pushed.
-        media_type: The type that they name; empty if none.
+        media_type: The type that they name; empty if none, and None if nobody has asked yet.
     """
 
     data: bytes
-    media_type: str
+    media_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Caches:
 
     Attributes:
         descriptors: Sizes and media types by digest.
-        manifests: Manifests by digest.
+        contents: Manifests and other small blobs by digest.
         max_stale: For how many seconds a link that was found may be taken for there, where the
             store is not local.
     """
 
     descriptors: Descriptors
-    manifests: Contents[Digest, NamedContent]
+    contents: Contents[Digest, NamedContent]
     max_stale: float
 
     async def open(self) -> None:

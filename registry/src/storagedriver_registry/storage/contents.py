@@ -1,6 +1,7 @@
 """Small contents by digest in this process's memory: manifests, which are asked for most often.
 
-Like descriptors they count without limit of time, and say nothing of who has them.
+What they name as configuration is small, too. Like descriptors all of it counts without limit of
+time, and says nothing of who has it.
 """
 
 from __future__ import annotations

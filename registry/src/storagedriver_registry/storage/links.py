@@ -21,6 +21,10 @@ MOST_LINKS = 50_000
 async def is_file(storage: Storage, path: str) -> bool:
     """Tell whether there is a file."""
     try:
+        if storage.capabilities.local_path:
+            # Says nothing but that it is there, and so costs less.
+            await storage.local_path(path)
+            return True
         return not (await storage.stat(path)).is_dir
     except PathNotFoundError:
         return False

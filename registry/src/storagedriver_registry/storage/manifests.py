@@ -38,7 +38,7 @@ class ManifestStore:
         self._storage = storage
         self._links = links
         self._blobs = blobs
-        self._kept = caches.manifests
+        self._kept = caches.contents
         self._descriptors = caches.descriptors
 
     async def exists(self, name: str, digest: Digest) -> bool:
@@ -134,10 +134,10 @@ class ManifestStore:
     async def _load(self, digest: Digest) -> NamedContent:
         """Give a manifest, whoever has it."""
         kept = self._kept.get(digest)
-        if kept is not None:
+        if kept is not None and kept.media_type is not None:
             return kept
         try:
-            data = await self._blobs.get(digest)
+            data = await self._blobs.get(digest) if kept is None else kept.data
         except BlobUnknownError:
             raise ManifestUnknownError(digest) from None
         loaded = NamedContent(data, _named_type(data))

@@ -48,7 +48,7 @@ def make_stores(
     """
     caches = caches or no_caches()
     links = Links(storage, caches.max_stale)
-    blobs = BlobStore(storage, links, caches.descriptors)
+    blobs = BlobStore(storage, links, caches)
     manifests = ManifestStore(storage, links, blobs, caches)
     tags = TagStore(storage, links, tags_at_once)
     uploads = UploadStore(storage, blobs, Tickets(storage, upload_key))

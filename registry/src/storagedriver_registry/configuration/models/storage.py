@@ -35,7 +35,7 @@ class CacheSettings(Section):
     Attributes:
         blobdescriptor: In this process, in Redis, or nowhere; `layerinfo` is accepted as well.
         blobdescriptorsize: Descriptors that this process remembers; 0 for any number.
-        max_bytes: Bytes of manifests that this process remembers; ours.
+        max_bytes: Bytes of manifests and other small blobs that this process remembers; ours.
         max_stale: Seconds for which what a repository has may be remembered, where the store is not
             local; 0 to look each time. Ours.
     """
