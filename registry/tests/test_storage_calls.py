@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from storagedriver_registry.storage.paths import GARBAGE_SIGN
 
 from registry.tests.application import Application, run
 from registry.tests.client import OCI_MANIFEST, sha256
@@ -36,7 +37,9 @@ def test_calls_of_the_storage(method: str, path: str, calls: list[str]) -> None:
         digest = manifest.headers["docker-content-digest"]
         response = await http.request(method, f"/v2/{path.format(manifest=digest)}")
         assert response.is_success
-        assert [operation for operation, _ in application.driver.calls] == calls
+        # A look at the sign of garbage is for all requests of a second.
+        made = [operation for operation, path in application.driver.calls if path != GARBAGE_SIGN]
+        assert made == calls
 
     run(count)
 

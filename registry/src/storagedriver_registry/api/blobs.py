@@ -8,6 +8,7 @@ from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import FileResponse, Response, StreamResponse
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest
+from storagedriver_registry.storage.errors import BlobUnknownError
 
 
 async def get(services: Services, request: Request) -> Response:
@@ -18,6 +19,9 @@ async def get(services: Services, request: Request) -> Response:
     """
     digest = request.required_digest
     blobs = services.stores.blobs
+    # Who asks so may be about to push, and has to push it then. Pulls go on.
+    if request.method == "HEAD" and await services.stores.condemned.hides_blob(digest):
+        raise BlobUnknownError(digest)
     size = await blobs.size(request.name, digest)
     headers = _headers(digest)
     if is_known(request, digest):

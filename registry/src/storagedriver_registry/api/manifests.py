@@ -15,6 +15,7 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest, compute_digest
 from storagedriver_registry.manifest import InvalidManifestError, parse_manifest, subject_of
 from storagedriver_registry.reference import is_tag
+from storagedriver_registry.storage.errors import ManifestUnknownError
 from storagedriver_registry.storage.manifests import StoredManifest
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -26,6 +27,13 @@ async def get(services: Services, request: Request) -> Response:
     """Send a manifest as it was pushed; of HEAD only the headers."""
     stores = services.stores
     digest = request.digest or await stores.tags.resolve(request.name, request.tag)
+    # As of blobs: who asks so may be about to push an index that lists it.
+    if (
+        request.method == "HEAD"
+        and request.digest is not None
+        and await stores.condemned.hides_revision(request.name, digest)
+    ):
+        raise ManifestUnknownError(digest)
     is_known_already = is_known(request, digest)
     if is_known_already or request.method == "HEAD":
         described = await stores.manifests.describe(request.name, digest)
@@ -53,7 +61,8 @@ async def put(services: Services, request: Request) -> Response:
         raise ApiError(MANIFEST_INVALID, str(error)) from None
     await services.validation.check(stores, name, pushed.manifest)
     manifest = StoredManifest(digest, data, pushed.media_type)
-    await stores.manifests.put(name, manifest, keep_type=not pushed.names_type)
+    lost = await stores.manifests.put(name, manifest, keep_type=not pushed.names_type)
+    services.validation.require(pushed.manifest, lost)
     subject = subject_of(data)
     if subject is not None:
         await stores.referrers.put(name, subject, digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from storagedriver_registry.api import routes
@@ -15,6 +16,7 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.auth.access import PULL
 from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.reference import is_name
+from storagedriver_registry.storage.errors import BlobUnknownError
 from storagedriver_registry.storage.upload_session import UploadSession
 
 _STATE = "_state"
@@ -26,8 +28,10 @@ async def start(services: Services, request: Request) -> Response:
     if "mount" in request.query:
         digest = _digest(request, "mount")
         if await _can_mount(services, request, digest):
-            await services.stores.blobs.link(request.name, digest)
-            return _created(services, request, digest)
+            # A collector of garbage may have been faster: then it is uploaded.
+            with suppress(BlobUnknownError):
+                await services.stores.blobs.link(request.name, digest)
+                return _created(services, request, digest)
     elif "digest" in request.query:
         digest = _digest(request, "digest")
         await services.stores.blobs.put(digest, request.chunks())
@@ -88,7 +92,8 @@ async def _can_mount(services: Services, request: Request, digest: Digest) -> bo
     blobs = services.stores.blobs
     for name in _mount_sources(request):
         if name is None or await blobs.is_linked(name, digest):
-            return await blobs.is_stored(digest)
+            is_condemned = await services.stores.condemned.hides_blob(digest)
+            return not is_condemned and await blobs.is_stored(digest)
     return False
 
 

@@ -6,6 +6,7 @@ Source: distribution's documentation, "Configuring a registry", section `validat
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from storagedriver_registry.api.codes import MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID
 from storagedriver_registry.api.errors import ApiError
@@ -48,14 +49,30 @@ class ManifestValidation:
             # BuildKit's caches are indexes of blobs, which distribution takes as well.
             return await stores.manifests.exists(name, digest) or await has_blob(digest)
 
-        blobs = _distinct(manifest.required_blobs)
-        members = _distinct([each for each in manifest.required_manifests if self._needs(each)])
+        blobs, members = self._required(manifest)
         present = [*await for_each(has_blob, blobs), *await for_each(has_member, members)]
         wanted = [*blobs, *members]
         missing = [digest for digest, found in zip(wanted, present, strict=True) if not found]
-        if missing:
-            first, *others = [ApiError(MANIFEST_BLOB_UNKNOWN, str(digest)) for digest in missing]
-            raise ApiError(first.code, first.detail, others=tuple(others))
+        _refuse(missing)
+
+    def require(self, manifest: Manifest, lost: Collection[Digest]) -> None:
+        """Raise if any of what is lost is needed.
+
+        Args:
+            manifest: A manifest that was checked.
+            lost: What was there at the check, and is gone by now.
+
+        Raises:
+            ApiError: The repository lacks what is named.
+        """
+        if lost and not self._disabled:
+            blobs, members = self._required(manifest)
+            _refuse([digest for digest in (*blobs, *members) if digest in lost])
+
+    def _required(self, manifest: Manifest) -> tuple[list[Digest], list[Digest]]:
+        """Give the blobs and the members that the repository must have."""
+        members = [each for each in manifest.required_manifests if self._needs(each)]
+        return _distinct(manifest.required_blobs), _distinct(members)
 
     def _may_name(self, url: str) -> bool:
         if self._allow and not any(pattern.search(url) for pattern in self._allow):
@@ -68,6 +85,12 @@ class ManifestValidation:
             platform = member.platform
             return platform is not None and (platform.architecture, platform.os) in self._platforms
         return self._members == "all"
+
+
+def _refuse(missing: list[Digest]) -> None:
+    if missing:
+        first, *others = [ApiError(MANIFEST_BLOB_UNKNOWN, str(digest)) for digest in missing]
+        raise ApiError(first.code, first.detail, others=tuple(others))
 
 
 def _distinct(descriptors: list[Descriptor]) -> list[Digest]:

@@ -17,10 +17,10 @@ from storagedriver_core import (
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.caches import Caches, NamedContent
+from storagedriver_registry.storage.condemned import Condemned
 from storagedriver_registry.storage.descriptors import Descriptor
 from storagedriver_registry.storage.errors import BlobUnknownError, DigestMismatchError
 from storagedriver_registry.storage.links import Links, is_file
-
 
 # Larger ones are sent without being held here.
 _SMALL_BYTES = 64 * 1024
@@ -29,9 +29,12 @@ _SMALL_BYTES = 64 * 1024
 class BlobStore:
     """Stores bytes under their digest. Which repository may serve them is said by links."""
 
-    def __init__(self, storage: Storage, links: Links, caches: Caches) -> None:
+    def __init__(
+        self, storage: Storage, links: Links, caches: Caches, condemned: Condemned
+    ) -> None:
         self._storage = storage
         self._links = links
+        self._condemned = condemned
         self._descriptors = caches.descriptors
         self._kept = caches.contents
         self._if_absent = storage.capabilities.put_if_absent
@@ -63,8 +66,14 @@ class BlobStore:
         return size
 
     async def link(self, name: str, digest: Digest) -> None:
-        """Make a stored blob part of the repository."""
+        """Make a stored blob part of the repository.
+
+        Raises:
+            BlobUnknownError: It was garbage, and is gone by now.
+        """
         await self._links.write(paths.layer_link(name, digest), digest)
+        if not await self._condemned.keep_blob(digest):
+            raise await self._gone(digest)
 
     async def unlink(self, name: str, digest: Digest) -> None:
         """Take a blob out of the repository; its bytes stay for the others.
@@ -148,6 +157,7 @@ class BlobStore:
         Raises:
             DigestMismatchError: The body has another digest; nothing was stored.
         """
+        await self._condemned.release_blob(digest)
         try:
             await self._storage.put_content(
                 paths.blob(digest), body, digest=str(digest), if_absent=self._if_absent
@@ -163,6 +173,7 @@ class BlobStore:
         Raises:
             DigestMismatchError: Other bytes were written. The upload is cancelled.
         """
+        await self._condemned.release_blob(digest)
         try:
             await writer.commit(
                 to=paths.blob(digest), digest=str(digest), if_absent=self._if_absent_late

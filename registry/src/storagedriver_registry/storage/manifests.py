@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from storagedriver_core import PathNotFoundError, Storage
 from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
-from storagedriver_registry.manifest import named_type, shape_type
+from storagedriver_registry.manifest import listed_digests, named_digests, named_type, shape_type
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.caches import Caches, NamedContent
+from storagedriver_registry.storage.condemned import Condemned
 from storagedriver_registry.storage.descriptors import Descriptor
 from storagedriver_registry.storage.errors import BlobUnknownError, ManifestUnknownError
 from storagedriver_registry.storage.links import Links
+from storagedriver_registry.storage.parallel import for_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,18 @@ class StoredManifest:
 class ManifestStore:
     """Keeps manifests byte for byte, and the type of those that do not name it themselves."""
 
-    def __init__(self, storage: Storage, links: Links, blobs: BlobStore, caches: Caches) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        links: Links,
+        blobs: BlobStore,
+        caches: Caches,
+        condemned: Condemned,
+    ) -> None:
         self._storage = storage
         self._links = links
         self._blobs = blobs
+        self._condemned = condemned
         self._kept = caches.contents
         self._descriptors = caches.descriptors
 
@@ -81,21 +91,33 @@ class ManifestStore:
         """Give the type of a manifest of the repository; asks the store if `data` names none."""
         return named_type(data) or await self._unnamed_type(name, digest, data)
 
-    async def put(self, name: str, manifest: StoredManifest, *, keep_type: bool) -> None:
+    async def put(
+        self, name: str, manifest: StoredManifest, *, keep_type: bool
+    ) -> frozenset[Digest]:
         """Store a manifest, durable when it returns: the bytes first, the link to them last.
+
+        What it names stays from then on, whoever collects garbage.
 
         Args:
             name: The repository.
             manifest: The manifest.
             keep_type: Whether its type has to be kept, since the bytes do not name it.
+
+        Returns:
+            What it names, was garbage, and is gone by now.
+
+        Raises:
+            ManifestUnknownError: It was garbage, and was deleted while it was stored again.
         """
         digest = manifest.digest
+        await self._condemned.release_revision(name, digest)
         await self._blobs.put(digest, manifest.data)
         if keep_type:
             await self._storage.put_content(
                 paths.revision_media_type(name, digest), manifest.media_type.encode()
             )
         await self._links.write(paths.revision_link(name, digest), digest)
+        return await self._keep(name, digest, manifest.data)
 
     async def delete(self, name: str, digest: Digest) -> None:
         """Take a manifest out of the repository.
@@ -122,6 +144,23 @@ class ManifestStore:
                         yield digest
             except PathNotFoundError:
                 pass
+
+    async def _keep(self, name: str, digest: Digest, data: bytes) -> frozenset[Digest]:
+        """See to it that a linked manifest stays, with what it names; give what is gone."""
+        if not await self._condemned.are_any():
+            return frozenset()
+
+        async def lost_revision(one: Digest) -> Digest | None:
+            return None if await self._condemned.keep_revision(name, one) else one
+
+        async def lost_blob(one: Digest) -> Digest | None:
+            return None if await self._condemned.keep_blob(one) else one
+
+        if await lost_revision(digest) or await lost_blob(digest):
+            raise ManifestUnknownError(digest)
+        lost = await for_each(lost_revision, listed_digests(data))
+        lost += await for_each(lost_blob, named_digests(data))
+        return frozenset(one for one in lost if one is not None)
 
     async def _require(self, name: str, digest: Digest) -> None:
         if not await self.exists(name, digest):

@@ -8,6 +8,7 @@ from storagedriver_core import Storage
 from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.caches import Caches, no_caches
 from storagedriver_registry.storage.catalog import Catalog
+from storagedriver_registry.storage.condemned import Condemned
 from storagedriver_registry.storage.links import Links
 from storagedriver_registry.storage.manifests import ManifestStore
 from storagedriver_registry.storage.referrers import ReferrerStore
@@ -28,6 +29,7 @@ class Stores:
     sessions: SessionStore
     catalog: Catalog
     referrers: ReferrerStore
+    condemned: Condemned
 
 
 def make_stores(
@@ -48,8 +50,9 @@ def make_stores(
     """
     caches = caches or no_caches()
     links = Links(storage, caches.max_stale)
-    blobs = BlobStore(storage, links, caches)
-    manifests = ManifestStore(storage, links, blobs, caches)
+    condemned = Condemned(storage, caches.max_stale)
+    blobs = BlobStore(storage, links, caches, condemned)
+    manifests = ManifestStore(storage, links, blobs, caches, condemned)
     tags = TagStore(storage, links, tags_at_once)
     uploads = UploadStore(storage, blobs, Tickets(storage, upload_key))
     return Stores(
@@ -60,4 +63,5 @@ def make_stores(
         sessions=SessionStore(storage, uploads),
         catalog=Catalog(storage),
         referrers=ReferrerStore(storage, links, manifests, tags),
+        condemned=condemned,
     )

@@ -1,0 +1,374 @@
+"""Garbage collection against what happens at the same time: pushes, other collectors, kills."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from storagedriver_registry.storage import collector_turn, condemned
+from storagedriver_registry.storage.collector_turn import CollectorBusyError
+from storagedriver_registry.storage.markers import Markers
+
+from registry.tests.application import Application
+from registry.tests.client import error_codes, sha256
+from registry.tests.garbage import (
+    Interrupted,
+    blob_file,
+    collect,
+    files,
+    image,
+    in_files,
+    marker,
+    names,
+    push,
+    put_manifest,
+    statuses,
+)
+from registry.tests.stores import s3_parameters
+from servers.seaweedfs import SeaweedFS
+from storagedriver_core import Storage, StorageDriver, UnavailableError, load_plugins
+
+GARBAGE = b"garbage"
+BLOB = blob_file(GARBAGE)
+MARKER = marker(GARBAGE)
+
+
+@pytest.fixture(autouse=True)
+def _servers_learn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no grace period be too short."""
+    monkeypatch.setattr(condemned, "LEARN_SECONDS", 0.0)
+
+
+@pytest.fixture(params=["inmemory", "filesystem", "s3"])
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Interrupted:
+    if request.param == "filesystem":
+        return Interrupted(in_files(tmp_path))
+    return Interrupted(on_s3(request.getfixturevalue) if request.param == "s3" else None)
+
+
+def on_s3(fixture: Callable[[str], SeaweedFS]) -> StorageDriver:
+    plugins = load_plugins()
+    spec = plugins.driver("s3")
+    parameters = s3_parameters(fixture("seaweedfs"))
+    values = {
+        "bucket": parameters["bucket"],
+        "region": parameters["region"],
+        "endpoint": parameters["regionendpoint"],
+        "access_key": parameters["accesskey"],
+        "secret_key": parameters["secretkey"],
+        "root_directory": parameters["rootdirectory"],
+        "preset": "seaweedfs",
+    }
+    driver: StorageDriver = plugins.load_factory(spec)(spec.parameters.model_validate(values))
+    return driver
+
+
+def race(driver: Interrupted, test: Callable[[Application, Interrupted], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with Storage(driver) as storage:
+            # Pulls of a store that signs URLs go there.
+            application = Application(storage, driver, {"redirect": {"disable": True}})
+            async with application.http:
+                await test(application, driver)
+
+    asyncio.run(main())
+
+
+async def ready(one: Application) -> None:
+    """Have a blob that nothing names, in two repositories, and the other one of an image."""
+    await one.push_blob("a", GARBAGE, sha256(GARBAGE))
+    await one.push_blob("a", b"{}", sha256(b"{}"))
+    await push(one, "other", "v1", b"layer")
+
+
+async def tag_it(one: Application) -> httpx.Response:
+    return await put_manifest(one, "a", image(GARBAGE), "v1")
+
+
+async def check_pulls(one: Application) -> None:
+    """See that what the image names is there, for ever."""
+    for _ in range(3):
+        assert (await one.http.get("/v2/a/manifests/v1")).content == image(GARBAGE)
+        for data in (GARBAGE, b"{}"):
+            assert (await one.http.get(f"/v2/a/blobs/{sha256(data)}")).content == data
+        assert await statuses(one, "a", GARBAGE, b"{}") == [200, 200]
+        assert (await collect(one.storage)).deleted == []
+
+
+def test_manifest_that_comes_between_scan_and_marker_hides_nothing(driver: Interrupted) -> None:
+    async def test(one: Application, driver: Interrupted) -> None:
+        await ready(one)
+
+        async def tag() -> None:
+            assert (await tag_it(one)).status_code == 201
+
+        driver.before("put_content", MARKER, tag)
+        report = await collect(one.storage)
+        assert report.condemned == []
+        await check_pulls(one)
+
+    race(driver, test)
+
+
+def test_manifest_that_comes_after_the_second_scan_lifts_the_marker(driver: Interrupted) -> None:
+    async def test(one: Application, driver: Interrupted) -> None:
+        await ready(one)
+
+        async def tag() -> None:
+            assert (await tag_it(one)).status_code == 201
+
+        async def first_marker() -> None:
+            driver.before("put_content", MARKER, tag)  # the one that says `condemned`
+
+        driver.after("put_content", MARKER, first_marker)
+        assert sha256(GARBAGE) not in names(await collect(one.storage), "condemned")
+        await check_pulls(one)
+
+    race(driver, test)
+
+
+@pytest.mark.parametrize("how", ["manifest", "upload"])
+def test_push_between_scan_and_sweep_keeps_the_blob(how: str, driver: Interrupted) -> None:
+    async def test(one: Application, driver: Interrupted) -> None:
+        await ready(one)
+        await collect(one.storage)
+
+        async def act() -> None:
+            if how == "upload":
+                await one.push_blob("b", GARBAGE, sha256(GARBAGE))
+            else:
+                assert (await tag_it(one)).status_code == 201
+
+        # The scan of the sweep is over: this is the step to `sweeping`.
+        driver.before("put_content", MARKER, act)
+        report = await collect(one.storage)
+        assert sha256(GARBAGE) not in names(report)
+        assert report.spared >= 1
+        name = "a" if how == "manifest" else "b"
+        assert (await one.http.get(f"/v2/{name}/blobs/{sha256(GARBAGE)}")).content == GARBAGE
+        if how == "manifest":
+            await check_pulls(one)
+
+    race(driver, test)
+
+
+def test_push_of_a_blob_that_is_being_swept_waits_and_stores_it_anew(driver: Interrupted) -> None:
+    async def test(one: Application, driver: Interrupted) -> None:
+        await ready(one)
+        await collect(one.storage)
+        pushes: list[asyncio.Task[None]] = []
+
+        async def begin() -> None:
+            pushes.append(asyncio.create_task(one.push_blob("a", GARBAGE, sha256(GARBAGE))))
+            await asyncio.sleep(0.2)
+            # It has found the data there, and has not made do with them.
+            assert not pushes[0].done()
+
+        driver.after("put_content", MARKER, begin)
+        assert sha256(GARBAGE) in names(await collect(one.storage))
+        await pushes[0]
+        assert await statuses(one, "a", GARBAGE) == [200]
+        assert (await one.http.get(f"/v2/a/blobs/{sha256(GARBAGE)}")).content == GARBAGE
+        await one.push_blob("a", b"{}", sha256(b"{}"))
+        assert (await tag_it(one)).status_code == 201
+        await check_pulls(one)
+
+    race(driver, test)
+
+
+def test_manifest_that_comes_too_late_is_refused_and_can_be_pushed_again(
+    driver: Interrupted,
+) -> None:
+    async def test(one: Application, driver: Interrupted) -> None:
+        await ready(one)
+        await collect(one.storage)
+        answers: list[asyncio.Task[httpx.Response]] = []
+
+        async def begin() -> None:
+            answers.append(asyncio.create_task(tag_it(one)))
+            await asyncio.sleep(0.2)
+
+        driver.after("put_content", MARKER, begin)
+        await collect(one.storage)
+        answer = await answers[0]
+        assert answer.status_code == 400
+        assert set(error_codes(answer)) == {"MANIFEST_BLOB_UNKNOWN"}
+        assert (await one.http.get("/v2/a/manifests/v1")).status_code == 404
+        assert (await statuses(one, "a", GARBAGE)) == [404]
+        for data in (GARBAGE, b"{}"):
+            await one.push_blob("a", data, sha256(data))
+        assert (await tag_it(one)).status_code == 201
+        await check_pulls(one)
+
+    race(driver, test)
+
+
+def test_server_that_remembers_links_does_not_serve_what_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(one: Application, driver: Interrupted) -> None:
+        settings = {"cache": {"blobdescriptor": "inmemory", "max_stale": "300ms"}}
+        other = Application(one.storage, driver, settings)
+        async with other.http:
+            await ready(one)
+            grace = timedelta(seconds=0.6)
+            await asyncio.sleep(0.65)
+            assert sha256(GARBAGE) in names(
+                await collect(one.storage, grace, max_stale=0.3), "condemned"
+            )
+            await asyncio.sleep(0.65)
+            # A pull, so that it remembers the link of a moment ago.
+            pulled = await other.http.get(f"/v2/a/blobs/{sha256(GARBAGE)}")
+            assert pulled.status_code == 200
+            report = await collect(one.storage, grace, max_stale=0.3)
+            assert sha256(GARBAGE) in names(report)
+            assert await statuses(other, "a", GARBAGE) == [404]
+
+    race(Interrupted(), test)
+
+
+def test_second_collector_is_refused_and_a_dead_one_is_not_waited_for(
+    driver: Interrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_turn, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(collector_turn, "DEAD_SECONDS", 1.0)
+
+    async def test(one: Application, driver: Interrupted) -> None:
+        await ready(one)
+
+        async def second() -> None:
+            with pytest.raises(CollectorBusyError):
+                await collect(one.storage)
+
+        driver.before("walk", "/repositories", second)
+        assert sha256(GARBAGE) in names(await collect(one.storage), "condemned")
+
+        # One that dies leaves its turn, and what it has marked.
+        if not one.storage.capabilities.local_path:
+            dead = await collector_turn._begin(Markers(one.storage))
+            assert dead is not None
+        assert sha256(GARBAGE) in names(await collect(one.storage))
+
+    race(driver, test)
+
+
+def test_collector_that_fails_anywhere_loses_nothing_and_the_next_one_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collector_turn, "DEAD_SECONDS", 0.0)
+
+    class Failing(Interrupted):
+        left = -1
+
+        async def around(self, operation, path, call):  # type: ignore[no-untyped-def]
+            if operation in ("put_content", "delete", "delete_many") and self.left >= 0:
+                self.left -= 1
+                if self.left < 0:
+                    raise UnavailableError("it dies here")
+            return await super().around(operation, path, call)
+
+    steps = 0
+    for when in range(200):
+
+        async def test(one: Application, driver: Interrupted, when: int = when) -> None:
+            nonlocal steps
+            assert isinstance(driver, Failing)
+            await ready(one)
+            tree = await files(one.storage)
+            failed = False
+            for _ in range(3):
+                driver.left = when
+                try:
+                    await collect(one.storage)
+                except UnavailableError:
+                    failed = True
+                driver.left = -1
+                # What is in use is there, wherever it died, and so is what is pushed now.
+                for data in (b"layer", b"{}"):
+                    pulled = await one.http.get(f"/v2/other/blobs/{sha256(data)}")
+                    assert pulled.content == data
+                assert await statuses(one, "other", b"layer", b"{}") == [200, 200]
+            steps += failed
+            for _ in range(4):
+                await collect(one.storage)
+            left = await files(one.storage)
+            assert BLOB.removeprefix("/docker/registry/v2/") not in left
+            assert {path for path in left if "/garbage/" in path} == {
+                "storagedriver/garbage/collector"
+            }
+            assert left - tree == {"storagedriver/garbage/collector"}
+
+        before = steps
+        race(Failing(), test)
+        if steps == before:
+            break
+    assert steps > 5
+
+
+def test_push_after_a_collector_died_in_the_middle_of_a_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(condemned, "DEAD_SECONDS", 0.3)
+
+    async def test(one: Application, driver: Interrupted) -> None:
+        await ready(one)
+        await collect(one.storage)
+
+        async def die() -> None:
+            raise UnavailableError("it dies here")
+
+        driver.before("delete_many", "", die)
+        with pytest.raises(UnavailableError):
+            await collect(one.storage)
+        assert (await one.storage.get_content(MARKER)).startswith(b"sweeping ")
+        await one.push_blob("a", GARBAGE, sha256(GARBAGE))
+        await one.push_blob("a", b"{}", sha256(b"{}"))
+        assert (await tag_it(one)).status_code == 201
+        await check_pulls(one)
+
+    race(Interrupted(), test)
+
+
+def test_kill_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    from registry.tests.test_garbage import write_config
+
+    config = write_config(tmp_path)
+    used = {f"used {number}".encode() for number in range(20)}
+    garbage = {f"garbage {number}".encode() for number in range(200)}
+
+    async def fill() -> None:
+        async with Storage(Interrupted(in_files(tmp_path / "data"))) as storage:
+            one = Application(storage, Interrupted())
+            async with one.http:
+                await push(one, "a", "v1", *used)
+                for data in garbage:
+                    await storage.put_content(blob_file(data), data)
+
+    asyncio.run(fill())
+    blobs = tmp_path / "data/docker/registry/v2/blobs/sha256"
+    places = {data: tmp_path / "data" / blob_file(data)[1:] for data in used | garbage}
+    command = [str(Path(sys.executable).with_name("registry")), "garbage-collect", "--grace", "2s"]
+    markers = tmp_path / "data/docker/registry/v2/storagedriver/garbage/blobs"
+    killed = 0
+    for _ in range(12):
+        process = subprocess.Popen([*command, str(config)], stderr=subprocess.PIPE)
+        watched = len(list(blobs.glob("*/*"))), len(list(markers.rglob("*")))
+        while process.poll() is None:
+            if (len(list(blobs.glob("*/*"))), len(list(markers.rglob("*")))) != watched:
+                os.kill(process.pid, signal.SIGKILL)
+                killed += 1
+                break
+        process.communicate()
+        for data in used:
+            assert places[data].read_bytes() == data
+        if not any(places[data].exists() for data in garbage):
+            break
+    assert killed >= 2
