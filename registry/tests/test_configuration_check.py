@@ -54,7 +54,7 @@ def test_every_value_is_printed_with_its_origin(config: Path) -> None:
     assert row("http.prefix") == ('"/"', "default")
     assert row("log.hooks.0.type") == ('"mail"', f"{config}:8, not acted on")
     # What is not acted on has no default that is in force, and these are no keys with values.
-    assert not {"notifications.endpoints", "storage.filesystem", "loglevel"} & set(listed)
+    assert not {"proxy.remotenamespace", "storage.filesystem", "loglevel"} & set(listed)
     assert done.stderr.splitlines() == [
         f"warning: {config}:8: log.hooks: not acted on: no mail is sent; "
         "that is work for whoever collects the log",

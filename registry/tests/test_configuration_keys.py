@@ -321,12 +321,6 @@ compatibility:
   schema1: { enabled: true }
 policy:
   repository: { classes: [image] }
-notifications:
-  endpoints:
-    - name: listener
-      url: https://listener.example/
-      headers: { Authorization: [confidential] }
-      timeout: 1s
 log:
   hooks: [ { type: mail, options: { smtp: { password: confidential }, from: a@b.example } } ]
 middleware:
@@ -353,7 +347,6 @@ def test_what_is_not_acted_on_is_warned_of_with_line_and_key(tmp_path: Path) -> 
         "reporting",
         "compatibility.schema1.enabled",
         "policy.repository.classes",
-        "notifications.endpoints",
         "log.hooks",
         "middleware.registry",
         "proxy",
@@ -370,7 +363,6 @@ def test_what_is_not_acted_on_is_warned_of_with_line_and_key(tmp_path: Path) -> 
         "log: { hooks: }",
         "validation: { enabled: true }",
         "proxy: { username: me }",
-        "notifications: { endpoints: [], events: { includereferences: false } }",
         "middleware: { registry: [], repository: }",
         "reporting: { bugsnag: { apikey: '' } }",
     ],

@@ -11,7 +11,9 @@
 #   api                     HTTP: routes, handlers, errors; plain ASGI
 #   logs                    lines of fields
 #   access_log              a line for each request, and its id
-#   health, metrics         checks, and what is measured
+#   health                  checks
+#   notifications           events, and who is told of them
+#   metrics                 what is measured
 #   app                     all of it as one ASGI application
 #   serving                 granian, in one process or several
 #   token_server            a token server for tests and small sites

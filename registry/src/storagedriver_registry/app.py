@@ -23,6 +23,7 @@ from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
 from storagedriver_registry.health import Health, make_health
+from storagedriver_registry.notifications import EventCounter, Notifier, make_notifier
 from storagedriver_registry.purging import UploadPurger
 from storagedriver_registry.storage import Caches, make_caches, make_stores
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_Part: TypeAlias = Storage | Caches | Guard | Health
+_Part: TypeAlias = Storage | Caches | Guard | Health | Notifier
 
 
 def create_app(
@@ -116,8 +117,12 @@ class RegistryApp:
         self._guard = _make_guard(config.auth)
         is_shown = http.debug.addr is not None
         self.health = make_health(config.settings.health, storage, is_shown=is_shown)
+        self._notifier = make_notifier(config, self._services, _make_counter(meters))
         # In the order in which they are opened.
-        parts = (storage if owned else None, caches, self._guard, self.health)
+        parts = (
+            *(storage if owned else None, caches, self._guard),
+            *(self.health, self._notifier),
+        )
         self._closed: list[_Part] = [part for part in parts if part is not None]
         self._opened: list[_Part] = []
         self._opening = asyncio.Lock()
@@ -169,6 +174,8 @@ class RegistryApp:
                 )
                 request.grant = await self._guard.authorize(request, needed)
             response = await handler(self._services, request)
+            if self._notifier is not None:
+                await self._notifier.note(request, response, entry.fields())
         except Exception as error:
             response = error_response(to_api_error(error))
         headers = [*self._headers, (b"x-request-id", entry.id)]
@@ -260,6 +267,14 @@ def _observe_storage(meters: Meters) -> Callable[[OperationEvent], None]:
     from storagedriver_registry.metrics.storing import observe_storage
 
     return observe_storage(meters)
+
+
+def _make_counter(meters: Meters | None) -> EventCounter | None:
+    if meters is None:
+        return None
+    from storagedriver_registry.metrics.notifying import MeteredEvents
+
+    return MeteredEvents(meters)
 
 
 def _make_guard(auth: AuthConfig | None) -> Guard | None:

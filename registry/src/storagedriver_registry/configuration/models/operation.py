@@ -65,16 +65,32 @@ class EndpointSettings(Section):
     ignore: IgnoreSettings = IgnoreSettings()
 
 
+class EventQueueSettings(Section):
+    """Events that wait to be sent; not distribution's, which keeps them in memory.
+
+    Attributes:
+        directory: Where they are, on a disk of this machine. By default `.notifications` in the
+            `rootdirectory` of the filesystem driver, and `registry-notifications` in the working
+            directory (in `$STATE_DIRECTORY`, where systemd sets it) with others.
+        most: Events that may wait for one endpoint. Beyond, new ones are lost.
+    """
+
+    directory: str | None = None
+    most: Annotated[int, Field(ge=1)] = 100_000
+
+
 class NotificationSettings(Section):
     """What others are told of what happens.
 
     Attributes:
         events: What events tell.
         endpoints: Where they are sent.
+        queue: Events that wait to be sent.
     """
 
     events: EventSettings = EventSettings()
     endpoints: tuple[EndpointSettings, ...] = ()
+    queue: EventQueueSettings = EventQueueSettings()
 
 
 class StorageCheckSettings(Section):
