@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import yaml
 from storagedriver_registry.digest import Digest, parse_digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.garbage import Collector, GarbageOptions, GarbageReport
@@ -134,3 +135,10 @@ def in_files(folder: Path) -> StorageDriver:
     parameters = spec.parameters.model_validate({"root_directory": str(folder)})
     driver: StorageDriver = plugins.load_factory(spec)(parameters)
     return driver
+
+
+def write_config(folder: Path) -> Path:
+    section = {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}}
+    config = folder / "config.yml"
+    config.write_text(yaml.safe_dump({"version": "0.1", "storage": section}))
+    return config

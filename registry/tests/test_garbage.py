@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from storagedriver_registry.cli import app as cli
 from storagedriver_registry.storage import condemned, paths
 from storagedriver_registry.storage.garbage_scan import (
@@ -34,6 +33,7 @@ from registry.tests.garbage import (
     push,
     put_manifest,
     statuses,
+    write_config,
 )
 from registry.tests.interchange import client
 from registry.tests.processes import docker_registry, our_server, running
@@ -324,13 +324,6 @@ def test_hot_path_asks_nothing_while_there_is_no_garbage(monkeypatch: Any) -> No
         assert [path for _, path in one.driver.calls if "garbage" in path] == []
 
     run(test)
-
-
-def write_config(folder: Path) -> Path:
-    section = {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}}
-    config = folder / "config.yml"
-    config.write_text(yaml.safe_dump({"version": "0.1", "storage": section}))
-    return config
 
 
 def test_command_reports_in_lines_and_as_json(tmp_path: Path) -> None:

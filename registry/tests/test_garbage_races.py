@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
-import sys
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -31,7 +30,9 @@ from registry.tests.garbage import (
     push,
     put_manifest,
     statuses,
+    write_config,
 )
+from registry.tests.processes import REGISTRY
 from registry.tests.stores import s3_parameters
 from servers.seaweedfs import SeaweedFS
 from storagedriver_core import Storage, StorageDriver, UnavailableError, load_plugins
@@ -338,37 +339,52 @@ def test_push_after_a_collector_died_in_the_middle_of_a_sweep(
 
 
 def test_kill_in_the_middle_loses_nothing(tmp_path: Path) -> None:
-    from registry.tests.test_garbage import write_config
-
-    config = write_config(tmp_path)
+    config, data = write_config(tmp_path), tmp_path / "data"
     used = {f"used {number}".encode() for number in range(20)}
-    garbage = {f"garbage {number}".encode() for number in range(200)}
+    garbage = {f"garbage {number}".encode() for number in range(100)}
 
     async def fill() -> None:
-        async with Storage(Interrupted(in_files(tmp_path / "data"))) as storage:
-            one = Application(storage, Interrupted())
+        driver = Interrupted(in_files(data))
+        async with Storage(driver) as storage:
+            one = Application(storage, driver)
             async with one.http:
                 await push(one, "a", "v1", *used)
-                for data in garbage:
-                    await storage.put_content(blob_file(data), data)
+                for content in garbage:
+                    await storage.put_content(blob_file(content), content)
 
     asyncio.run(fill())
-    blobs = tmp_path / "data/docker/registry/v2/blobs/sha256"
-    places = {data: tmp_path / "data" / blob_file(data)[1:] for data in used | garbage}
-    command = [str(Path(sys.executable).with_name("registry")), "garbage-collect", "--grace", "2s"]
-    markers = tmp_path / "data/docker/registry/v2/storagedriver/garbage/blobs"
-    killed = 0
-    for _ in range(12):
-        process = subprocess.Popen([*command, str(config)], stderr=subprocess.PIPE)
-        watched = len(list(blobs.glob("*/*"))), len(list(markers.rglob("*")))
+    markers = [data / marker(content)[1:] for content in garbage]
+    places = [data / blob_file(content)[1:] for content in garbage]
+
+    def marked() -> int:
+        return sum(path.exists() for path in markers)
+
+    def deleted() -> int:
+        return sum(not path.exists() for path in places)
+
+    def collect_until(count: Callable[[], int], most: int) -> int:
+        """Collect, kill the collector when the count is more, and give its status."""
+        command = [REGISTRY, "garbage-collect", str(config)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None:
-            if (len(list(blobs.glob("*/*"))), len(list(markers.rglob("*")))) != watched:
-                os.kill(process.pid, signal.SIGKILL)
-                killed += 1
+            if count() > most:
+                process.kill()
                 break
-        process.communicate()
-        for data in used:
-            assert places[data].read_bytes() == data
-        if not any(places[data].exists() for data in garbage):
-            break
-    assert killed >= 2
+            time.sleep(0.002)
+        status = process.wait()
+        for content in used:
+            assert (data / blob_file(content)[1:]).read_bytes() == content
+        return status
+
+    def age(paths: list[Path]) -> None:
+        for path in paths:
+            os.utime(path, (0, 0))
+
+    age(places)
+    assert collect_until(marked, 20) == -9
+    assert collect_until(deleted, 100) == 0
+    assert (marked(), deleted()) == (100, 0)
+    age(markers)
+    assert collect_until(deleted, 20) == -9
+    assert collect_until(deleted, 100) == 0
+    assert deleted() == 100

@@ -1,0 +1,312 @@
+"""Garbage is collected in a loop while clients push, tag, mount and delete."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from storagedriver_registry.configuration import load_configuration
+from storagedriver_registry.maintenance import collect_garbage
+from storagedriver_registry.storage import condemned
+from storagedriver_registry.storage.garbage import GarbageOptions, GarbageReport
+
+from registry.tests.client import sha256
+from registry.tests.garbage import image, index, write_config
+from registry.tests.processes import REGISTRY, our_server, running
+
+NAMES = ("one", "two", "two/three")
+# All clients use these, so that each is garbage, and pushed again, many times.
+SHARED = [f"shared layer {number}".encode() * 50 for number in range(12)]
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is done, and for how long.
+
+    Attributes:
+        clients: Clients at once.
+        seconds: How long they are at work.
+        grace: The grace period in seconds.
+        least: Blobs that have to be collected meanwhile.
+        kills: Whether some collectors are killed.
+    """
+
+    clients: int
+    seconds: float
+    grace: float
+    least: int
+    kills: bool = False
+
+
+SMALL = Load(clients=4, seconds=7, grace=2, least=1)
+LARGE = Load(clients=8, seconds=120, grace=4, least=500, kills=True)
+
+
+@dataclass
+class Client:
+    """One client, with tags of its own.
+
+    Attributes:
+        number: Tells it from the others.
+        http: Its connections.
+        tags: The manifest at each of its tags, with its blobs and, of an index, its members.
+        done: How often it has done what.
+    """
+
+    number: int
+    http: httpx.Client
+    tags: dict[tuple[str, str], tuple[bytes, list[bytes], list[bytes]]] = field(
+        default_factory=dict
+    )
+    done: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.number)
+
+    def step(self) -> None:
+        """Do one thing that clients do."""
+        actions: list[tuple[Callable[[], None], int]] = [
+            (self.push_image, 6),
+            (self.push_index, 2),
+            (self.retag, 3),
+            (self.check, 3),
+            (self.delete_tag, 2),
+            (self.delete_manifest, 2),
+        ]
+        [(action, _)] = self._random.choices(actions, [weight for _, weight in actions])
+        action()
+        self.done[action.__name__] = self.done.get(action.__name__, 0) + 1
+
+    def push_image(self) -> None:
+        name, (manifest, blobs) = self._name(), self._image()
+        self._push_blobs(name, blobs)
+        self._put(name, self._tag(), manifest)
+        self.tags[name, self._last] = (manifest, blobs, [])
+
+    def push_index(self) -> None:
+        name = self._name()
+        images = [self._image() for _ in range(2)]
+        for manifest, blobs in images:
+            self._push_blobs(name, blobs)
+            self._put(name, sha256(manifest), manifest)
+        members = [manifest for manifest, _ in images]
+        self._put(name, self._tag(), index(*members))
+        self.tags[name, self._last] = (
+            index(*members),
+            [data for _, blobs in images for data in blobs],
+            members,
+        )
+
+    def retag(self) -> None:
+        """Give what has a tag another one, which another manifest may lose."""
+        if self.tags:
+            (name, _), (manifest, blobs, members) = self._any()
+            self._put(name, self._tag(), manifest)
+            self.tags[name, self._last] = (manifest, blobs, members)
+
+    def delete_tag(self) -> None:
+        if self.tags:
+            (name, tag), _ = self._any()
+            del self.tags[name, tag]
+            self._expect(202, "DELETE", f"/v2/{name}/manifests/{tag}")
+
+    def delete_manifest(self) -> None:
+        """Delete what has a tag, and with it all its tags."""
+        if self.tags:
+            (name, _), (manifest, _, _) = self._any()
+            gone = [key for key, one in self.tags.items() if (key[0], one[0]) == (name, manifest)]
+            for key in gone:
+                del self.tags[key]
+            self._expect(202, "DELETE", f"/v2/{name}/manifests/{sha256(manifest)}")
+
+    def check(self) -> None:
+        """See that what has a tag is whole."""
+        if self.tags:
+            self.check_one(self._any()[0])
+
+    def check_one(self, key: tuple[str, str]) -> None:
+        (name, tag), (manifest, blobs, members) = key, self.tags[key]
+        for reference, data in ((tag, manifest), *((sha256(one), one) for one in members)):
+            path = f"/v2/{name}/manifests/{reference}"
+            assert self._expect(200, "GET", path).content == data
+            self._expect(200, "HEAD", path)
+        for data in blobs:
+            path = f"/v2/{name}/blobs/{sha256(data)}"
+            assert self._expect(200, "GET", path).content == data
+            self._expect(200, "HEAD", path)
+
+    def _name(self) -> str:
+        return self._random.choice(NAMES)
+
+    def _tag(self) -> str:
+        self._last = f"c{self.number}-{self._random.randrange(6)}"
+        return self._last
+
+    def _any(self) -> tuple[tuple[str, str], tuple[bytes, list[bytes], list[bytes]]]:
+        key = self._random.choice(list(self.tags))
+        return key, self.tags[key]
+
+    def _image(self) -> tuple[bytes, list[bytes]]:
+        layers = self._random.sample(SHARED, 2) + [self._random.randbytes(2000) for _ in range(2)]
+        # One that no other client pushes, so that none deletes it.
+        return image(*layers, annotations={"by": str(self.number)}), [b"{}", *layers]
+
+    def _push_blobs(self, name: str, blobs: list[bytes]) -> None:
+        """Push blobs as clients do: what is there is not pushed, and what is elsewhere mounted."""
+        for data in blobs:
+            digest = sha256(data)
+            found = self.http.head(f"/v2/{name}/blobs/{digest}").status_code
+            assert found in (200, 404)
+            if found == 200:
+                self._count("found")
+                continue
+            query = {"mount": digest, "from": self._name()} if self._random.random() < 0.5 else {}
+            begun = self.http.post(f"/v2/{name}/blobs/uploads/", params=query)
+            if query and begun.status_code == 201:
+                self._count("mounted")
+                continue
+            assert begun.status_code == 202, begun.text
+            url = httpx.URL(begun.headers["location"]).copy_merge_params({"digest": digest})
+            done = self.http.put(url, content=data)
+            assert done.status_code == 201, done.text
+
+    def _put(self, name: str, reference: str, manifest: bytes) -> None:
+        self._expect(
+            201,
+            "PUT",
+            f"/v2/{name}/manifests/{reference}",
+            content=manifest,
+            headers={"content-type": json.loads(manifest)["mediaType"]},
+        )
+
+    def _expect(
+        self,
+        status: int,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        response = self.http.request(method, path, content=content, headers=headers)
+        assert response.status_code == status, f"{method} {path}: {response.text}"
+        return response
+
+    def _count(self, what: str) -> None:
+        self.done[what] = self.done.get(what, 0) + 1
+
+
+class Collecting(threading.Thread):
+    """Collects in a loop, until it is told to stop.
+
+    Attributes:
+        blobs: Blobs that were deleted.
+        killed: Collectors that were killed.
+        failure: What went wrong.
+    """
+
+    def __init__(self, config: Path, load: Load) -> None:
+        super().__init__()
+        self.stopping = threading.Event()
+        self.blobs = self.killed = self.spared = 0
+        self.failure: BaseException | None = None
+        self._config = config
+        self._load = load
+
+    def run(self) -> None:
+        try:
+            rounds = 0
+            while not self.stopping.is_set():
+                rounds += 1
+                if self._load.kills and rounds % 5 == 0:
+                    self._kill_one()
+                    continue
+                report = collect(self._config, self._load.grace)
+                self.blobs += sum(not item.name for item in report.deleted)
+                self.spared += report.spared
+        except BaseException as error:
+            self.failure = error
+
+    def _kill_one(self) -> None:
+        command = [REGISTRY, "garbage-collect", "-m", "--grace", f"{self._load.grace}s"]
+        process = subprocess.Popen([*command, str(self._config)], stdout=subprocess.DEVNULL)
+        try:
+            process.wait(random.uniform(0.7, 2.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            self.killed += 1
+
+
+def collect(config: Path, grace: float) -> GarbageReport:
+    options = GarbageOptions(grace=timedelta(seconds=grace), delete_untagged=True)
+    loaded = load_configuration(config)
+    return asyncio.run(collect_garbage(loaded, options, lambda what, count: None))
+
+
+@pytest.mark.parametrize(
+    "load", [SMALL, pytest.param(LARGE, marks=pytest.mark.large)], ids=["small", "large"]
+)
+def test_clients_notice_nothing_and_nothing_is_left(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path)
+    with running(our_server(tmp_path)) as server:
+        clients = [
+            Client(number, httpx.Client(base_url=server.url, timeout=60))
+            for number in range(load.clients)
+        ]
+        failures: list[BaseException] = []
+        deadline = time.monotonic() + load.seconds
+
+        def work(client: Client) -> None:
+            try:
+                while time.monotonic() < deadline and not failures:
+                    client.step()
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+        collecting = Collecting(config, load)
+        for thread in (*threads, collecting):
+            thread.start()
+        for thread in threads:
+            thread.join()
+        collecting.stopping.set()
+        collecting.join()
+        for failure in (*failures, collecting.failure):
+            if failure is not None:
+                raise failure
+        assert collecting.blobs >= load.least
+        assert collecting.killed or not load.kills
+        for client in clients:
+            for key in client.tags:
+                client.check_one(key)
+            assert client.done["push_image"]
+        # Nobody is at work any more, so nobody has to learn anything.
+        monkeypatch.setattr(condemned, "LEARN_SECONDS", 0.0)
+        while True:
+            report = collect(config, 0)
+            if not (report.deleted or report.condemned or report.waiting):
+                break
+        needed: set[str] = set()
+        for client in clients:
+            for key, (manifest, blobs, members) in client.tags.items():
+                client.check_one(key)
+                needed.update(map(sha256, (manifest, *blobs, *members)))
+            client.http.close()
+        stored = (server.data / "docker/registry/v2/blobs/sha256").glob("*/*/data")
+        assert {f"sha256:{path.parent.name}" for path in stored} == needed
+        told = {what for client in clients for what in client.done}
+        counts = {what: sum(client.done.get(what, 0) for client in clients) for what in told}
+        print(f"{counts}; {collecting.blobs} blobs collected, {collecting.spared} spared, ", end="")
+        print(f"{collecting.killed} collectors killed")
