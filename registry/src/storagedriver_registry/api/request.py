@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from storagedriver_registry.api.body import Body
 from storagedriver_registry.api.codes import SIZE_INVALID
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.auth import Grant
@@ -52,8 +53,7 @@ class Request:
         self.upload_id = ""
         self._scope = scope
         self._receive = receive
-        self._is_begun = False
-        self._is_read = False
+        self._begun: Body | None = None
 
     @property
     def scheme(self) -> str:
@@ -104,25 +104,28 @@ class Request:
         """Tell whether the server sends a file by its path."""
         return "http.response.pathsend" in (self._scope.get("extensions") or ())
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Give the body as it comes.
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Give the body as it comes, about 1 MiB at a time.
 
         Raises:
+            ApiError: Its length is no number.
             BodyInterruptedError: It ended early. A short body is never taken for a whole one.
         """
-        received = 0
-        while not self._is_read:
-            self._is_begun = True
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise BodyInterruptedError(f"the client went away after {received} bytes")
-            chunk = message.get("body", b"")
-            self._is_read = not message.get("more_body", False)
-            received += len(chunk)
-            if chunk:
-                yield chunk
-        if self.content_length is not None and received != self.content_length:
-            raise BodyInterruptedError(f"{received} bytes came of {self.content_length}")
+        return self._body.chunks()
+
+    @property
+    def _body(self) -> Body:
+        if self._begun is None:
+            length = self.content_length
+            if length is None and self._has_no_body():
+                length = 0
+            self._begun = Body(self._receive, length)
+        return self._begun
+
+    def _has_no_body(self) -> bool:
+        """Tell whether a request that announces no length has no body. RFC 9112, section 6.3."""
+        version: str = self._scope.get("http_version", "")
+        return version.startswith("1") and self.header(b"transfer-encoding") is None
 
     async def body(self, limit: int) -> bytes:
         """Give the whole body.
@@ -151,9 +154,10 @@ class Request:
         Returns:
             Whether the connection can go on.
         """
-        if self._is_read or not self._may_have_body():
+        begun = self._begun
+        if (begun is not None and begun.is_read) or not self._may_have_body():
             return True
-        if not self._is_begun and self.header(b"expect") is not None:
+        if begun is None and self.header(b"expect") is not None:
             return False  # the client waits for a word before it sends anything
         skipped = 0
         # That it is shorter or longer than announced was told, or does not matter any more.
@@ -163,7 +167,10 @@ class Request:
                     skipped += len(chunk)
                     if skipped > _MOST_SKIPPED_BYTES:
                         break
-        return self._is_read
+        if self._begun is None:
+            return False
+        self._begun.leave()
+        return self._begun.is_read
 
     def _may_have_body(self) -> bool:
         """Tell whether there is a body that stands in the way of the connection's next request.
