@@ -48,7 +48,7 @@ def path_checker(capabilities: Capabilities) -> Callable[[str], None]:
             encoded = path.encode()
             if len(encoded) > max_path:
                 raise InvalidPathError(f"longer than {max_path} bytes", path=path)
-            if any(len(component) > max_component for component in encoded.split(b"/")):
+            if max_component < len(encoded) and max_component < max(map(len, encoded.split(b"/"))):
                 raise InvalidPathError(
                     f"a component is longer than {max_component} bytes", path=path
                 )
