@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from storagedriver_registry.api.request import Request
-from storagedriver_registry.api.response import Response, json_response
+from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
 
 
 async def get(services: Services, request: Request) -> Response:
     """Say that the registry is there. Source: distribution-spec, "Determining Support"."""
-    return json_response({})
+    return Response(200, {"content-type": "application/json"}, b"{}")

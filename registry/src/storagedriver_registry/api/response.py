@@ -52,8 +52,8 @@ class Response:
         await send({"type": "http.response.body", "body": body})
 
     async def _start(self, send: Send, headers: RawHeaders) -> None:
-        message = {"type": "http.response.start", "status": self.status}
-        await send({**message, "headers": [*self.headers, *headers]})
+        headers = [*self.headers, *headers]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
 
 
 class FileResponse(Response):

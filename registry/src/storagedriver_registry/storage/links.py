@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from functools import lru_cache
 from typing import NamedTuple
 
 from storagedriver_core import PathNotFoundError, Storage, StorageDriverError
@@ -28,6 +29,11 @@ async def is_file(storage: Storage, path: str) -> bool:
         return not (await storage.stat(path)).is_dir
     except PathNotFoundError:
         return False
+
+
+@lru_cache(maxsize=1024)
+def _digest_in(content: bytes) -> Digest:
+    return parse_digest(content.decode("ascii").strip())
 
 
 class _Found(NamedTuple):
@@ -76,7 +82,7 @@ class Links:
         except PathNotFoundError:
             return None
         try:
-            digest = parse_digest(content.decode("ascii").strip())
+            digest = _digest_in(content)
         except (UnicodeDecodeError, InvalidDigestError):
             raise StorageDriverError("the link holds no digest", path=path) from None
         self._remember(path, _Found(began, digest), deletions)
