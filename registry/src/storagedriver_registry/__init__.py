@@ -17,6 +17,7 @@
 #   app                     all of it as one ASGI application
 #   serving                 granian, in one process or several
 #   token_server            a token server for tests and small sites
+#   doctor                  what stands against serving
 #   maintenance,
 #   config_commands,
 #   user_commands, cli      the `registry` command

@@ -15,6 +15,7 @@ from storagedriver_registry.configuration import (
     default_configuration,
     load_configuration,
 )
+from storagedriver_registry.doctor.command import doctor
 from storagedriver_registry.garbage_commands import garbage_collect
 from storagedriver_registry.upload_commands import app as uploads_app
 from storagedriver_registry.user_commands import app as user_app
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(config_app, name="config")
 app.add_typer(user_app, name="user")
 app.add_typer(uploads_app, name="uploads")
+app.command()(doctor)
 app.command("garbage-collect")(garbage_collect)
 referrers_app = typer.Typer(help="The index of referrers.", no_args_is_help=True)
 app.add_typer(referrers_app, name="referrers")

@@ -57,6 +57,10 @@ class Health:
         """The checks, without the one that is made by hand."""
         return list(self._statuses)
 
+    def checks(self) -> list[tuple[str, Check]]:
+        """Give the checks, by name, to make them once."""
+        return [(name, check) for name, check, _ in self._checks]
+
     def failures(self) -> dict[str, str]:
         """Give the checks that fail, each with the reason; empty if all is well."""
         found = {name: status.failure for name, status in self._statuses.items() if status.failure}

@@ -156,11 +156,11 @@ def make_notifier(
     source = {"addr": f"{socket.gethostname()}:{addr}", "instanceID": str(uuid.uuid4())}
     recorder = Recorder(services, source, with_references=settings.events.includereferences)
     return Notifier(
-        recorder, endpoints, _directory(config), settings.queue.most, counter or EventCounter()
+        recorder, endpoints, queue_directory(config), settings.queue.most, counter or EventCounter()
     )
 
 
-def _directory(config: Configuration) -> Path:
+def queue_directory(config: Configuration) -> Path:
     """Give where events wait: on a disk of this machine, and the same after a restart."""
     given = config.settings.notifications.queue.directory
     if given is not None:

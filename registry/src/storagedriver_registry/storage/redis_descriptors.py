@@ -78,6 +78,25 @@ class RedisDescriptors:
         """Forget a descriptor."""
         await self._ask(lambda client: client.delete(f"{_PREFIX}{digest}"))
 
+    async def ping(self) -> None:
+        """Return if it answers.
+
+        Raises:
+            OSError: It does not, or not as it should.
+            TimeoutError: Not in time.
+        """
+        if self._client is None:
+            self._client = _connect(self._settings)
+        try:
+            async with asyncio.timeout(self._timeout):
+                # Of one server and of a cluster, which have no types for it in common.
+                ping: Any = self._client.ping
+                await ping()
+        except TimeoutError:
+            raise
+        except self._errors as error:
+            raise OSError(f"{type(error).__name__}: {error}") from None
+
     async def aclose(self) -> None:
         """Let go of connections. It can be asked again afterwards."""
         client, self._client = self._client, None

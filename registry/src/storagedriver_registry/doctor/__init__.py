@@ -1,0 +1,10 @@
+"""`registry doctor`: what stands against serving with a configuration."""
+
+# General layout. A module imports only from those above it:
+#
+#   findings        what is found, and how it is printed
+#   storage         the storage, by `storagedriver doctor`
+#   others          everything else
+#   command         the command
+
+from __future__ import annotations

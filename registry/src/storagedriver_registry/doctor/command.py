@@ -1,0 +1,72 @@
+"""The command."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storagedriver_core import ConfigurationError
+from storagedriver_registry.configuration import (
+    CONFIGURATION_PATH,
+    Configuration,
+    load_configuration,
+)
+from storagedriver_registry.doctor.findings import Finding, Report
+
+
+def doctor(
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG", envvar=CONFIGURATION_PATH, help="A config.yml."),
+    ],
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Leave out everything that writes.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="How long one step may take.")
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an object a line.")] = False,
+) -> None:
+    """Find out what stands against serving: the storage, addresses, TLS, and what is reached for.
+
+    Of the storage it says what `storagedriver doctor` says. Goes on after a failure with what can
+    still be tried, and then ends with exit status 1; servers may be at work meanwhile.
+    """
+    report = Report(as_json=as_json)
+    try:
+        configuration = load_configuration(config)
+        if configuration.backend is None:
+            raise ConfigurationError("storage: the key of a driver is required")
+    except ConfigurationError as error:
+        first, *others = error.message.splitlines()
+        report.add(Finding("configuration", "failed", first, help=tuple(others)))
+        raise typer.Exit(1) from None
+    driver = configuration.backend.driver_name
+    report.add(
+        Finding("configuration", "ok", f"{config}: driver {driver!r}", help=configuration.warnings)
+    )
+    _examine(configuration, config, report, read_only=read_only, seconds=timeout)
+    if not report.is_well:
+        raise typer.Exit(1)
+
+
+def _examine(
+    configuration: Configuration, place: Path, report: Report, *, read_only: bool, seconds: float
+) -> None:
+    # Imported here: `--help` needs none of it.
+    from storagedriver_registry.doctor.others import examine_others
+    from storagedriver_registry.doctor.storage import examine_storage
+
+    for finding in examine_storage(configuration, place, read_only=read_only, seconds=seconds):
+        # That of the configuration was told.
+        if finding.step != "storage: configuration" or finding.result != "ok":
+            report.add(finding)
+
+    async def others() -> None:
+        async for finding in examine_others(configuration, read_only=read_only, seconds=seconds):
+            report.add(finding)
+
+    asyncio.run(others())
