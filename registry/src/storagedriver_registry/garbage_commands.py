@@ -26,7 +26,7 @@ DEFAULT_GRACE = "24h"
 def garbage_collect(
     config: Annotated[Path, typer.Argument(help="A config.yml.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
+        bool, typer.Option("--dry-run", "-d", help="Only say what would be done.")
     ] = False,
     delete_untagged: Annotated[
         bool,
@@ -52,6 +52,7 @@ def garbage_collect(
             help="No server is at work, neither ours nor docker/distribution: delete at once.",
         ),
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Delete blobs that no manifest names.
@@ -83,7 +84,7 @@ def garbage_collect(
         raise _failure(str(error)) from None
     if as_json:
         typer.echo(json.dumps(_document(report, options), indent=2))
-    else:
+    elif not quiet:
         _tell(report, options)
 
 

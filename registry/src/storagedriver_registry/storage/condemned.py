@@ -50,7 +50,7 @@ class Condemned:
         self._storage = storage
         self._markers = Markers(storage)
         self._can_mark = can_mark(storage)
-        self._max_stale = max_stale
+        self._learns_within = learns_within(storage, max_stale)
         self._looked = float("-inf")
         self._are_any = False
 
@@ -59,7 +59,7 @@ class Condemned:
         if not self._can_mark:
             return False
         began = time.monotonic()
-        if began - self._looked < learns_within(self._storage, self._max_stale):
+        if began - self._looked < self._learns_within:
             return self._are_any
         are_any = await is_file(self._storage, paths.GARBAGE_SIGN)
         self._looked, self._are_any = began, are_any
