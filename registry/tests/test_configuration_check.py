@@ -132,3 +132,10 @@ def test_configuration_of_the_debian_package_starts_unchanged(
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert server.stop() == 0
     assert "service=registry" in server.log
+
+
+def test_endpoint_without_a_url_is_an_error(config: Path) -> None:
+    config.write_text(config.read_text() + "notifications: { endpoints: [ { name: a } ] }\n")
+    done = check(config)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "notifications.endpoints.0.url: a URL of http or https is required" in done.stderr

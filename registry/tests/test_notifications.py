@@ -17,6 +17,7 @@ import httpx
 import pytest
 from storagedriver_registry.configuration import load_configuration
 from storagedriver_registry.notifications.endpoints import make_endpoints
+from storagedriver_registry.notifications.notifier import queue_directory
 from storagedriver_registry.notifications.queue import Queue
 
 from registry.tests.application import Application, run
@@ -569,3 +570,19 @@ def test_many_requests_at_once_share_transactions_and_lose_nothing(
         assert max(batches) > 1
 
     notify({"notifications": section(receiver.url, tmp_path / "q")}, test)
+
+
+@pytest.mark.parametrize("state", ["", "state:other"])
+def test_queue_of_a_store_elsewhere_is_in_the_state_directory_and_that_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    state: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = tmp_path / "state"
+    monkeypatch.setenv("STATE_DIRECTORY", state and f"{first}:{tmp_path / 'other'}")
+    config = load_configuration({"storage": {"inmemory": {}}})
+    expected = (first if state else tmp_path) / "registry-notifications"
+    assert queue_directory(config) == expected
+    assert f"notifications wait in {expected}" in caplog.text

@@ -169,8 +169,9 @@ def queue_directory(config: Configuration) -> Path:
     root = None if backend is None else getattr(backend.parameters, "root_directory", None)
     if backend is not None and backend.driver_name == "filesystem" and root is not None:
         return Path(root) / _OF_FILES
-    # systemd's, if it has one for the service.
-    directory = Path(os.environ.get("STATE_DIRECTORY") or ".").absolute() / _ELSEWHERE
+    # systemd's, if it has one for the service; the first, if it has several.
+    state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    directory = Path(state or ".").absolute() / _ELSEWHERE
     logger.warning(
         "notifications.queue.directory is not set: notifications wait in %s, which has to outlast "
         "this process",
