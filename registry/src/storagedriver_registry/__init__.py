@@ -13,7 +13,7 @@
 #   access_log              a line for each request, and its id
 #   health                  checks
 #   notifications           events, and who is told of them
-#   metrics                 what is measured
+#   metrics, tracing        what is measured, and traced
 #   app                     all of it as one ASGI application
 #   serving                 granian, in one process or several
 #   token_server            a token server for tests and small sites

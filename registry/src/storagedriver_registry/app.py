@@ -26,6 +26,7 @@ from storagedriver_registry.health import Health, make_health
 from storagedriver_registry.notifications import EventCounter, Notifier, make_notifier
 from storagedriver_registry.purging import UploadPurger
 from storagedriver_registry.storage import Caches, make_caches, make_stores
+from storagedriver_registry.tracing.provider import is_traced
 
 if TYPE_CHECKING:
     from storagedriver_registry.metrics.meters import Meters
@@ -58,8 +59,7 @@ def create_app(
         return RegistryApp(config, storage, owned=False, meters=meters)
     if config.backend is None:
         raise ConfigurationError("storage: the key of a driver is required")
-    observers = [] if meters is None else [_observe_storage(meters)]
-    storage = config.backend.build(observers=observers)
+    storage = config.backend.build(observers=_observers(meters))
     return RegistryApp(config, storage, owned=True, meters=meters)
 
 
@@ -100,8 +100,12 @@ class RegistryApp:
             from storagedriver_registry.metrics.requests import RequestMeter
             from storagedriver_registry.metrics.storing import MeteredDescriptors
 
-            self._http = RequestMeter(self._answer, meters, self._route_name)
+            self._http = RequestMeter(self._http, meters, self._route_name)
             caches = replace(caches, descriptors=MeteredDescriptors(caches.descriptors, meters))
+        if is_traced():
+            from storagedriver_registry.tracing.spans import RequestTracer
+
+            self._http = RequestTracer(self._http, self._route_name)
         self._services = Services(
             stores=make_stores(storage, key, caches, tags_at_once=section.tag.concurrencylimit),
             urls=UrlBuilder(http),
@@ -263,10 +267,17 @@ def _make_meters(config: Configuration) -> Meters | None:
     return Meters()
 
 
-def _observe_storage(meters: Meters) -> Callable[[OperationEvent], None]:
-    from storagedriver_registry.metrics.storing import observe_storage
+def _observers(meters: Meters | None) -> list[Callable[[OperationEvent], None]]:
+    observers = []
+    if meters is not None:
+        from storagedriver_registry.metrics.storing import observe_storage
 
-    return observe_storage(meters)
+        observers.append(observe_storage(meters))
+    if is_traced():
+        from storagedriver_registry.tracing.spans import trace_storage
+
+        observers.append(trace_storage())
+    return observers
 
 
 def _make_counter(meters: Meters | None) -> EventCounter | None:
