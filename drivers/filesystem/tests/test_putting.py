@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from storagedriver_filesystem import _tree
+from storagedriver_filesystem._beneath import open_beneath
 from storagedriver_filesystem._gathering import PutQueue
 from storagedriver_filesystem._putting import Put
 from storagedriver_filesystem._threads import Threads
@@ -47,6 +50,36 @@ def test_puts_at_once_share_one_sync_of_their_directory(
     # Every file was synced before any was renamed, and the directory once after all.
     assert log.calls.count(("fsync", "staged")) == 8
     assert [call for call in log.calls[last_rename:] if call[0] == "fsync"] == [("fsync", "/d")]
+
+
+def test_directories_of_a_batch_are_synced_at_the_same_time_without_another_opening(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(2, timeout=10)
+    sync, opened_again = os.fsync, []
+
+    def sync_both(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            together.wait()
+        sync(fd)
+
+    def look(directory: int, path: str, *rest: int) -> int:
+        opened_again.append(path)
+        return open_beneath(directory, path, *rest)
+
+    async def run() -> None:
+        async with opened() as driver:
+            for name in ("a", "b"):
+                await driver.put_content(f"/{name}/warm", b"", PutOptions())
+            monkeypatch.setattr(os, "fsync", sync_both)
+            monkeypatch.setattr(_tree, "open_beneath", look)
+            await asyncio.gather(
+                *(driver.put_content(f"/{name}/x", b"1", PutOptions()) for name in ("a", "b"))
+            )
+
+    asyncio.run(run())
+    assert not together.broken
+    assert (opened_again.count("a"), opened_again.count("b")) == (1, 1)
 
 
 def test_error_of_one_put_is_its_own(

@@ -78,6 +78,11 @@ class Parents:
             found = self._opened[directory] = self.tree.make_directory(self.root, directory)
         return found[0].fd, found[1]
 
+    def sync(self, directory: str) -> None:
+        """Make durable which names a directory holds, be it open here or not."""
+        found = self._opened.get(directory)
+        self.tree.sync_one(self.root, directory, None if found is None else found[0].fd)
+
     def forget(self, directory: str) -> None:
         """Close one: it was pruned, and a new one has taken its place or will."""
         with self._opened.pop(directory)[0]:

@@ -142,15 +142,19 @@ class _Batch:
 
     def _settle(self) -> None:
         published = [put for put in self._puts if put.changed]
-        try:
-            parents = self._parents
-            parents.tree.sync(
-                parents.root, dict.fromkeys(d for put in published for d in put.changed)
-            )
-        except OSError as error:
-            # Not asked again for each: the kernel tells of a failure once.
-            for put in published:
-                _fail(put, unsettled(error))
+        changed = list(dict.fromkeys(each for put in published for each in put.changed))
+        errors: list[OSError] = []
+
+        def sync(directory: str) -> None:
+            try:
+                self._parents.sync(directory)
+            except OSError as error:
+                errors.append(error)
+
+        self._threads.share(sync, changed, max_threads=_SYNC_THREADS)
+        # Not asked again for each: the kernel tells of a failure once.
+        for put in published if errors else ():
+            _fail(put, unsettled(errors[0]))
 
     def _clean_up(self, put: Put) -> None:
         if put.file is None:

@@ -166,17 +166,24 @@ class Tree:
     def sync(self, root: int, directories: Iterable[str]) -> None:
         """Make durable which names the directories hold."""
         for directory in directories:
-            with self._lock:
-                note = self._unsettled.get(directory)
+            self.sync_one(root, directory)
+
+    def sync_one(self, root: int, directory: str, fd: int | None = None) -> None:
+        """Make durable which names one directory holds; it may be open already, as `fd`."""
+        with self._lock:
+            note = self._unsettled.get(directory)
+        if fd is not None:
+            os.fsync(fd)
+        else:
             # One that is gone was emptied by somebody else, who syncs the one above it.
             with (
                 suppress(FileNotFoundError),
-                Descriptor(open_beneath(root, directory, DIRECTORY)) as fd,
+                Descriptor(open_beneath(root, directory, DIRECTORY)) as opened,
             ):
-                os.fsync(fd)
-            with self._lock:
-                if note is not None and self._unsettled.get(directory) == note:
-                    del self._unsettled[directory]
+                os.fsync(opened)
+        with self._lock:
+            if note is not None and self._unsettled.get(directory) == note:
+                del self._unsettled[directory]
 
     def sync_upwards(self, root: int, directory: str) -> None:
         """Make durable a directory's names and the way to it."""
