@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from storagedriver_core._types import Buffer
 
 _READ_BYTES = 1024 * 1024
+_BUFFERS = (bytes, bytearray, memoryview)
 
 
 @runtime_checkable
@@ -25,7 +26,7 @@ Body: TypeAlias = Buffer | SupportsRead | Iterable[Buffer] | AsyncIterable[Buffe
 
 def is_buffer(data: object) -> bool:
     """Tell whether `data` is bytes in memory."""
-    return isinstance(data, bytes | bytearray | memoryview)
+    return isinstance(data, _BUFFERS)
 
 
 def check_body(data: object) -> None:
@@ -34,7 +35,8 @@ def check_body(data: object) -> None:
     Raises:
         TypeError: It is text, or nothing that gives bytes.
     """
-    wanted = is_buffer(data) or isinstance(data, SupportsRead | Iterable | AsyncIterable)
+    # The protocol last: it looks at every attribute.
+    wanted = isinstance(data, (*_BUFFERS, AsyncIterable, Iterable, SupportsRead))
     if not wanted or isinstance(data, str | dict | list | set):
         raise TypeError(
             f"data is bytes, a binary file, or an iterator of bytes, not {type(data).__name__}"
@@ -76,6 +78,6 @@ async def iterate_body(data: Body, executor: Executor) -> AsyncGenerator[Buffer,
 
 
 def _checked(chunk: object) -> Buffer:
-    if not isinstance(chunk, bytes | bytearray | memoryview):
+    if not isinstance(chunk, _BUFFERS):
         raise TypeError(f"a body's chunks are bytes, not {type(chunk).__name__}")
     return flat(chunk)
