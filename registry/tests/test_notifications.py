@@ -208,6 +208,21 @@ def test_mounts_and_deletes_are_told(receiver: Answering, tmp_path: Path) -> Non
     notify({"notifications": section(receiver.url, tmp_path / "q")}, test)
 
 
+def test_tags_that_go_with_a_manifest_are_told(receiver: Answering, tmp_path: Path) -> None:
+    async def test(application: Application) -> None:
+        digest = await push(application, "v2")
+        await push(application, "v1")
+        assert (await application.http.delete(f"/v2/a/b/manifests/{digest}")).status_code == 202
+        targets = [event["target"] for event in (await arrived(receiver, 7))[4:]]
+        assert targets == [
+            {"repository": "a/b", "digest": digest},
+            {"repository": "a/b", "tag": "v1"},
+            {"repository": "a/b", "tag": "v2"},
+        ]
+
+    notify({"notifications": section(receiver.url, tmp_path / "q")}, test)
+
+
 def test_session_of_an_upload_is_told_once_when_it_is_finished(
     receiver: Answering, tmp_path: Path
 ) -> None:

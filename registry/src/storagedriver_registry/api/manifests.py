@@ -87,7 +87,7 @@ async def delete(services: Services, request: Request) -> Response:
         await stores.tags.delete(name, request.tag)
         return Response(202)
     # Tags first: cut off in between, none is left that points to nothing.
-    await stores.tags.delete_all(name, digest)
+    request.untagged = await stores.tags.delete_all(name, digest)
     await stores.manifests.delete(name, digest)
     return Response(202)
 

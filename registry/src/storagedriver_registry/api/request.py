@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import aclosing, suppress
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -39,7 +39,11 @@ class Request:
         grant: Who asks, and what is allowed to them; None where authentication is off.
         name, digest, tag, upload_id: What the path names, checked; empty or None where it does
             not name it. A manifest is named by a digest or by a tag.
+        untagged: Tags that went with a manifest that was deleted.
     """
+
+    # Of the class: few requests have any.
+    untagged: Sequence[str] = ()
 
     def __init__(self, scope: Scope, receive: Receive, path: str, base: str) -> None:
         self.method: str = scope["method"]

@@ -58,7 +58,7 @@ class Recorder:
     async def record(
         self, action: Action, request: Request, response: Response, facts: Mapping[str, object]
     ) -> list[Event]:
-        """Make the events of a request; of a manifest with several tags one for each.
+        """Make the events of a request; for a manifest with several tags one for each.
 
         Args:
             action: What was done.
@@ -80,10 +80,10 @@ class Recorder:
         headers = {name: value.decode("latin-1") for name, value in response.headers}
         target = await self._target(action, request, response, headers)
         tags = headers.get(b"oci-tag", "").split(", ") if action == "push" else [""]
-        return [
-            make_event(action, {**target, "tag": request.tag or tag}, by_whom, actor, self._source)
-            for tag in tags
-        ]
+        targets = [{**target, "tag": request.tag or tag} for tag in tags]
+        # Of a manifest that is deleted its tags go too.
+        targets += [{"repository": request.name, "tag": tag} for tag in request.untagged]
+        return [make_event(action, one, by_whom, actor, self._source) for one in targets]
 
     async def _target(
         self,

@@ -43,19 +43,22 @@ class TagStore:
         if not await self._links.delete(paths.tag(name, tag)):
             raise TagUnknownError(tag)
 
-    async def delete_all(self, name: str, digest: Digest) -> None:
-        """Delete every tag that points to a manifest."""
+    async def delete_all(self, name: str, digest: Digest) -> list[str]:
+        """Delete every tag that points to a manifest, and give them in byte order."""
         try:
             tags = await self.list(name)
         except NameUnknownError:
-            return
+            return []
+        deleted: set[str] = set()
 
         async def delete(tag: str) -> None:
             path = paths.tag_link(name, tag)
             if await self._links.read(path, is_fresh=True) == digest:
                 await self._links.delete(paths.tag(name, tag))
+                deleted.add(tag)
 
         await for_each(delete, tags, self._at_once)
+        return sorted(deleted)
 
     async def list(self, name: str) -> list[str]:
         """Give all tags of a repository in byte order.
