@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 from storagedriver_registry.configuration.models import RedisSettings
 from storagedriver_registry.digest import compute_digest, parse_digest
+from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.contents import Contents
 from storagedriver_registry.storage.descriptors import Descriptor, Descriptors
 from storagedriver_registry.storage.links import Links
@@ -162,6 +163,55 @@ def test_blob_whose_bytes_are_gone_is_forgotten() -> None:
         response = await one.http.get(where)
         assert (response.status_code, error_codes(response)) == (404, ["BLOB_UNKNOWN"])
         assert (await one.http.head(where)).status_code == 404
+
+    run(test, settings=IN_MEMORY)
+
+
+def test_manifest_that_was_read_as_a_blob_keeps_its_type() -> None:
+    async def test(one: Application) -> None:
+        digest = await push(one)
+        data = (await one.storage.get_content(paths.blob(parse_digest(digest)))).strip()
+        await one.push_blob("a", data, digest)
+        other = Application(one.storage, one.driver, IN_MEMORY)
+        async with other.http:
+            as_blob = await other.http.get(f"/v2/a/blobs/{digest}")
+            one.driver.calls.clear()
+            as_manifest = await other.http.get(f"/v2/a/manifests/{digest}")
+            assert as_blob.content == as_manifest.content == data
+            assert as_blob.headers["content-type"] == "application/octet-stream"
+            assert as_manifest.headers["content-type"] == OCI_MANIFEST
+            assert [operation for operation, _ in one.driver.calls] == ["stat"]
+
+    run(test, settings=IN_MEMORY)
+
+
+@pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 1])
+def test_ranges_of_blobs_are_cut_from_memory_only_if_they_are_small(size: int) -> None:
+    async def test(one: Application) -> None:
+        data = bytes(range(256)) * 256 + b"!" * (size - 65536)
+        await one.push_blob("a", data, sha256(data))
+        where = f"/v2/a/blobs/{sha256(data)}"
+        assert (await one.http.get(where)).content == data
+        one.driver.calls.clear()
+        part = await one.http.get(where, headers={"range": "bytes=65530-"})
+        assert (part.status_code, part.content) == (206, data[65530:])
+        assert part.headers["content-range"] == f"bytes 65530-{size - 1}/{size}"
+        is_read = any(operation == "open_reader" for operation, _ in one.driver.calls)
+        assert is_read == (size > 64 * 1024)
+
+    run(test, settings=IN_MEMORY)
+
+
+def test_blob_of_another_size_than_it_had_is_not_kept() -> None:
+    async def test(one: Application) -> None:
+        await one.push_blob("a", DATA, sha256(DATA))
+        where = f"/v2/a/blobs/{sha256(DATA)}"
+        assert (await one.http.head(where)).headers["content-length"] == "2"
+        await one.storage.put_content(paths.blob(DIGEST), DATA + b"damage")
+        for _ in range(2):
+            one.driver.calls.clear()
+            assert (await one.http.get(where)).content == DATA
+            assert ("open_reader", paths.blob(DIGEST)) in one.driver.calls
 
     run(test, settings=IN_MEMORY)
 
