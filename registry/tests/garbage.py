@@ -95,9 +95,14 @@ async def push(one: Application, name: str, reference: str, *layers: bytes, **ot
 
 
 async def collect(
-    storage: Storage, grace: timedelta = timedelta(0), **options: Any
+    storage: Storage,
+    grace: timedelta = timedelta(0),
+    forgotten: list[Digest] | None = None,
+    **options: Any,
 ) -> GarbageReport:
-    async def forget(digest: Digest) -> None: ...
+    async def forget(digest: Digest) -> None:
+        if forgotten is not None:
+            forgotten.append(digest)
 
     return await Collector(storage, GarbageOptions(grace=grace, **options), forget).collect()
 

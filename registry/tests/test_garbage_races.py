@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from storagedriver_registry.storage import collector_turn, condemned
+from storagedriver_registry.digest import parse_digest
+from storagedriver_registry.storage import collector_turn, condemned, paths
 from storagedriver_registry.storage.collector_turn import CollectorBusyError
 from storagedriver_registry.storage.markers import Markers
 
@@ -111,7 +112,11 @@ def test_manifest_that_comes_between_scan_and_marker_hides_nothing(driver: Inter
         async def tag() -> None:
             assert (await tag_it(one)).status_code == 201
 
+        async def look() -> None:
+            assert await statuses(one, "a", GARBAGE) == [200]
+
         driver.before("put_content", MARKER, tag)
+        driver.after("put_content", MARKER, look)
         report = await collect(one.storage)
         assert report.condemned == []
         await check_pulls(one)
@@ -336,6 +341,44 @@ def test_push_after_a_collector_died_in_the_middle_of_a_sweep(
         await check_pulls(one)
 
     race(Interrupted(), test)
+
+
+def test_push_that_waits_for_a_dead_collector_is_told_by_the_next_one(
+    driver: Interrupted,
+) -> None:
+    async def test(one: Application, driver: Interrupted) -> None:
+        await ready(one)
+        await collect(one.storage)
+
+        async def die() -> None:
+            raise UnavailableError("it dies here")
+
+        async def sweeping() -> None:
+            driver.before("put_content", MARKER, die)  # the one that says `swept`
+
+        async def collect_and_die() -> None:
+            driver.after("put_content", MARKER, sweeping)
+            with pytest.raises(UnavailableError):
+                await collect(one.storage)
+            assert (await one.storage.get_content(MARKER)).startswith(b"sweeping ")
+
+        # What it names was there when that was checked.
+        link = paths.revision_link("a", parse_digest(sha256(image(GARBAGE))))
+        driver.before("put_content", link, collect_and_die)
+        linked = asyncio.Event()
+
+        async def tell() -> None:
+            linked.set()
+
+        driver.after("put_content", link, tell)
+        answer = asyncio.create_task(tag_it(one))
+        await linked.wait()
+        # The next one finds the manifest's link, but too late for the blob.
+        assert not answer.done()
+        await collect(one.storage)
+        assert set(error_codes(await answer)) == {"MANIFEST_BLOB_UNKNOWN"}
+
+    race(driver, test)
 
 
 def test_kill_in_the_middle_loses_nothing(tmp_path: Path) -> None:
