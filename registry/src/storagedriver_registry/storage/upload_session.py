@@ -137,7 +137,8 @@ class UploadSession:
 
     async def _publish(self, digest: Digest, chunks: AsyncIterator[bytes]) -> None:
         if not self._is_written:
-            await self._blobs.put(digest, _chain(self._held(), chunks))
+            held = self._held()
+            await self._blobs.put(digest, _chain(held, chunks) if held else chunks)
             return
         async with await self._open_writer() as writer:
             # Ahead of its token: a commit was cut off before the move to the blob.

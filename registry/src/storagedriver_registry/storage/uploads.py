@@ -112,12 +112,8 @@ class UploadStore:
         """
         if patience is None:
             patience = PATIENCE_SECONDS
-        try:
-            async with asyncio.timeout(patience):
-                while (released := self._held.get(upload_id)) is not None:
-                    await released.wait()
-        except TimeoutError:
-            raise UploadBusyError from None
+        if upload_id in self._held:
+            await self._wait_for(upload_id, patience)
         self._held[upload_id] = asyncio.Event()
         try:
             async with AsyncExitStack() as stack:
@@ -132,6 +128,14 @@ class UploadStore:
             raise UploadBusyError from error
         finally:
             self._held.pop(upload_id).set()
+
+    async def _wait_for(self, upload_id: str, patience: float) -> None:
+        try:
+            async with asyncio.timeout(patience):
+                while (released := self._held.get(upload_id)) is not None:
+                    await released.wait()
+        except TimeoutError:
+            raise UploadBusyError from None
 
     async def _take(
         self,
