@@ -17,8 +17,8 @@ from workspace import CONSTRAINTS, ROOT, install, load_project, members, run
 
 DIST = ROOT / "dist"
 
-# The suite's harness of a driver needs the suite, which is an extra of the driver's package.
-EXTRA, EXTRA_MODULE = "conformance", ".harness"
+# Modules that need what is an extra of their package: a driver's harness needs the suite.
+EXTRAS = {".harness": "conformance", ".tracing.spans": "tracing"}
 
 # Runs inside the clean environment: every module, and everything that other packages find by name.
 TRY = """
@@ -76,9 +76,15 @@ def works(name: str, wheels: dict[str, Path]) -> bool:
         try:
             constraints = ("--constraint", CONSTRAINTS, "--constraint", siblings)
             install(python, "--quiet", wheels[name], *constraints)
-            run(python, "-I", "-c", TRY, package, name, EXTRA_MODULE, cwd=folder)
-            if f"{package}/harness.py" in contents:
-                install(python, "--quiet", f"{wheels[name]}[{EXTRA}]", *constraints)
+            run(python, "-I", "-c", TRY, package, name, *EXTRAS, cwd=folder)
+            extras = [
+                extra
+                for module, extra in EXTRAS.items()
+                if f"{package}{module.replace('.', '/')}.py" in contents
+            ]
+            if extras:
+                wheel = f"{wheels[name]}[{','.join(extras)}]"
+                install(python, "--quiet", wheel, *constraints)
                 run(python, "-I", "-c", TRY, package, name, cwd=folder)
         except subprocess.CalledProcessError:
             return False
