@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +89,7 @@ class Pusher(threading.Thread):
         with contextlib.suppress(httpx.TransportError):
             with httpx.Client(base_url=self._url) as http:
                 manifest = Repository(http, self.name).image(self.name.encode())
-            for number in range(1000):
+            for number in itertools.count():
                 # A connection each time, so that any worker may get it.
                 with httpx.Client(base_url=self._url, timeout=30) as http:
                     repository = Repository(http, self.name)
@@ -95,16 +97,19 @@ class Pusher(threading.Thread):
                         self.acknowledged.append(f"t{number}")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("workers", "rounds", "seconds"),
+    [(1, 2, 0), (2, 2, 0), pytest.param(2, 3, 25, marks=pytest.mark.large)],
+)
 def test_receiver_is_down_and_the_registry_is_killed_and_no_event_is_lost_or_out_of_order(
-    tmp_path: Path, workers: int
+    tmp_path: Path, workers: int, rounds: int, seconds: float
 ) -> None:
     receiver = Receiver(tmp_path)
     notifications = section(receiver.url, threshold=3, ignore={"actions": ["pull"]})
     receiver.start()
     try:
         acknowledged: dict[str, list[str]] = {}
-        for round_ in range(2):
+        for round_ in range(rounds):
             with served(tmp_path, workers, notifications=notifications) as server:
                 names = [f"round{round_}/r{number}" for number in range(3)]
                 pushers = [Pusher(server.url, name) for name in names]
@@ -118,6 +123,7 @@ def test_receiver_is_down_and_the_registry_is_killed_and_no_event_is_lost_or_out
                 if round_ == 0:
                     receiver.kill()
                 eventually(lambda: each_has(8))
+                time.sleep(seconds)
                 kill_all(server)
                 for pusher in pushers:
                     pusher.join()
