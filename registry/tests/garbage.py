@@ -12,7 +12,8 @@ import httpx
 import yaml
 from storagedriver_registry.digest import Digest, parse_digest
 from storagedriver_registry.storage import paths
-from storagedriver_registry.storage.garbage import Collector, GarbageOptions, GarbageReport
+from storagedriver_registry.storage.garbage import Collector
+from storagedriver_registry.storage.garbage_report import GarbageOptions, GarbageReport
 
 from registry.tests.application import Application, Watched
 from registry.tests.client import OCI_INDEX, OCI_MANIFEST, sha256

@@ -18,7 +18,7 @@ import pytest
 from storagedriver_registry.configuration import load_configuration
 from storagedriver_registry.maintenance import collect_garbage
 from storagedriver_registry.storage import condemned
-from storagedriver_registry.storage.garbage import GarbageOptions, GarbageReport
+from storagedriver_registry.storage.garbage_report import GarbageOptions, GarbageReport
 
 from registry.tests.client import sha256
 from registry.tests.garbage import image, index, write_config

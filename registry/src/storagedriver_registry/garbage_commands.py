@@ -18,7 +18,7 @@ from storagedriver_registry.configuration import Configuration, load_configurati
 from storagedriver_registry.configuration.models.base import parse_duration
 
 if TYPE_CHECKING:
-    from storagedriver_registry.storage.garbage import GarbageOptions, GarbageReport, Item
+    from storagedriver_registry.storage.garbage_report import GarbageOptions, GarbageReport, Item
 
 DEFAULT_GRACE = "24h"
 
@@ -69,7 +69,7 @@ def garbage_collect(
     except ValueError as error:
         raise _failure(f"--grace: {error}") from None
     # Imported here: `--help` needs no storage.
-    from storagedriver_registry.storage.garbage import GarbageOptions
+    from storagedriver_registry.storage.garbage_report import GarbageOptions
     from storagedriver_registry.storage.garbage_scan import GarbageError
 
     options = GarbageOptions(

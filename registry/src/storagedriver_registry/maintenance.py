@@ -9,7 +9,8 @@ from dataclasses import replace
 from storagedriver_core import ConfigurationError, Storage
 from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.storage import Stores, make_caches, make_stores
-from storagedriver_registry.storage.garbage import Collector, GarbageOptions, GarbageReport
+from storagedriver_registry.storage.garbage import Collector
+from storagedriver_registry.storage.garbage_report import GarbageOptions, GarbageReport
 from storagedriver_registry.storage.garbage_scan import Progress
 
 

@@ -11,7 +11,7 @@
 #   blobs, manifests, tags, referrers, tickets, records, locks, turns,
 #   upload_session, uploads, catalog
 #   sessions   all upload sessions: listed, and purged
-#   garbage_scan, collector_turn, garbage     what nothing names, deleted
+#   garbage_scan, garbage_report, collector_turn, garbage     what nothing names, deleted
 #   stores     all of them on one storage
 
 from __future__ import annotations

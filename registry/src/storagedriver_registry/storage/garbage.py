@@ -55,17 +55,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, aclosing
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from storagedriver_core import Storage
-from storagedriver_registry.digest import Digest, parse_digest
+from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.catalog import Catalog
 from storagedriver_registry.storage.collector_turn import collector_turn
 from storagedriver_registry.storage.condemned import DEAD_SECONDS, learns_within
+from storagedriver_registry.storage.garbage_report import GarbageOptions, GarbageReport, Item
 from storagedriver_registry.storage.garbage_scan import GarbageError, Progress, Scan, Scanner
 from storagedriver_registry.storage.markers import Marker, Markers, State, can_mark
 from storagedriver_registry.storage.parallel import AT_ONCE, for_each
@@ -73,84 +73,6 @@ from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 logger = logging.getLogger(__name__)
 
 ItemT = TypeVar("ItemT")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GarbageOptions:
-    """How to collect.
-
-    Attributes:
-        grace: From when something is condemned to when it may be deleted, at least; and for how
-            long what was pushed is in use without a manifest.
-        delete_untagged: Collect manifests that no tag leads to as well.
-        dry_run: Change nothing.
-        offline: No server is at work, whosever: delete at once, and mark nothing.
-        max_stale: For how many seconds servers remember a link, where the store is not local.
-    """
-
-    grace: timedelta
-    delete_untagged: bool = False
-    dry_run: bool = False
-    offline: bool = False
-    max_stale: float = 0.0
-
-
-class Item(NamedTuple):
-    """A blob, or a manifest of a repository.
-
-    Attributes:
-        name: The repository; empty for a blob.
-        digest: The digest.
-    """
-
-    name: str
-    digest: Digest
-
-    @property
-    def marker(self) -> str:
-        """The path of its marker."""
-        if self.name:
-            return paths.condemned_revision(self.name, self.digest)
-        return paths.condemned_blob(self.digest)
-
-    def is_stored(self, scan: Scan) -> bool:
-        """Tell whether it is there, and not only what was left of it."""
-        if not self.name:
-            return self.digest in scan.blobs
-        return self.digest in scan.linked(self.name)
-
-    def is_used(self, scan: Scan) -> bool:
-        """Tell whether it is in use."""
-        if self.name:
-            return scan.uses_revision(self.name, self.digest)
-        return scan.uses_blob(self.digest)
-
-
-@dataclass(slots=True)
-class GarbageReport:
-    """What a collection has found and done, or with `dry_run` would have done.
-
-    Attributes:
-        repositories: Repositories that hold manifests.
-        manifests: Manifests of all repositories.
-        blobs: Blobs that were stored, manifests among them.
-        deleted: What was deleted.
-        deleted_bytes: Bytes of the blobs among that.
-        condemned: What may be deleted after the grace period.
-        waiting: How many were condemned before, and their time is not up.
-        spared: How many were condemned before, and are in use again.
-        emptied: Repositories of which nothing was left but empty directories.
-    """
-
-    repositories: int = 0
-    manifests: int = 0
-    blobs: int = 0
-    deleted: list[Item] = field(default_factory=list)
-    deleted_bytes: int = 0
-    condemned: list[Item] = field(default_factory=list)
-    waiting: int = 0
-    spared: int = 0
-    emptied: list[str] = field(default_factory=list)
 
 
 class Collector:
@@ -219,9 +141,9 @@ class Collector:
             # Begins after the last marker was written.
             again = await self._scanner.scan(young_after, with_blobs=False)
             await self._each("condemned", [(*one, again) for one in suspects], self._condemn)
-        async for _ in self._markers.all():
-            return
-        await self._storage.delete_many([paths.GARBAGE_SIGN])
+        async with aclosing(self._markers.all()) as left:
+            if await anext(left, None) is None:
+                await self._storage.delete_many([paths.GARBAGE_SIGN])
 
     async def _load(self) -> dict[Item, tuple[Marker, datetime | None]]:
         """Read all markers, with the times at which they were written."""
@@ -230,7 +152,7 @@ class Collector:
         async def read(entry: tuple[str, datetime | None]) -> None:
             marker = await self._markers.read(entry[0])
             if marker is not None:
-                found[_marked_item(entry[0])] = (marker, entry[1])
+                found[Item.of_marker(entry[0])] = (marker, entry[1])
                 self._progress("markers", len(found))
 
         entries = [(info.path, info.mod_time) async for info in self._markers.all()]
@@ -426,12 +348,3 @@ def _require_grace(storage: Storage, options: GarbageOptions) -> None:
 def _unused(scan: Scan) -> list[Item]:
     revisions = [Item(name, digest) for name, digest in scan.unused_revisions()]
     return [*revisions, *(Item("", digest) for digest in scan.unused_blobs())]
-
-
-def _marked_item(path: str) -> Item:
-    """Give what a marker is about."""
-    if path.startswith(f"{paths.CONDEMNED_BLOBS}/"):
-        algorithm, _, value = path.removeprefix(f"{paths.CONDEMNED_BLOBS}/").split("/")
-        return Item("", parse_digest(f"{algorithm}:{value}"))
-    name, algorithm, value = path.removeprefix(f"{paths.CONDEMNED_REVISIONS}/").rsplit("/", 2)
-    return Item(name, parse_digest(f"{algorithm.removeprefix('_')}:{value}"))

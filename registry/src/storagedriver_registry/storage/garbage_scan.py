@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
@@ -217,22 +218,26 @@ class Scanner:
     async def _walk_repositories(self, scan: Scan) -> None:
         count = 0
         try:
-            async for info in self._storage.walk(paths.REPOSITORIES):
-                name, kind, rest = _split(info.path)
-                scan.names.add(name)
-                if kind == "_layers":
-                    _add_layer(scan.layers, name, rest, info)
-                elif kind == paths.UPLOADS:
-                    if rest[-1] == "startedat" and not self._is_alone:
-                        raise ForeignUploadError(info.path)
-                elif kind:
-                    if name not in scan.repositories:
-                        scan.repositories[name] = Repository(name)
-                    _add_file(scan.repositories[name], kind, rest, info)
-                count += 1
-                self._progress("links", count)
+            async with aclosing(self._storage.walk(paths.REPOSITORIES)) as files:
+                async for info in files:
+                    self._add(scan, info)
+                    count += 1
+                    self._progress("links", count)
         except PathNotFoundError:
             pass
+
+    def _add(self, scan: Scan, info: FileInfo) -> None:
+        name, kind, rest = _split(info.path)
+        scan.names.add(name)
+        if kind == "_layers":
+            _add_layer(scan.layers, name, rest, info)
+        elif kind == paths.UPLOADS:
+            if rest[-1] == "startedat" and not self._is_alone:
+                raise ForeignUploadError(info.path)
+        elif kind:
+            if name not in scan.repositories:
+                scan.repositories[name] = Repository(name)
+            _add_file(scan.repositories[name], kind, rest, info)
 
     async def _walk_blobs(self, scan: Scan) -> None:
         try:
