@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,7 +39,7 @@ from registry.tests.garbage import (
     write_config,
 )
 from registry.tests.interchange import client
-from registry.tests.processes import docker_registry, our_server, running
+from registry.tests.processes import REGISTRY, docker_registry, our_server, running
 from storagedriver_core import StorageDriver
 
 DAY = timedelta(hours=24)
@@ -379,3 +381,20 @@ def test_root_of_docker_registry_is_collected(
             assert repository.tags().json()["tags"] == ["v1"]
             for data in (b"kept", b"{}"):
                 assert repository.blob(sha256(data)).content == data
+
+
+def test_progress_is_for_terminals_alone(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    blob = tmp_path / "data" / blob_file(b"garbage")[1:]
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(b"garbage")
+    command = [REGISTRY, "garbage-collect", "--dry-run", "--quiet", str(config)]
+    piped = subprocess.run(command, capture_output=True, check=True)
+    assert (piped.stdout, piped.stderr) == (b"", b"")
+    ours, theirs = os.openpty()
+    try:
+        subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True)
+        assert b"blobs" in os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)

@@ -257,7 +257,7 @@ class Collecting(threading.Thread):
 def collect(config: Path, grace: float) -> GarbageReport:
     options = GarbageOptions(grace=timedelta(seconds=grace), delete_untagged=True)
     loaded = load_configuration(config)
-    return asyncio.run(collect_garbage(loaded, options, lambda what, count: None))
+    return asyncio.run(collect_garbage(loaded, options, lambda what, count, total: None))
 
 
 @pytest.mark.parametrize(

@@ -147,27 +147,27 @@ def _spelt(item: Item) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int], None]]:
+def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
     """Show how far it is on a terminal; nothing elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda what, count: None
+        yield lambda what, count, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}"),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks = {}
 
-        def show(what: str, count: int) -> None:
+        def show(what: str, count: int, total: int | None) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=None)
-            bars.update(tasks[what], completed=count)
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=count, total=total)
 
         yield show
 

@@ -90,7 +90,7 @@ class Collector:
         storage: Storage,
         options: GarbageOptions,
         forget: Callable[[Digest], Awaitable[None]],
-        progress: Progress = lambda what, count: None,
+        progress: Progress = lambda what, count, total: None,
     ) -> None:
         self._storage = storage
         self._options = options
@@ -153,7 +153,7 @@ class Collector:
             marker = await self._markers.read(entry[0])
             if marker is not None:
                 found[Item.of_marker(entry[0])] = (marker, entry[1])
-                self._progress("markers", len(found))
+                self._progress("markers", len(found), len(entries))
 
         entries = [(info.path, info.mod_time) async for info in self._markers.all()]
         await for_each(read, entries)
@@ -205,46 +205,41 @@ class Collector:
                 await self._storage.delete_many(lot)
         return due, suspects, marked
 
-    async def _sweep(self, one: tuple[Item, Marker, Scan]) -> bool:
+    async def _sweep(self, one: tuple[Item, Marker, Scan]) -> None:
         item, marker, scan = one
         if self._options.dry_run:
             self._count(item, scan)
-            return True
+            return
         taken = await self._markers.replace(marker, State.SWEEPING)
         if taken is None:
             self._report.spared += 1
-            return False
+            return
         try:
             async with asyncio.timeout(DEAD_SECONDS / 2):
                 await self._delete(item, scan)
         except TimeoutError:
             logger.warning("%s takes too long to delete, and is left to the next run", item.digest)
-            return False
+            return
         await self._markers.replace(taken, State.SWEPT)
         self._count(item, scan)
-        return True
 
     async def _suspect(self, items: Sequence[Item]) -> list[tuple[Item, Marker]]:
         suspects: list[tuple[Item, Marker]] = []
 
-        async def mark(item: Item) -> bool:
+        async def mark(item: Item) -> None:
             marker = await self._markers.add(item.marker, State.SUSPECT)
             if marker is not None:
                 suspects.append((item, marker))
-            return marker is not None
 
         await self._each("marked", items, mark)
         return suspects
 
-    async def _condemn(self, one: tuple[Item, Marker, Scan]) -> bool:
+    async def _condemn(self, one: tuple[Item, Marker, Scan]) -> None:
         item, marker, scan = one
         if item.is_used(scan):
             await self._markers.remove(item.marker)
-            return False
-        if await self._markers.replace(marker, State.CONDEMNED) is None:
-            return False
-        self._report.condemned.append(item)
-        return True
+        elif await self._markers.replace(marker, State.CONDEMNED):
+            self._report.condemned.append(item)
 
     # Where none is -----------------------------------------------------------------------------
 
@@ -252,11 +247,10 @@ class Collector:
         young_after = await self._storage.now() - self._options.grace
         scan = await self._scan(young_after)
 
-        async def delete(item: Item) -> bool:
+        async def delete(item: Item) -> None:
             if not self._options.dry_run:
                 await self._delete(item, scan)
             self._count(item, scan)
-            return True
 
         # Revisions first: cut off in between, none is left whose blobs are gone.
         unused = _unused(scan)
@@ -317,13 +311,13 @@ class Collector:
         self._report.deleted_bytes += 0 if info is None else info.size
 
     async def _each(
-        self, what: str, items: Sequence[ItemT], function: Callable[[ItemT], Awaitable[bool]]
+        self, what: str, items: Sequence[ItemT], function: Callable[[ItemT], Awaitable[None]]
     ) -> None:
-        """Do something to each item, several at once, and tell how many times it was done."""
-        done = 0
+        """Do something to each item, several at once, and tell how far that is."""
         for start in range(0, len(items), AT_ONCE):
-            done += sum(await for_each(function, items[start : start + AT_ONCE]))
-            self._progress(what, done)
+            lot = items[start : start + AT_ONCE]
+            await for_each(function, lot)
+            self._progress(what, start + len(lot), len(items))
 
 
 def least_grace(storage: Storage, max_stale: float) -> timedelta:

@@ -24,8 +24,8 @@ from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.links import Links
 from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 
-Progress: TypeAlias = Callable[[str, int], None]
-"""Is called with what is being done, and how much of it is."""
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+"""Is called with what is being done, how much of it is, and how much there is, if that is known."""
 
 
 class GarbageError(Exception):
@@ -222,7 +222,7 @@ class Scanner:
                 async for info in files:
                     self._add(scan, info)
                     count += 1
-                    self._progress("links", count)
+                    self._progress("links", count, None)
         except PathNotFoundError:
             pass
 
@@ -246,7 +246,7 @@ class Scanner:
                 digest = _digest(parts[0], parts[-2]) if parts[-1] == "data" else None
                 if digest is not None and paths.blob(digest) == info.path:
                     scan.blobs[digest] = info
-                    self._progress("blobs", len(scan.blobs))
+                    self._progress("blobs", len(scan.blobs), None)
         except PathNotFoundError:
             pass
 
@@ -312,7 +312,7 @@ class Scanner:
         unread = [digest for digest in digests if digest not in self._named]
         for start in range(0, len(unread), AT_ONCE):
             await for_each(read, unread[start : start + AT_ONCE])
-            self._progress("manifests", len(self._named))
+            self._progress("manifests", len(self._named), None)
 
 
 def _split(path: str) -> tuple[str, str, list[str]]:
