@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -190,11 +192,11 @@ def test_cache_is_counted(measured: Measured) -> None:
 def test_health_and_version_are_told(measured: Measured) -> None:
     assert measured.get("storagedriver_registry_info", version="0.1.0") == 1
     debug = measured.url.replace("/metrics", "/debug/health")
-    assert measured.get("storagedriver_registry_health_failing") == 0
-    httpx.post(f"{debug}/down")
-    assert measured.get("storagedriver_registry_health_failing") == 1
-    httpx.post(f"{debug}/up")
-    assert measured.get("storagedriver_registry_health_failing") == 0
+    # Whichever worker answers, and whatever another has said before.
+    for switch, failing in (("up", 0), ("down", 1), ("up", 0)):
+        httpx.post(f"{debug}/{switch}")
+        for _ in range(6):
+            assert measured.get("storagedriver_registry_health_failing") == failing
 
 
 def test_process_is_measured_where_there_is_one(measured: Measured) -> None:
@@ -246,6 +248,23 @@ def test_path_of_the_metrics_can_be_chosen(tmp_path: Path) -> None:
     with served(tmp_path, http=http_with_metrics(port, path="/mine")):
         assert "registry_http" in httpx.get(f"http://127.0.0.1:{port}/mine").text
         assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 404
+
+
+def test_what_is_not_asked_for_is_not_imported(tmp_path: Path) -> None:
+    """It would cost each worker memory."""
+    code = (
+        "import sys, storagedriver_registry.cli, storagedriver_registry.serving as serving\n"
+        "from storagedriver_registry import create_app\n"
+        f"create_app({{'storage': {{'filesystem': {{'rootdirectory': {str(tmp_path)!r}}}}}}})\n"
+        "names = ['health', 'notifications', 'doctor.others', 'serving.debug', 'tracing.spans']\n"
+        "names = [f'storagedriver_registry.{name}' for name in names]\n"
+        "names += ['prometheus_client', 'sqlite3', 'urllib.request', 'http.server']\n"
+        "print([name for name in names if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_nothing_is_measured_unless_it_is_asked_for() -> None:

@@ -22,18 +22,18 @@ from storagedriver_registry.api.urls import UrlBuilder
 from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
-from storagedriver_registry.health import Health, make_health
-from storagedriver_registry.notifications import EventCounter, Notifier, make_notifier
 from storagedriver_registry.purging import UploadPurger
 from storagedriver_registry.storage import Caches, make_caches, make_stores
 from storagedriver_registry.tracing.provider import is_traced
 
 if TYPE_CHECKING:
+    from storagedriver_registry.health import Health
     from storagedriver_registry.metrics.meters import Meters
+    from storagedriver_registry.notifications import Notifier
 
 logger = logging.getLogger(__name__)
 
-_Part: TypeAlias = Storage | Caches | Guard | Health | Notifier
+_Part: TypeAlias = "Storage | Caches | Guard | Health | Notifier"
 
 
 def create_app(
@@ -119,9 +119,8 @@ class RegistryApp:
         self._purger = UploadPurger(self._services.stores, section.maintenance.uploadpurging)
         self._access_log = AccessLog(disabled=config.settings.log.accesslog.disabled)
         self._guard = _make_guard(config.auth)
-        is_shown = http.debug.addr is not None
-        self.health = make_health(config.settings.health, storage, is_shown=is_shown)
-        self._notifier = make_notifier(config, self._services, _make_counter(meters))
+        self.health = _make_health(config, storage)
+        self._notifier = _make_notifier(config, self._services, meters)
         # In the order in which they are opened.
         parts = (
             *(storage if owned else None, caches, self._guard),
@@ -277,12 +276,30 @@ def _observers(meters: Meters | None) -> list[Callable[[OperationEvent], None]]:
     return observers
 
 
-def _make_counter(meters: Meters | None) -> EventCounter | None:
-    if meters is None:
+# What follows is imported where it is asked for: it costs each worker memory.
+
+
+def _make_health(config: Configuration, storage: Storage) -> Health | None:
+    is_shown = config.settings.http.debug.addr is not None
+    if not (is_shown or config.settings.health.is_asked_for):
         return None
+    from storagedriver_registry.health import make_health
+
+    return make_health(config.settings.health, storage, is_shown=is_shown)
+
+
+def _make_notifier(
+    config: Configuration, services: Services, meters: Meters | None
+) -> Notifier | None:
+    if not config.settings.notifications.endpoints:
+        return None
+    from storagedriver_registry.notifications import EventCounter, make_notifier
+
+    if meters is None:
+        return make_notifier(config, services, EventCounter())
     from storagedriver_registry.metrics.notifying import MeteredEvents
 
-    return MeteredEvents(meters)
+    return make_notifier(config, services, MeteredEvents(meters))
 
 
 def _make_guard(auth: AuthConfig | None) -> Guard | None:

@@ -14,7 +14,6 @@ from storagedriver_registry.configuration import (
     Configuration,
     load_configuration,
 )
-from storagedriver_registry.notifications.endpoints import make_endpoints
 
 app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 
@@ -55,6 +54,9 @@ def _build(configuration: Configuration) -> None:
     if configuration.backend is None:
         raise ConfigurationError("storage: the key of a driver is required")
     configuration.backend.build()
+    # Imported here: a server that sends no notifications needs none of it.
+    from storagedriver_registry.notifications.endpoints import make_endpoints
+
     make_endpoints(configuration.settings.notifications.endpoints)
     if configuration.auth is not None:
         configuration.auth.build()

@@ -129,7 +129,7 @@ class Meters:
         self.health = Gauge(
             "storagedriver_registry_health_failing",
             "Health checks that fail.",
-            multiprocess_mode="livemax",
+            multiprocess_mode="livemostrecent",
             registry=own,
         )
 

@@ -138,7 +138,7 @@ class Notifier:
 
 
 def make_notifier(
-    config: Configuration, services: Services, counter: EventCounter | None = None
+    config: Configuration, services: Services, counter: EventCounter
 ) -> Notifier | None:
     """Make what the section `notifications` asks for; no I/O.
 
@@ -155,9 +155,7 @@ def make_notifier(
     addr = config.settings.http.addr.rpartition(":")[2]
     source = {"addr": f"{socket.gethostname()}:{addr}", "instanceID": str(uuid.uuid4())}
     recorder = Recorder(services, source, with_references=settings.events.includereferences)
-    return Notifier(
-        recorder, endpoints, queue_directory(config), settings.queue.most, counter or EventCounter()
-    )
+    return Notifier(recorder, endpoints, queue_directory(config), settings.queue.most, counter)
 
 
 def queue_directory(config: Configuration) -> Path:

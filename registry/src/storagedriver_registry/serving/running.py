@@ -11,21 +11,24 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from signal import SIGTERM
+from typing import TYPE_CHECKING
 
 from storagedriver_registry.api.request import ASGIApp
 from storagedriver_registry.app import RegistryApp, create_app
 from storagedriver_registry.configuration import Configuration
+from storagedriver_registry.configuration.models import HttpSettings
 from storagedriver_registry.logs import set_up_logging
 from storagedriver_registry.metrics.sharing import shared_by_processes
-from storagedriver_registry.serving.debug import DebugServer
 from storagedriver_registry.serving.errors import StartError
 from storagedriver_registry.serving.options import ServingOptions, options_of
-from storagedriver_registry.serving.pages import debug_pages
 from storagedriver_registry.serving.signals import STOP_SIGNALS
 from storagedriver_registry.serving.sockets import bind
 from storagedriver_registry.serving.supervisor import READY, Supervisor
 from storagedriver_registry.serving.tls import prepare_tls
 from storagedriver_registry.serving.worker import Job, work
+
+if TYPE_CHECKING:
+    from storagedriver_registry.serving.debug import DebugServer
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +62,7 @@ def _serve_registry(
     http = configuration.settings.http
     app = create_app(configuration)
     assert isinstance(app, RegistryApp)
-    debug = None
-    if http.debug.addr is not None:
-        host, _, port = http.debug.addr.rpartition(":")
-        debug = DebugServer(bind((host.strip("[]"), int(port))), debug_pages(app, http))
+    debug = None if http.debug.addr is None else _debug_server(app, http)
 
     async def prepare() -> None:
         # With one process the key is made when it is needed; several must not make one each.
@@ -77,6 +77,15 @@ def _serve_registry(
         prepare=prepare,
         debug=debug,
     )
+
+
+def _debug_server(app: RegistryApp, http: HttpSettings) -> DebugServer:
+    # Imported here: it costs each worker memory.
+    from storagedriver_registry.serving.debug import DebugServer
+    from storagedriver_registry.serving.pages import debug_pages
+
+    host, _, port = (http.debug.addr or "").rpartition(":")
+    return DebugServer(bind((host.strip("[]"), int(port))), debug_pages(app, http))
 
 
 def serve_application(

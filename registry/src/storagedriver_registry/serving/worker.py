@@ -16,7 +16,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import granian
 import uvloop
@@ -27,13 +27,15 @@ from granian.server.embed import Server
 
 from storagedriver_registry.api.body import Body
 from storagedriver_registry.api.request import ASGIApp
-from storagedriver_registry.serving.debug import DebugServer
 from storagedriver_registry.serving.errors import StartError
 from storagedriver_registry.serving.lifespan import Lifespan
 from storagedriver_registry.serving.options import ServingOptions
 from storagedriver_registry.serving.signals import die_of_the_next
 from storagedriver_registry.serving.sockets import BACKLOG, Listener
 from storagedriver_registry.serving.tls import Tls
+
+if TYPE_CHECKING:
+    from storagedriver_registry.serving.debug import DebugServer
 
 logger = logging.getLogger(__name__)
 

@@ -172,6 +172,11 @@ class HealthSettings(Section):
     http: tuple[HttpCheckSettings, ...] = ()
     tcp: tuple[TcpCheckSettings, ...] = ()
 
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether anything is checked."""
+        return self.storagedriver.enabled or bool(self.file or self.http or self.tcp)
+
 
 class ExecSettings(Section):
     """A program that gives credentials.
