@@ -330,6 +330,26 @@ def test_hot_path_asks_nothing_while_there_is_no_garbage(monkeypatch: Any) -> No
     run(test)
 
 
+def test_head_looks_at_a_marker_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(one: Application) -> None:
+        await push(one, "a", "v1", b"layer")
+        await one.push_blob("a", b"garbage", sha256(b"garbage"))
+        await collect(one.storage)
+        monkeypatch.setattr(condemned, "LEARN_SECONDS", 3600.0)
+        other = Application(one.storage, one.driver)
+        async with other.http:
+            one.driver.calls.clear()
+            for _ in range(3):
+                assert await statuses(other, "a", b"layer", b"garbage") == [200, 404]
+            looks = [path for _, path in one.driver.calls]
+            assert looks.count(marker(b"layer")) == looks.count(paths.GARBAGE_SIGN) == 1
+            # What was lifted by one server shows at the other at once.
+            await one.push_blob("a", b"garbage", sha256(b"garbage"))
+            assert await statuses(other, "a", b"garbage") == [200]
+
+    run(test)
+
+
 def test_command_reports_in_lines_and_as_json(tmp_path: Path) -> None:
     config = str(write_config(tmp_path))
     data = b"garbage"

@@ -2,8 +2,8 @@
 
 While no collector has marked anything, that is one look in a while (`learns_within`) at one file,
 and nothing for most requests. While there are markers, it is one look at the marker of each blob
-that is asked for by HEAD, mounted, pushed, or named by a manifest that is pushed. Pulls never look.
-`garbage` says why that is enough.
+that is mounted, pushed, or named by a manifest that is pushed; and of one that is asked for by
+HEAD, once in that while. Pulls never look. `garbage` says why that is enough.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ DEAD_SECONDS = 20.0
 after half of that."""
 
 _LOOK_SECONDS = 0.05
+_MOST_SHOWN = 10_000
 _HIDDEN = (State.CONDEMNED, State.SWEEPING, State.SWEPT)
 
 
@@ -53,6 +54,7 @@ class Condemned:
         self._learns_within = learns_within(storage, max_stale)
         self._looked = float("-inf")
         self._are_any = False
+        self._shown: dict[str, float] = {}
 
     async def are_any(self) -> bool:
         """Tell whether there may be markers."""
@@ -96,8 +98,17 @@ class Condemned:
         )
 
     async def _hides(self, path: str) -> bool:
+        began = time.monotonic()
+        if began - self._shown.get(path, float("-inf")) < self._learns_within:
+            return False
         marker = await self._markers.read(path)
-        return marker is not None and marker.state in _HIDDEN
+        if marker is not None and marker.state in _HIDDEN:
+            # Not remembered: another server may be given it at any moment.
+            return True
+        if len(self._shown) >= _MOST_SHOWN:
+            self._shown.clear()
+        self._shown[path] = began
+        return False
 
     async def _release(self, path: str) -> Marker | None:
         """Lift a marker; give it if it is too late, once the collector is done."""

@@ -22,8 +22,9 @@ Rule 3: what is swept was condemned before the scan of this run began, by the gr
 The races, one by one:
 
 - *HEAD, then condemned, then the manifest is pushed.* The push lifts the marker. Only a client that
-  takes longer than the grace period from one to the other can be told that the blob is gone; within
-  it, HEAD of what is condemned is 404, so that the client uploads again and lifts the marker.
+  takes longer than the grace period (less `condemned.learns_within`) from one to the other can be
+  told that the blob is gone; HEAD of what is condemned is 404, so that the client uploads it again
+  and lifts the marker.
 - *The manifest is pushed between the first scan and the marker.* The second scan of the run finds
   it, before anything is hidden: what is suspect is served as before.
 - *A mount between mark and sweep.* What is condemned is not mounted: the client is given an upload.
