@@ -11,7 +11,13 @@ from storagedriver_registry.storage.descriptors import Descriptor, Descriptors
 
 # Source: distribution's `registry/storage/driver/base`.
 # There of `read` and `write` only the beginning is measured, here the whole stream.
-_ACTIONS = {"redirect_url": "RedirectURL", "read": "Reader", "write": "Writer"}
+# A local path is asked for where a link or a blob only has to be there.
+_ACTIONS = {
+    "local_path": "Stat",
+    "redirect_url": "RedirectURL",
+    "read": "Reader",
+    "write": "Writer",
+}
 
 
 def observe_storage(meters: Meters) -> Callable[[OperationEvent], None]:
