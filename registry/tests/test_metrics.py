@@ -159,6 +159,7 @@ def test_storage_actions_are_timed_and_their_bytes_and_errors_counted(measured: 
         url = repository.url(f"blobs/uploads/?digest={digest}")
         assert http.post(url, content=DATA + b"actions").status_code == 201
         assert http.get(repository.url("manifests/none")).status_code == 404
+        assert http.head(repository.url(f"blobs/{digest}")).status_code == 200
     after = measured.samples()
 
     def grown(name: str, **labels: str) -> float:
@@ -169,6 +170,7 @@ def test_storage_actions_are_timed_and_their_bytes_and_errors_counted(measured: 
     assert grown("registry_storage_action_seconds_sum", **of("PutContent")) > 0
     moved = grown("storagedriver_registry_storage_bytes_total", **of("PutContent"))
     assert moved >= len(DATA)
+    assert grown("registry_storage_action_seconds_count", **of("Stat")) >= 2
     errors = of("GetContent") | {"error": "PathNotFoundError"}
     assert grown("storagedriver_registry_storage_errors_total", **errors) >= 1
 
