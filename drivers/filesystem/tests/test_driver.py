@@ -302,6 +302,32 @@ def test_short_writes_go_on(root: Path, opened: Opener, monkeypatch: pytest.Monk
     assert staged.read_bytes() == b"".join(pieces)
 
 
+def test_writes_are_short_enough_for_memory_that_was_used_before(
+    root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, sizes = os.pwritev, []
+
+    def write(fd: int, buffers: list[memoryview], offset: int) -> int:
+        sizes.append(sum(map(len, buffers)))
+        return original(fd, buffers, offset)
+
+    pieces = [os.urandom(size) for size in (5, 700_001, 262_144, 0, 100_000, 1_048_576, 1)]
+
+    async def run() -> None:
+        async with opened() as driver:
+            upload = await driver.open_upload("/a", "one", UploadOptions())
+            monkeypatch.setattr(os, "pwritev", write)
+            await driver.put_part(upload, 1, 0, pieces)
+            driver.release_upload(upload)
+
+    asyncio.run(run())
+    whole = b"".join(pieces)
+    assert max(sizes) == 256 * 1024
+    assert len(sizes) == -(-len(whole) // max(sizes))
+    (staged,) = (root / ".storagedriver/uploads").iterdir()
+    assert staged.read_bytes() == whole
+
+
 def _target(fd: str) -> str:
     try:
         return os.readlink(f"/proc/self/fd/{fd}")

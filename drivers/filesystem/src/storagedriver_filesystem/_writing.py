@@ -22,6 +22,10 @@ from storagedriver_filesystem._writeback import begin_writeback
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 _SLICE_BYTES = 16 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024
+# Linux takes memory for a file in pieces as large as the write, and 1 MiB in one piece is rarely
+# memory that was used before: in a virtual machine the host has to find it first. Measured there,
+# 256 MiB took 550 ms of processor by 1 MiB, and 60 by 256 KiB.
+_CALL_BYTES = 256 * 1024
 
 
 def copy(tree: Tree, staging: Staging, source: str, target: Target, stop: Stop) -> None:
@@ -51,7 +55,7 @@ def write_all(fd: int, offset: int, data: Sequence[Buffer]) -> int:
     rest = [_flat(buffer) for buffer in data if len(buffer)]
     position = offset
     while rest:
-        written = os.pwritev(fd, rest[:_IOV_MAX], position)
+        written = os.pwritev(fd, _first(rest), position)
         position += written
         done = 0
         while done < len(rest) and written >= len(rest[done]):
@@ -61,6 +65,18 @@ def write_all(fd: int, offset: int, data: Sequence[Buffer]) -> int:
         if written:
             rest[0] = rest[0][written:]
     return position - offset
+
+
+def _first(views: Sequence[memoryview]) -> list[memoryview]:
+    """Give what one system call writes of the views."""
+    call: list[memoryview] = []
+    room = _CALL_BYTES
+    for view in views[:_IOV_MAX]:
+        if not room:
+            break
+        call.append(view[:room])
+        room -= len(call[-1])
+    return call
 
 
 def _flat(buffer: Buffer) -> memoryview:
