@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -56,6 +57,8 @@ def test_connection_that_waits_is_not_lost_with_a_worker(tmp_path: Path) -> None
         first, second = (psutil.Process(pid) for pid in server.workers())
         for worker in (first, second):
             worker.suspend()
+            while worker.status() != psutil.STATUS_STOPPED:
+                time.sleep(0.01)
         # Nobody can take it: it waits at the socket that both share.
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as waiting:
             waiting.sendall(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n")

@@ -32,7 +32,7 @@ from storagedriver_core import ConfigurationError, PathNotFoundError, Storage, U
 BUCKET = "fsspec"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bucket(seaweedfs: SeaweedFS) -> SeaweedFS:
     """Give a server with the bucket."""
     seaweedfs.create_bucket(BUCKET)

@@ -12,10 +12,9 @@ import pytest
 from storagedriver_gcs.harness import GcsHarness
 from storagedriver_testsuite import DriverBenchmarks, DriverSuite, Harness, Kit
 
+from drivers.gcs.tests._strict import StrictHarness
 from servers.fake_gcs import FakeGcs
 from servers.strict_gcs import StrictGcs
-
-from ._strict import StrictHarness
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -11,10 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from storagedriver_gcs import GcsDriver
 
+from drivers.gcs.tests._strict import StrictHarness
 from servers.strict_gcs import StrictGcs
 from storagedriver_core import AuthenticationError, LimitExceededError, Storage
-
-from ._strict import StrictHarness
 
 WEEK = timedelta(days=7)
 

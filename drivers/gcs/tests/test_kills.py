@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from storagedriver_testsuite.kills import run_kills
 
+from drivers.gcs.tests._strict import StrictHarness
 from servers.strict_gcs import StrictGcs
-
-from ._strict import StrictHarness
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.large)])

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from storagedriver_testsuite.large import LARGE_CASES, run_large
 
+from drivers.gcs.tests._strict import StrictHarness
 from servers.strict_gcs import StrictGcs
-
-from ._strict import StrictHarness
 
 pytestmark = pytest.mark.large
 

@@ -15,6 +15,7 @@ from storagedriver_gcs import _driver, _objects, _sessions
 from storagedriver_gcs._client import Client
 from storagedriver_gcs._listing import has_below
 
+from drivers.gcs.tests._strict import StrictHarness
 from servers.strict_gcs import StrictGcs
 from storagedriver_core import (
     AlreadyExistsError,
@@ -25,8 +26,6 @@ from storagedriver_core import (
     UnavailableError,
     UploadNotFoundError,
 )
-
-from ._strict import StrictHarness
 
 UNIT = 256 * 1024
 DATA = bytes(range(256)) * (8 * UNIT // 256)
