@@ -274,7 +274,7 @@ def test_collector_that_fails_anywhere_loses_nothing_and_the_next_one_goes_on(
     class Failing(Interrupted):
         left = -1
 
-        async def around(self, operation, path, call):  # type: ignore[no-untyped-def]
+        async def around(self, operation, path, call):  # type: ignore[no-untyped-def]  # three of the driver's
             if operation in ("put_content", "delete", "delete_many") and self.left >= 0:
                 self.left -= 1
                 if self.left < 0:

@@ -241,7 +241,7 @@ class WebdavFiles(PlainFiles):
                 if attempt == _RENAME_TRIES - 1 or not await self._is_there(source):
                     raise error from None
                 # To let it finish. Such coroutines run in threads, without a loop.
-                time.sleep(LOCK_PAUSE_SECONDS)  # noqa: ASYNC251
+                time.sleep(LOCK_PAUSE_SECONDS)  # noqa: ASYNC251  # no loop here
         raise ConflictError("others overwrite it all the time", path=target)
 
     async def _move(self, source: str, target: str, *, overwrite: bool) -> None:

@@ -76,7 +76,7 @@ class Sender:
         lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # The kernel takes it from a process that dies, and tells nobody.
-            while not _is_locked(lock):  # noqa: ASYNC110
+            while not _is_locked(lock):  # noqa: ASYNC110  # a file lock wakes no event
                 await asyncio.sleep(_LOCK_SECONDS)
             while True:
                 try:
