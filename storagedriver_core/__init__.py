@@ -29,6 +29,7 @@
 
 from __future__ import annotations
 
+from storagedriver_core._at_once import AT_ONCE, at_once
 from storagedriver_core._blocking import BlockingStorageDriver
 from storagedriver_core._blocking_driver import BlockingDriver, BlockingReader
 from storagedriver_core._body import Body
@@ -122,6 +123,7 @@ from storagedriver_core.middleware._wrapper import DriverMiddleware
 
 __all__ = [
     "API_VERSION",
+    "AT_ONCE",
     "DEFAULT_PART_SIZE",
     "INTERNAL_COMPONENT",
     "AlreadyExistsError",
@@ -193,6 +195,7 @@ __all__ = [
     "UploadState",
     "UploadToken",
     "WriterState",
+    "at_once",
     "byte_range",
     "child_prefix",
     "close_match",

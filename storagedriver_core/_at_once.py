@@ -21,6 +21,8 @@ async def at_once(
     If one fails, no other is begun; those under way come to their end, so that it is known what
     they did, and then the first error is raised. If the caller is cancelled, so are they.
     """
+    if len(items) == 1:
+        return [await work(items[0])]
     results: dict[int, R] = {}
     failures: list[Exception] = []
     left = iter(enumerate(items))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from storagedriver_core import at_once
 from storagedriver_registry.api.codes import MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.configuration.models import ValidationSettings
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.manifest import Descriptor, Manifest
 from storagedriver_registry.storage import Stores
-from storagedriver_registry.storage.parallel import for_each
 
 
 class ManifestValidation:
@@ -50,7 +50,7 @@ class ManifestValidation:
             return await stores.manifests.exists(name, digest) or await has_blob(digest)
 
         blobs, members = self._required(manifest)
-        present = [*await for_each(has_blob, blobs), *await for_each(has_member, members)]
+        present = [*await at_once(blobs, has_blob), *await at_once(members, has_member)]
         wanted = [*blobs, *members]
         missing = [digest for digest, found in zip(wanted, present, strict=True) if not found]
         _refuse(missing)

@@ -6,7 +6,6 @@
 #   paths      the tree of everything that is stored
 #   links      files that hold a digest
 #   descriptors, contents, redis_descriptors, caches     what is remembered by digest
-#   parallel   several requests at once
 #   markers, condemned     what a server has to know of garbage
 #   blobs, manifests, tags, referrers, tickets, records, locks, turns,
 #   upload_session, uploads, catalog

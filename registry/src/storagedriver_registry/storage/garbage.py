@@ -60,7 +60,7 @@ from contextlib import AsyncExitStack, aclosing
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from storagedriver_core import Storage
+from storagedriver_core import AT_ONCE, Storage, at_once
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.catalog import Catalog
@@ -69,7 +69,6 @@ from storagedriver_registry.storage.condemned import DEAD_SECONDS, learns_within
 from storagedriver_registry.storage.garbage_report import GarbageOptions, GarbageReport, Item
 from storagedriver_registry.storage.garbage_scan import GarbageError, Progress, Scan, Scanner
 from storagedriver_registry.storage.markers import Marker, Markers, State, can_mark
-from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +156,7 @@ class Collector:
                 self._progress("markers", len(found), len(entries))
 
         entries = [(info.path, info.mod_time) async for info in self._markers.all()]
-        await for_each(read, entries)
+        await at_once(entries, read)
         return found
 
     async def _sort(
@@ -317,7 +316,7 @@ class Collector:
         """Do something to each item, several at once, and tell how far that is."""
         for start in range(0, len(items), AT_ONCE):
             lot = items[start : start + AT_ONCE]
-            await for_each(function, lot)
+            await at_once(lot, function)
             self._progress(what, start + len(lot), len(items))
 
 

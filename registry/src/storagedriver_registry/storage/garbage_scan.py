@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from storagedriver_core import FileInfo, PathNotFoundError, Storage
+from storagedriver_core import AT_ONCE, FileInfo, PathNotFoundError, Storage, at_once
 from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.manifest import listed_digests, named_digests, subject_of
 from storagedriver_registry.manifest.documents import read_stored
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.links import Links
-from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Is called with what is being done, how much of it is, and how much there is, if that is known."""
@@ -271,7 +270,7 @@ class Scanner:
         async def resolve(tag: str) -> Digest | None:
             return await self._links.read(paths.tag_link(repository.name, tag))
 
-        roots = {digest for digest in await for_each(resolve, repository.tags) if digest} & linked
+        roots = {digest for digest in await at_once(repository.tags, resolve) if digest} & linked
         for digest in linked:
             newest = repository.revisions[digest].newest
             if newest is not None and newest > scan.young_after:
@@ -311,7 +310,7 @@ class Scanner:
 
         unread = [digest for digest in digests if digest not in self._named]
         for start in range(0, len(unread), AT_ONCE):
-            await for_each(read, unread[start : start + AT_ONCE])
+            await at_once(unread[start : start + AT_ONCE], read)
             self._progress("manifests", len(self._named), None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from storagedriver_core import PathNotFoundError, Storage
+from storagedriver_core import PathNotFoundError, Storage, at_once
 from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.manifest import listed_digests, named_digests, named_type, shape_type
 from storagedriver_registry.storage import paths
@@ -15,7 +15,6 @@ from storagedriver_registry.storage.condemned import Condemned
 from storagedriver_registry.storage.descriptors import Descriptor
 from storagedriver_registry.storage.errors import BlobUnknownError, ManifestUnknownError
 from storagedriver_registry.storage.links import Links
-from storagedriver_registry.storage.parallel import for_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +157,8 @@ class ManifestStore:
 
         if await lost_revision(digest) or await lost_blob(digest):
             raise ManifestUnknownError(digest)
-        lost = await for_each(lost_revision, listed_digests(data))
-        lost += await for_each(lost_blob, named_digests(data))
+        lost = await at_once(listed_digests(data), lost_revision)
+        lost += await at_once(named_digests(data), lost_blob)
         return frozenset(one for one in lost if one is not None)
 
     async def _require(self, name: str, digest: Digest) -> None:

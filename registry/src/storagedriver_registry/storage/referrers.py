@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from storagedriver_core import PathNotFoundError, Storage
+from storagedriver_core import AT_ONCE, PathNotFoundError, Storage, at_once
 from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.manifest import (
     describe_referrer,
@@ -29,7 +29,6 @@ from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.errors import ManifestUnknownError, TagUnknownError
 from storagedriver_registry.storage.links import Links
 from storagedriver_registry.storage.manifests import ManifestStore
-from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 from storagedriver_registry.storage.tags import TagStore
 
 MOST_PAGE_BYTES = 4 * 1024 * 1024
@@ -121,11 +120,11 @@ class ReferrerStore:
             return describe_referrer(digest, data, media_type)
 
         indexes = (self._indexed, self._at_tag)
-        found = await for_each(lambda index: index(name, subject), indexes)
+        found = await at_once(indexes, lambda index: index(name, subject))
         named = {digest for digests in found for digest in digests if str(digest) > after}
         digests = sorted(named, key=str)
         for start in range(0, len(digests), AT_ONCE):
-            for descriptor in await for_each(describe, digests[start : start + AT_ONCE]):
+            for descriptor in await at_once(digests[start : start + AT_ONCE], describe):
                 if descriptor is not None:
                     yield descriptor
 

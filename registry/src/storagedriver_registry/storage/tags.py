@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from storagedriver_core import PathNotFoundError, Storage
+from storagedriver_core import AT_ONCE, PathNotFoundError, Storage, at_once
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.errors import NameUnknownError, TagUnknownError
 from storagedriver_registry.storage.links import Links
-from storagedriver_registry.storage.parallel import AT_ONCE, for_each
 
 
 class TagStore:
@@ -57,7 +56,7 @@ class TagStore:
                 await self._links.delete(paths.tag(name, tag))
                 deleted.add(tag)
 
-        await for_each(delete, tags, self._at_once)
+        await at_once(tags, delete, self._at_once)
         return sorted(deleted)
 
     async def list(self, name: str) -> list[str]:
