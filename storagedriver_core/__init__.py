@@ -21,6 +21,7 @@
 #   _document, _yaml, _model_keys,
 #   _environment, _variables,
 #   _storage_model, _showing,
+#   _sizes, examination,
 #   _storage_config,
 #   _loading, _config                   YAML to a Storage
 #   cli                                 the `storagedriver` command; nothing here imports it
@@ -111,6 +112,7 @@ from storagedriver_core._types import (
     UploadState,
 )
 from storagedriver_core._writer import FileWriter, WriterState
+from storagedriver_core.examination import Finding
 from storagedriver_core.hookspecs import (
     API_VERSION,
     CommandSpec,
@@ -151,6 +153,7 @@ __all__ = [
     "FileInfo",
     "FileReader",
     "FileWriter",
+    "Finding",
     "HarnessSpec",
     "Hasher",
     "InvalidOffsetError",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from storagedriver_core._storage_model import StorageModel
+    from storagedriver_core.examination import Reporter
+    from storagedriver_core.examination._steps import Examination
 
 
 class StorageConfig:
@@ -77,6 +79,34 @@ class StorageConfig:
         except ConfigurationError as error:
             key = (self._section, "capabilities")
             raise ConfigurationError(self._document.error(key, error.message)) from error
+
+    def examination(
+        self, reporter: Reporter, *, read_only: bool = False, seconds: float = 10.0
+    ) -> Examination:
+        """Make what finds out what stands against using the storage, as `storagedriver doctor`.
+
+        What it writes is called `/storagedriver-doctor-…`, and is removed in every case. The retry
+        middleware is left out, so that a failure shows at once and as it is.
+
+        Args:
+            reporter: Told of each step.
+            read_only: Leave out everything that writes.
+            seconds: How long one step may take.
+
+        Raises:
+            ConfigurationError: As `build`.
+        """
+        # Imported here: nobody else needs it.
+        from storagedriver_core.examination._steps import Examination
+
+        return Examination(
+            self.build(leave_out=("retry",)),
+            self.settings(),
+            self._plugins.driver(self.driver_name).permissions,
+            reporter,
+            read_only=read_only,
+            seconds=seconds,
+        )
 
     def check_order(self) -> None:
         """Raise `ConfigurationError` unless each middleware stands inside those of lower rank."""

@@ -64,13 +64,3 @@ def shown(path: str) -> str:
 def time_of(moment: datetime | None) -> str:
     """Spell a time for people, in UTC."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "-"
-
-
-def size_of(size: int) -> str:
-    """Spell a number of bytes for people."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"

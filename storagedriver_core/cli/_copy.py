@@ -10,6 +10,7 @@ import typer
 
 from storagedriver_core._config import open_storage
 from storagedriver_core._paths import child_prefix
+from storagedriver_core._sizes import size_of
 from storagedriver_core._storage import Storage
 from storagedriver_core._transfer import CHECKPOINT_BYTES, TransferReport, transfer
 from storagedriver_core.cli._common import (
@@ -18,7 +19,6 @@ from storagedriver_core.cli._common import (
     JsonOption,
     print_json,
     shown,
-    size_of,
 )
 from storagedriver_core.cli._progress import progress
 from storagedriver_core.cli._state import Address, KeptState

@@ -14,16 +14,12 @@ import typer
 
 from storagedriver_core._config import load_config
 from storagedriver_core._errors import ConfigurationError
-from storagedriver_core._plugins import load_plugins
 from storagedriver_core.cli._common import DEFAULT_CONFIG, JsonOption, print_json, shown
 from storagedriver_core.cli._config import FileArgument
-from storagedriver_core.cli._examination import Examination
-from storagedriver_core.cli._findings import Finding, Reporter, Subject
+from storagedriver_core.examination import Finding, Reporter
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from storagedriver_core._storage_config import StorageConfig
 
 _STEP_WIDTH = 16
 _RESULT_WIDTH = 8
@@ -49,15 +45,12 @@ def doctor(
     with _reporter(as_json) as reporter:
         try:
             config = load_config(file)
-            storage = config.build(leave_out=("retry",))
+            examination = config.examination(reporter, read_only=read_only, seconds=timeout)
         except ConfigurationError as error:
             reporter.ended(_refused(file, error))
             raise typer.Exit(2) from None
         found = f"{file}: driver {config.driver_name!r}"
         reporter.ended(Finding("configuration", "ok", detail=found))
-        examination = Examination(
-            storage, _subject(config), reporter, read_only=read_only, seconds=timeout
-        )
         is_well = asyncio.run(examination.run())
     if not is_well:
         raise typer.Exit(1)
@@ -72,15 +65,6 @@ def _refused(file: Path, error: ConfigurationError) -> Finding:
         detail=first if str(file) in first else f"{file}: {first}",
         error=type(error).__name__,
         help=tuple(others),
-    )
-
-
-def _subject(config: StorageConfig) -> Subject:
-    spec = load_plugins().driver(config.driver_name)
-    return Subject(
-        driver_name=config.driver_name,
-        settings=tuple(config.settings()),
-        permissions=spec.permissions,
     )
 
 

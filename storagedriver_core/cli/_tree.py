@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from storagedriver_core._sizes import size_of
 from storagedriver_core._storage import Storage
 from storagedriver_core.cli._common import (
     DEFAULT_CONFIG,
@@ -14,7 +15,6 @@ from storagedriver_core.cli._common import (
     file_json,
     print_json,
     shown,
-    size_of,
     time_of,
     with_storage,
 )

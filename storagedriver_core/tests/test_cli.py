@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 
 from storagedriver_core._plugins import PluginRegistry, load_plugins
+from storagedriver_core._sizes import size_of
 from storagedriver_core.cli._app import main as run_main
 from storagedriver_core.cli._app import make_app
-from storagedriver_core.cli._common import size_of
 from storagedriver_core.cli._state import Address, KeptState
 from storagedriver_core.hookspecs import CORE_COMMANDS
 from storagedriver_core.tests.conftest import Site

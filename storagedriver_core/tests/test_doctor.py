@@ -28,7 +28,7 @@ from azure.storage.blob import ContainerClient
 from servers.azurite import Azurite
 from servers.seaweedfs import SeaweedFS
 from servers.strict_gcs import StrictGcs
-from storagedriver_core.cli._signed import fetch
+from storagedriver_core.examination._signed import fetch
 from storagedriver_core.tests.conftest import Site
 from storagedriver_core.tests.test_cli import Command
 

@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
-from storagedriver_core import ConfigurationError
+from storagedriver_core import ConfigurationError, Finding
 from storagedriver_registry.configuration import (
     CONFIGURATION_PATH,
-    Configuration,
     load_configuration,
 )
-from storagedriver_registry.doctor.findings import Finding, Report
+from storagedriver_registry.doctor.findings import Report
 
 
 def doctor(
@@ -40,6 +39,9 @@ def doctor(
         configuration = load_configuration(config)
         if configuration.backend is None:
             raise ConfigurationError("storage: the key of a driver is required")
+        examination = configuration.backend.examination(
+            report, read_only=read_only, seconds=timeout
+        )
     except ConfigurationError as error:
         first, *others = error.message.splitlines()
         report.add(Finding("configuration", "failed", first, help=tuple(others)))
@@ -48,25 +50,14 @@ def doctor(
     report.add(
         Finding("configuration", "ok", f"{config}: driver {driver!r}", help=configuration.warnings)
     )
-    _examine(configuration, config, report, read_only=read_only, seconds=timeout)
-    if not report.is_well:
-        raise typer.Exit(1)
-
-
-def _examine(
-    configuration: Configuration, place: Path, report: Report, *, read_only: bool, seconds: float
-) -> None:
     # Imported here: `--help` needs none of it.
     from storagedriver_registry.doctor.others import examine_others
-    from storagedriver_registry.doctor.storage import examine_storage
 
-    for finding in examine_storage(configuration, place, read_only=read_only, seconds=seconds):
-        # That of the configuration was told.
-        if finding.step != "storage: configuration" or finding.result != "ok":
+    async def examine() -> None:
+        await examination.run()
+        async for finding in examine_others(configuration, read_only=read_only, seconds=timeout):
             report.add(finding)
 
-    async def others() -> None:
-        async for finding in examine_others(configuration, read_only=read_only, seconds=seconds):
-            report.add(finding)
-
-    asyncio.run(others())
+    asyncio.run(examine())
+    if not report.is_well:
+        raise typer.Exit(1)

@@ -1,39 +1,16 @@
-"""What is found, and how it is printed: as `storagedriver doctor` does."""
+"""How findings are printed: as `storagedriver doctor` does."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
 import typer
 
+from storagedriver_core import Finding
+
 _STEP_WIDTH = 24
 _RESULT_WIDTH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """How one step ended.
-
-    Attributes:
-        step: Name of the step.
-        result: `left out` where it could not be tried, or is not asked for.
-        detail: What was found, in one line.
-        error: Class of the error.
-        help: Lines that say more.
-        facts: The same for programs.
-        seconds: How long it took.
-    """
-
-    step: str
-    result: Literal["ok", "failed", "left out"]
-    detail: str = ""
-    error: str = ""
-    help: tuple[str, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 class Report:
@@ -47,11 +24,20 @@ class Report:
         self._as_json = as_json
         self.is_well = True
 
+    def began(self, step: str) -> None:
+        """Hear that a step of the storage's examination is under way."""
+
+    def ended(self, finding: Finding) -> None:
+        """Hear how a step of the storage's examination ended."""
+        self.add(dataclasses.replace(finding, step=f"storage: {finding.step}"))
+
     def add(self, finding: Finding) -> None:
         """Print a finding."""
         self.is_well &= finding.result != "failed"
         if self._as_json:
             known = dataclasses.asdict(finding)
+            if finding.facts:
+                del known["help"]  # says the same to people
             typer.echo(json.dumps({key: value for key, value in known.items() if value}))
             return
         kind = f"{finding.error}: " if finding.error else ""

@@ -14,10 +14,9 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from storagedriver_core import ConfigurationError, StorageDriverError
+from storagedriver_core import ConfigurationError, Finding, StorageDriverError
 from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models import HttpSettings
-from storagedriver_registry.doctor.findings import Finding
 from storagedriver_registry.health import CheckFailedError, make_health
 from storagedriver_registry.notifications.endpoints import Endpoint, make_endpoints
 from storagedriver_registry.notifications.notifier import queue_directory

@@ -1,27 +1,10 @@
-"""What `storagedriver doctor` knows and finds, and who is told of it."""
+"""What an examination finds, and who is told of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
-
-from storagedriver_core._document import Setting
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is known of a store before it is opened.
-
-    Attributes:
-        driver_name: The driver.
-        settings: The configuration, each value with its origin.
-        permissions: What the store calls the permission that a call needs.
-    """
-
-    driver_name: str
-    settings: tuple[Setting, ...]
-    permissions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

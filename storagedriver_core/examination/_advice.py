@@ -20,8 +20,8 @@ from storagedriver_core._errors import (
     UnavailableError,
     UnsupportedMethodError,
 )
-from storagedriver_core.cli._common import size_of
-from storagedriver_core.cli._signed import Answer
+from storagedriver_core._sizes import size_of
+from storagedriver_core.examination._signed import Answer
 
 # Parameters that say which store it is, as drivers call them.
 _PLACES = {

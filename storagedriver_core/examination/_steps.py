@@ -1,4 +1,4 @@
-"""The steps of `storagedriver doctor`, one after the other, whatever becomes of each."""
+"""The steps of an examination, one after the other, whatever becomes of each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import dataclasses
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
+from storagedriver_core._document import Setting
 from storagedriver_core._errors import (
     AlreadyExistsError,
     AuthenticationError,
@@ -20,9 +21,9 @@ from storagedriver_core._errors import (
 )
 from storagedriver_core._shield import finish
 from storagedriver_core._storage import Storage
-from storagedriver_core.cli._advice import Advice, describe_capabilities
-from storagedriver_core.cli._findings import Finding, Reporter, Result, Subject, Wrong
-from storagedriver_core.cli._signed import fetch
+from storagedriver_core.examination._advice import Advice, describe_capabilities
+from storagedriver_core.examination._findings import Finding, Reporter, Result, Wrong
+from storagedriver_core.examination._signed import fetch
 
 PROBE = "/storagedriver-doctor-"
 """How the names of files begin that an examination makes."""
@@ -45,7 +46,8 @@ class Examination:
 
     Args:
         storage: The store, unopened.
-        subject: What is known of it.
+        settings: Its configuration, each value with its origin.
+        permissions: What the store calls the permission that a call needs.
         reporter: Told of each step.
         read_only: Leave out what writes.
         seconds: What one step may take.
@@ -54,7 +56,8 @@ class Examination:
     def __init__(
         self,
         storage: Storage,
-        subject: Subject,
+        settings: Sequence[Setting],
+        permissions: Mapping[str, str],
         reporter: Reporter,
         *,
         read_only: bool,
@@ -65,7 +68,7 @@ class Examination:
         self._reporter = reporter
         self._read_only = read_only
         self._seconds = seconds
-        self._advice = Advice(subject.settings, subject.permissions)
+        self._advice = Advice(settings, permissions)
         self._name = PROBE + secrets.token_hex(8)
         self._probes: set[str] = set()
         self._hopeless = ""
