@@ -25,6 +25,9 @@ from storagedriver_core import (
 
 T = TypeVar("T")
 
+FAILED: list[str] = []
+"""Operations that `fail_in` let fail, in order."""
+
 
 class OddParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -57,6 +60,7 @@ class OddMiddleware(DriverMiddleware):
         if operation == self._odd.hang_in:
             await asyncio.Event().wait()
         if operation == self._odd.fail_in:
+            FAILED.append(operation)
             raise UnavailableError("out of order")
         return await call()
 

@@ -90,6 +90,13 @@ def test_delegation_key_signs_for_seven_days_and_is_not_asked_for_longer() -> No
     assert len(connection.asked) == 1  # refused before anything is sent
 
 
+def test_part_of_a_second_is_not_cut_off() -> None:
+    before = datetime.now(UTC)
+    almost = timedelta(milliseconds=999)
+    end = datetime.fromisoformat(signed_by(Delegating(), almost)["se"])
+    assert end >= before + almost
+
+
 def test_one_delegation_key_signs_many_urls() -> None:
     connection = Delegating()
 
