@@ -7,12 +7,10 @@ the API has. In the end everything that was acknowledged is there, and nothing e
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -21,8 +19,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, precondition, rule
 
 from registry.tests.client import (
-    DOCKER_LIST,
-    DOCKER_MANIFEST,
     OCI_INDEX,
     OCI_MANIFEST,
     SlowRequest,
@@ -31,124 +27,28 @@ from registry.tests.client import (
     sha512,
 )
 from registry.tests.described import METHODS, check
+from registry.tests.fuzz_inputs import (
+    BAD_DIGESTS,
+    BAD_TAGS,
+    CHUNK_RANGES,
+    CONTENT_TYPES,
+    CONTENTS,
+    DIGESTS,
+    HEADERS,
+    JSON,
+    JUNK,
+    NAMES,
+    NUMBERS,
+    QUERIES,
+    RANGES,
+    TAGS,
+    TARGETS,
+    WORDS,
+)
 
 TIMEOUT_SECONDS = 30
-MOST_MANIFEST_BYTES = 4 * 1024 * 1024
 
 _numbers = itertools.count()
-
-# What is drawn -----------------------------------------------------------------------------------
-
-
-class Content(bytes):
-    """Bytes that are shown by how many they are."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} bytes>"
-
-
-CONTENTS = tuple(map(Content, (b"", b"{}", b"three", bytes(range(256)) * 300)))
-NAMES = st.sampled_from(["a", "b/manifests"])
-TAGS = st.sampled_from(["v1", "v2", "_", "A.b-c"])
-BAD_DIGESTS = ("", "sha256:", "sha256:" + "A" * 64, "md5:" + "0" * 32, "sha256:" + "0" * 63, "é")
-BAD_TAGS = (".v1", "-", "t" * 129, "a b", "é")
-RANGES = (
-    *("bytes=0-", "bytes=0-0", "bytes=-1", "bytes=1-3", "bytes=3-1", "bytes=-0", "bytes=99999-"),
-    *("bytes=", "bytes=a-b", "bytes=0-0,2-2", "lines=0-1", "bytes=0-" + "9" * 30, "bytes= 0 - 1"),
-)
-NUMBERS = st.sampled_from(["0", "1", "2", "1000", "-1", "x", "", "1.5", "9" * 5000])
-CHUNK_RANGES = ("none", "right", "http", "ahead", "behind", "long", "short", "junk", "huge")
-DIGESTS = ("sha256", "sha512", "other", "malformed", "missing")
-
-_JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from([OCI_MANIFEST, OCI_INDEX, 10**400, "\ud800"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=6,
-)
-_FIELDS = ("schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "blobs")
-_SLOTS = (*_FIELDS, "subject", "annotations", "signatures")
-_JUNK = st.one_of(
-    st.dictionaries(st.sampled_from(_SLOTS), _JSON, max_size=5).map(json.dumps).map(str.encode),
-    _JSON.map(json.dumps).map(str.encode),
-    st.binary(max_size=40),
-    st.sampled_from(
-        [
-            b"[" * 100_000,
-            b'{"a":' * 900 + b"1" + b"}" * 900,
-            b'{"schemaVersion":2,"a":' + b"[" * 400 + b"]" * 400 + b"}",
-            b" " * MOST_MANIFEST_BYTES + b"{}",
-            b'{"schemaVersion": NaN}',
-            '{"mediaType": "a/b"}'.encode("utf-16"),
-            b'{"mediaType": "a/b\\r\\nx: y"}',
-            b'{"mediaType": "a/\\u00e9"}',
-            b"\xef\xbb\xbf{}",
-        ]
-    ),
-)
-_CONTENT_TYPES = (
-    *("", OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, "application/json", "text/plain"),
-    *(
-        "a/b",
-        "a",
-        "application/vnd.docker.distribution.manifest.v1+prettyjws",
-        "a/b; c=d",
-        ";",
-        "/",
-    ),
-)
-
-# Anything at all: of a path, its parts; of a query and of headers, what is looked at.
-_PART = st.one_of(
-    st.sampled_from(
-        ["v2", "wild", "a", "_catalog", "_openapi.json", "tags", "list", "manifests", "blobs"]
-    ),
-    st.sampled_from(
-        ["uploads", "referrers", "..", ".", "", "00000000-0000-4000-8000-000000000000"]
-    ),
-    st.sampled_from(
-        [sha256(b""), sha512(b"{}"), "sha256:1", "v1", "%2F", "%00", "%ff%fe", "%C3%A9"]
-    ),
-    st.binary(max_size=6).map(quote),
-)
-_TARGETS = st.lists(_PART, max_size=6).map("/".join)
-_WORDS = st.one_of(
-    st.text(max_size=8),
-    st.sampled_from([sha256(b""), "sha256", "v1", "a", "0", "-1", "%", "a" * 3000]),
-)
-_QUERIES = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [
-                *("n", "last", "digest", "mount", "from", "tag", "_state", "artifactType"),
-                *("digest-algorithm", "ns"),
-            ]
-        ),
-        _WORDS,
-    ),
-    max_size=3,
-)
-_HEADERS = st.dictionaries(
-    st.sampled_from(
-        [
-            *("range", "content-range", "if-range", "if-none-match", "content-type", "accept"),
-            *("host", "x-forwarded-host", "x-forwarded-proto", "authorization", "cookie"),
-        ]
-    ),
-    st.one_of(
-        st.sampled_from([*RANGES, '"x"', "*", ",", "0-9", "bytes 0-9/*", "application/json"]),
-        st.text(
-            st.characters(min_codepoint=33, max_codepoint=126) | st.sampled_from("éß"), max_size=9
-        ),
-    ),
-    max_size=3,
-)
-
-# The model ---------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -442,7 +342,7 @@ class RegistryMachine(RuleBasedStateMachine):
             document |= {"mediaType": OCI_INDEX, "manifests": listed}
             has_all = all(each in repository.manifests for each in members)
         else:
-            document |= {"mediaType": "application/vnd.example+json", "anything": data.draw(_JSON)}
+            document |= {"mediaType": "application/vnd.example+json", "anything": data.draw(JSON)}
         if data.draw(st.booleans()):
             digest = data.draw(st.sampled_from(known))
             document["subject"] = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 1}
@@ -456,8 +356,8 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @rule(
         name=NAMES,
-        content=_JUNK,
-        content_type=st.sampled_from(_CONTENT_TYPES),
+        content=JUNK,
+        content_type=st.sampled_from(CONTENT_TYPES),
         reference=TAGS | st.sampled_from([*BAD_TAGS, *BAD_DIGESTS[1:], sha256(b"other"), "OWN"]),
         extra=st.lists(TAGS | st.sampled_from(BAD_TAGS), max_size=2),
     )
@@ -571,7 +471,7 @@ class RegistryMachine(RuleBasedStateMachine):
                 if _subject(content) == subject
             )
 
-    @rule(count=st.none() | NUMBERS, last=st.none() | _WORDS)
+    @rule(count=st.none() | NUMBERS, last=st.none() | WORDS)
     def list_repositories(self, count: str | None, last: str | None) -> None:
         params = {"n": count, "last": last}
         given = {key: value for key, value in params.items() if value is not None}
@@ -582,9 +482,9 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule(
         method=st.sampled_from(METHODS),
         prefix=st.sampled_from(["/v2/wild/", "/v2/", "/"]),
-        rest=_TARGETS,
-        query=_QUERIES,
-        headers=_HEADERS,
+        rest=TARGETS,
+        query=QUERIES,
+        headers=HEADERS,
         body=st.binary(max_size=20),
     )
     def ask_anything(
@@ -666,32 +566,3 @@ def _subject(content: bytes) -> str | None:
     except (ValueError, KeyError, TypeError):
         return None
     return digest if isinstance(digest, str) else None
-
-
-# The directory -----------------------------------------------------------------------------------
-
-
-def check_directory(data: Path) -> int:
-    """See that a server's directory holds blobs that are whole, links, and nothing else.
-
-    No upload is open. Gives how many blobs there are.
-    """
-    root = data / "docker" / "registry" / "v2"
-    blobs = 0
-    for path in _files(data):
-        parts = path.relative_to(data).parts
-        if path.is_relative_to(root / "blobs"):
-            algorithm, digest = path.parts[-4], path.parts[-2]
-            assert path.name == "data", path
-            assert hashlib.new(algorithm, path.read_bytes()).hexdigest() == digest, path
-            blobs += 1
-        elif path.is_relative_to(root / "repositories"):
-            assert {"_manifests", "_layers", "_referrers"} & set(parts), path
-            assert "_uploads" not in parts, path
-        else:
-            assert path == root / "storagedriver" / "upload-key", path
-    return blobs
-
-
-def _files(data: Path) -> Iterator[Path]:
-    return (path for path in data.rglob("*") if path.is_file())

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from registry.tests.fuzzing import RegistryMachine, Target, check_directory
+from registry.tests.fuzzing import RegistryMachine, Target
 from registry.tests.processes import ServerProcess, our_server, running
+from registry.tests.stored_tree import check_directory
 
 SMALL_SEED = 20261125
 LARGE_REQUESTS = 20_000

@@ -17,8 +17,9 @@ import httpx
 import pytest
 
 from registry.tests.client import Repository
-from registry.tests.fuzzing import TIMEOUT_SECONDS, check_directory
+from registry.tests.fuzzing import TIMEOUT_SECONDS
 from registry.tests.processes import ServerProcess, our_server, running
+from registry.tests.stored_tree import check_directory
 
 PROGRAM = str(Path(sys.executable).with_name("schemathesis"))
 SMALL_SEED = 20261125
