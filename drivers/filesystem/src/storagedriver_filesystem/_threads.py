@@ -72,8 +72,11 @@ class Threads:
             executor.shutdown()
             ended.set_result(None)
 
-        threading.Thread(target=shut_down, daemon=True).start()
+        closer = threading.Thread(target=shut_down, daemon=True)
+        closer.start()
         await asyncio.wait({asyncio.wrap_future(ended)}, timeout=_SHUTDOWN_SECONDS)
+        if ended.done():
+            closer.join()  # it has nothing left to do: microseconds
 
     def share(
         self, function: Callable[[T], object], items: Sequence[T], *, max_threads: int
