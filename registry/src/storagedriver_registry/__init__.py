@@ -4,6 +4,7 @@
 #
 #   digest, reference       digests, names, tags
 #   manifest                what manifests are and refer to
+#   client                  the other side: pulls and pushes; imports only what stands above it
 #   hookspecs, hooks        what plugins register
 #   auth                    who may do what, by plugins
 #   storage                 what is stored, and where; knows nothing of HTTP
@@ -14,6 +15,7 @@
 #   health                  checks
 #   notifications           events, and who is told of them
 #   metrics, tracing        what is measured, and traced
+#   pages                   pages for people
 #   app                     all of it as one ASGI application
 #   serving                 granian, in one process or several
 #   token_server            a token server for tests and small sites
@@ -22,21 +24,26 @@
 #   config_commands,
 #   user_commands, cli      the `registry` command
 #
-# What is exported here is for embedding and for plugins; everything else is the registry's own.
+# What is exported here is for embedding and for plugins; everything else is the registry's own. It
+# is imported when it is asked for: who wants the client alone must not wait for the server.
 
 from __future__ import annotations
 
-from storagedriver_registry.app import create_app
-from storagedriver_registry.auth import (
-    Access,
-    AccessCheckError,
-    AccessController,
-    AuthRequest,
-    ChallengeError,
-    Grant,
-)
-from storagedriver_registry.configuration import Configuration, load_configuration
-from storagedriver_registry.hookspecs import AuthSpec, hookimpl
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from storagedriver_registry.app import create_app
+    from storagedriver_registry.auth import (
+        Access,
+        AccessCheckError,
+        AccessController,
+        AuthRequest,
+        ChallengeError,
+        Grant,
+    )
+    from storagedriver_registry.configuration import Configuration, load_configuration
+    from storagedriver_registry.hookspecs import AuthSpec, hookimpl
 
 __all__ = [
     "Access",
@@ -51,3 +58,20 @@ __all__ = [
     "hookimpl",
     "load_configuration",
 ]
+
+_HOMES = {
+    "AuthSpec": "hookspecs",
+    "Configuration": "configuration",
+    "create_app": "app",
+    "hookimpl": "hookspecs",
+    "load_configuration": "configuration",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'auth')}")
+    value: object = getattr(home, name)
+    globals()[name] = value
+    return value

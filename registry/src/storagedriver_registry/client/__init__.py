@@ -1,0 +1,93 @@
+"""A client of registries: pull, push and whatever else the specification has, from Python."""
+
+# General layout. A module imports only from those above it:
+#
+#   errors                       the error tree
+#   addresses, tls, credentials,
+#   challenges, retrying         where, who, and what is tried again
+#   tokens                       answering challenges
+#   answers, transport           requests
+#   reading, uploading, paging   what takes several of them
+#   platforms, blobs, manifests,
+#   tags, referrers              parts of a repository
+#   repository, registry         what users hold
+#
+# Everything public is exported here. Nothing of the server is imported.
+
+from __future__ import annotations
+
+from storagedriver_registry.client.blobs import BlobContent, BlobInfo, Blobs
+from storagedriver_registry.client.credentials import Credentials, CredentialSource
+from storagedriver_registry.client.errors import (
+    CertificateError,
+    ConnectionFailedError,
+    CredentialsError,
+    DeniedError,
+    DigestMismatchError,
+    ErrorEntry,
+    InvalidAnswerError,
+    InvalidReferenceError,
+    NotFoundError,
+    RangeInvalidError,
+    RedirectRefusedError,
+    RegistryError,
+    ResponseError,
+    ServerError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnsupportedError,
+)
+from storagedriver_registry.client.manifests import (
+    FetchedManifest,
+    ManifestInfo,
+    Manifests,
+    PutManifest,
+)
+from storagedriver_registry.client.platforms import Platform
+from storagedriver_registry.client.reading import BlobReader
+from storagedriver_registry.client.referrers import Referrers
+from storagedriver_registry.client.registry import RegistryClient
+from storagedriver_registry.client.repository import Repository
+from storagedriver_registry.client.retrying import Clock, Retries
+from storagedriver_registry.client.tags import Tags
+from storagedriver_registry.client.tls import TLSOptions
+from storagedriver_registry.client.uploading import UploadSession
+
+__all__ = [
+    "BlobContent",
+    "BlobInfo",
+    "BlobReader",
+    "Blobs",
+    "CertificateError",
+    "Clock",
+    "ConnectionFailedError",
+    "CredentialSource",
+    "Credentials",
+    "CredentialsError",
+    "DeniedError",
+    "DigestMismatchError",
+    "ErrorEntry",
+    "FetchedManifest",
+    "InvalidAnswerError",
+    "InvalidReferenceError",
+    "ManifestInfo",
+    "Manifests",
+    "NotFoundError",
+    "Platform",
+    "PutManifest",
+    "RangeInvalidError",
+    "RedirectRefusedError",
+    "Referrers",
+    "RegistryClient",
+    "RegistryError",
+    "Repository",
+    "ResponseError",
+    "Retries",
+    "ServerError",
+    "TLSOptions",
+    "Tags",
+    "TooManyRequestsError",
+    "UnauthorizedError",
+    "UnsupportedError",
+    "UploadSession",
+]

@@ -1,0 +1,289 @@
+"""The blobs of a repository."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from storagedriver_core import finish
+from storagedriver_registry.client.errors import (
+    ConnectionFailedError,
+    NotFoundError,
+    RangeInvalidError,
+    RegistryError,
+    ServerError,
+)
+from storagedriver_registry.client.reading import BlobReader, RunningHash
+from storagedriver_registry.client.tokens import repository_scope
+from storagedriver_registry.client.transport import Request, Transport
+from storagedriver_registry.client.uploading import Uploader, UploadSession
+from storagedriver_registry.digest import Digest, parse_digest
+
+AT_ONCE_BYTES = 1 << 20
+"""Bytes up to which a blob goes with the request that ends its upload: to send so few again costs
+less than the further request of a stream."""
+
+_PROGRESS = 1 << 20
+"""Bytes that have to be new for an upload to count as one that gets on."""
+
+_CANCEL_SECONDS = 5.0
+
+BlobContent: TypeAlias = "bytes | Callable[[int], AsyncIterator[bytes]]"
+"""The bytes of a blob, or what begins to give them at an offset, as often as it is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """What is known of a blob without reading it.
+
+    Attributes:
+        digest: Its digest.
+        size: Its bytes.
+    """
+
+    digest: Digest
+    size: int
+
+
+class Blobs:
+    """The blobs of one repository; `Repository.blobs`."""
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self._transport = transport
+        self._path = f"/v2/{name}/blobs/"
+        self._pull = frozenset({repository_scope(name, "pull")})
+        self._delete = frozenset({repository_scope(name, "delete")})
+        push = frozenset({repository_scope(name, "pull", "push")})
+        self.uploads = Uploader(transport, f"{self._path}uploads/", push)
+        """The requests of uploads, one by one."""
+
+    async def stat(self, digest: Digest | str) -> BlobInfo:
+        """Ask for a blob's size.
+
+        Raises:
+            NotFoundError: The repository does not have it.
+        """
+        digest = _digest(digest)
+        request = Request("HEAD", f"{self._path}{digest}", self._pull)
+        async with await self._transport.open(request) as answer:
+            return BlobInfo(digest, answer.length())
+
+    async def exists(self, digest: Digest | str) -> bool:
+        """Tell whether the repository has a blob."""
+        try:
+            await self.stat(digest)
+        except NotFoundError:
+            return False
+        return True
+
+    async def open(
+        self,
+        digest: Digest | str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        before: RunningHash | None = None,
+    ) -> BlobReader:
+        """Open a blob for reading: `async with await blobs.open(digest) as reader`.
+
+        Args:
+            digest: The blob.
+            offset: Bytes to leave out at the beginning; less than the blob has.
+            length: Bytes to read, at least 1; None for all that follow. Fewer come at the end.
+            before: A hash of the bytes before `offset`, with which the rest is checked as well.
+
+        Raises:
+            NotFoundError: The repository does not have it.
+            RangeInvalidError: It is not longer than `offset`.
+        """
+        digest = _digest(digest)
+        if offset < 0 or (length is not None and length < 1):
+            raise ValueError("an offset is at least 0, a length at least 1")
+        request = Request("GET", f"{self._path}{digest}", self._pull)
+        reader = BlobReader(
+            self._transport, request, digest, offset=offset, length=length, before=before
+        )
+        await reader.open()
+        return reader
+
+    async def read(self, digest: Digest | str, most: int = 4 << 20) -> bytes:
+        """Read a small blob, such as a configuration.
+
+        Args:
+            digest: The blob.
+            most: Bytes that it may have.
+
+        Raises:
+            ValueError: It has more.
+        """
+        async with await self.open(digest) as reader:
+            if reader.size > most:
+                raise ValueError(f"a blob of {reader.size} bytes; {most} are read at most")
+            return await reader.read()
+
+    async def upload(
+        self,
+        digest: Digest | str,
+        content: BlobContent,
+        size: int | None = None,
+        *,
+        session: UploadSession | None = None,
+        on_session: Callable[[UploadSession], None] | None = None,
+    ) -> None:
+        """Upload a blob; the registry checks it against its digest.
+
+        After a broken connection it goes on where the registry says that it is. A cancelled upload
+        is dropped, and so is one that failed for good, unless `on_session` is given.
+
+        Args:
+            digest: The blob.
+            content: Its bytes.
+            size: How many they are; may be left out with bytes in hand.
+            session: An upload to go on with, of this process or another.
+            on_session: Is told of each upload that is begun, so that another process can go on.
+
+        Raises:
+            ResponseError: The registry does not take it; `DIGEST_INVALID` if the content is not
+                what its digest says.
+        """
+        digest = _digest(digest)
+        if isinstance(content, bytes):
+            size = len(content)
+        elif size is None:
+            raise ValueError("what is no bytes needs its size")
+        upload = _Upload(self, digest, content, size, session, on_session)
+        try:
+            await upload.run()
+        except BaseException as error:
+            is_kept = on_session is not None and isinstance(error, RegistryError)
+            if upload.session is not None and not is_kept:
+                await finish(self._dropped(upload.session), _CANCEL_SECONDS)
+            raise
+
+    async def mount(self, digest: Digest | str, source: str) -> bool:
+        """Link a blob of another repository of the registry, without sending it.
+
+        Args:
+            digest: The blob.
+            source: Name of the other repository.
+
+        Returns:
+            Whether it was; otherwise it has to be uploaded.
+        """
+        session = await self.uploads.mount_or_begin(_digest(digest), source)
+        if session is not None:
+            await self._dropped(session)
+        return session is None
+
+    async def delete(self, digest: Digest | str) -> None:
+        """Delete a blob from the repository.
+
+        Raises:
+            NotFoundError: The repository does not have it.
+            UnsupportedError: The registry deletes nothing.
+        """
+        request = Request(
+            *("DELETE", f"{self._path}{_digest(digest)}", self._delete), wanted=frozenset({202})
+        )
+        async with await self._transport.open(request):
+            pass
+
+    async def _dropped(self, session: UploadSession) -> None:
+        try:
+            await self.uploads.cancel(session)
+        except RegistryError:
+            # It ages out.
+            return
+
+    async def _pause(self, failures: int, error: RegistryError) -> None:
+        retries = self._transport.retries
+        # Another place to go on from is as good as a temporary failure.
+        delay = retries.delay(failures, error if error.temporary else ConnectionFailedError())
+        if delay is None:
+            raise error
+        await retries.clock.sleep(delay)
+
+
+class _Upload:
+    """One upload, over as many connections and sessions as it takes."""
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        digest: Digest,
+        content: BlobContent,
+        size: int,
+        session: UploadSession | None,
+        on_session: Callable[[UploadSession], None] | None,
+    ) -> None:
+        self.session = session
+        self._blobs = blobs
+        self._digest = digest
+        self._content = content
+        self._size = size
+        self._on_session = on_session
+        self._is_ending = False
+        self._is_unsure = session is not None
+
+    async def run(self) -> None:
+        failures, furthest = 0, 0
+        while True:
+            try:
+                if await self._step():
+                    return
+            except (ConnectionFailedError, ServerError, RangeInvalidError, NotFoundError) as error:
+                failures += 1
+                await self._blobs._pause(failures, error)
+                self._is_unsure = True
+            if self.session is not None and self.session.offset >= furthest + _PROGRESS:
+                failures, furthest = 0, self.session.offset
+
+    async def _step(self) -> bool:
+        """Do the next request or two; tell whether the blob is there."""
+        uploads = self._blobs.uploads
+        if self._is_unsure:
+            if self._is_ending and await self._blobs.exists(self._digest):
+                return True
+            await self._look()
+        if self.session is None:
+            self._began(await uploads.begin())
+        assert self.session is not None
+        offset = self.session.offset
+        left = self._size - offset
+        if left > AT_ONCE_BYTES:
+            self._is_ending = False
+            self.session = await uploads.send(self.session, lambda: self._opened(offset), left)
+            return False
+        self._is_ending = True
+        last = b"".join([chunk async for chunk in self._opened(offset)]) if left else b""
+        await uploads.finish(self.session, self._digest, last)
+        return True
+
+    async def _look(self) -> None:
+        """See how far the upload is; if nobody knows, or it went too far, there is none."""
+        if self.session is not None:
+            try:
+                self.session = await self._blobs.uploads.state(self.session)
+            except (NotFoundError, RangeInvalidError):
+                self.session = None
+        if self.session is not None and self.session.offset > self._size:
+            await self._blobs._dropped(self.session)
+            self.session = None
+        self._is_unsure = False
+
+    def _began(self, session: UploadSession) -> None:
+        self.session = session
+        if self._on_session is not None:
+            self._on_session(session)
+
+    async def _opened(self, offset: int) -> AsyncIterator[bytes]:
+        if isinstance(self._content, bytes):
+            yield self._content[offset:]
+            return
+        async for chunk in self._content(offset):
+            yield chunk
+
+
+def _digest(digest: Digest | str) -> Digest:
+    return parse_digest(digest) if isinstance(digest, str) else digest

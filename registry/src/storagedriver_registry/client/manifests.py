@@ -1,0 +1,201 @@
+"""The manifests of a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storagedriver_registry.client.answers import Answer
+from storagedriver_registry.client.errors import (
+    DigestMismatchError,
+    InvalidReferenceError,
+)
+from storagedriver_registry.client.platforms import Platform, choose
+from storagedriver_registry.client.tokens import repository_scope
+from storagedriver_registry.client.transport import Request, Transport
+from storagedriver_registry.digest import Digest, InvalidDigestError, compute_digest, parse_digest
+from storagedriver_registry.manifest import MODELS, named_type, shape_type
+from storagedriver_registry.reference import is_tag
+
+MOST_BYTES = 4 << 20
+"""Bytes of the largest manifest. Source: distribution-spec, "Pushing Manifests"."""
+
+ACCEPTED = (*MODELS, "*/*;q=0.1")
+"""Media types that are asked for: those that are known, and else whatever there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestInfo:
+    """What is known of a manifest without reading it.
+
+    Attributes:
+        digest: Its digest; None if the registry does not say.
+        media_type: Its type; empty if the registry does not say.
+        size: Its bytes; None if the registry does not say.
+    """
+
+    digest: Digest | None
+    media_type: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest, byte for byte, which is what its digest says.
+
+    Attributes:
+        data: The bytes.
+        digest: Their digest.
+        media_type: Their type: as the registry sent it, or else as they name it.
+    """
+
+    data: bytes
+    digest: Digest
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutManifest:
+    """What became of a manifest that was put.
+
+    Attributes:
+        digest: Its digest.
+        lists_subject: Whether the registry lists it among the referrers of its subject by itself.
+    """
+
+    digest: Digest
+    lists_subject: bool
+
+
+class Manifests:
+    """The manifests of one repository; `Repository.manifests`."""
+
+    def __init__(self, transport: Transport, name: str) -> None:
+        self._transport = transport
+        self._path = f"/v2/{name}/manifests/"
+        self._pull = frozenset({repository_scope(name, "pull")})
+        self._push = frozenset({repository_scope(name, "pull", "push")})
+        self._delete = frozenset({repository_scope(name, "delete")})
+
+    async def head(
+        self, reference: Digest | str, *, accept: Sequence[str] = ACCEPTED
+    ) -> ManifestInfo:
+        """Ask what a tag or digest is.
+
+        Args:
+            reference: A tag, or a digest.
+            accept: Media types that are wanted.
+
+        Raises:
+            NotFoundError: The repository has no such manifest.
+        """
+        target, digest = self._target(reference)
+        request = Request("HEAD", target, self._pull, {"Accept": ", ".join(accept)})
+        async with await self._transport.open(request) as answer:
+            said = self._said_digest(answer)
+            if digest is not None and said is not None and said != digest:
+                raise self._mismatch(digest, said)
+            length = answer.headers.get("Content-Length", "")
+            size = int(length) if length.isascii() and length.isdigit() else None
+            return ManifestInfo(digest or said, answer.media_type, size)
+
+    async def get(
+        self,
+        reference: Digest | str,
+        *,
+        platform: Platform | str | None = None,
+        accept: Sequence[str] = ACCEPTED,
+    ) -> FetchedManifest:
+        """Fetch a manifest.
+
+        Args:
+            reference: A tag, or a digest.
+            platform: If it is an index, the one of its members that runs on this platform is given,
+                such as `linux/arm64`.
+            accept: Media types that are wanted.
+
+        Raises:
+            NotFoundError: The repository has no such manifest, or the index none for the platform.
+            DigestMismatchError: The registry sent something else.
+        """
+        target, digest = self._target(reference)
+        request = Request("GET", target, self._pull, {"Accept": ", ".join(accept)})
+        answer, data = await self._transport.read(request, MOST_BYTES)
+        wanted = digest or self._said_digest(answer)
+        actual = compute_digest(data, wanted.algorithm if wanted else "sha256")
+        if wanted is not None and actual != wanted:
+            raise self._mismatch(wanted, actual)
+        media_type = answer.media_type if answer.media_type in MODELS else ""
+        media_type = media_type or named_type(data) or answer.media_type or shape_type(data)
+        fetched = FetchedManifest(data, actual, media_type)
+        if platform is None:
+            return fetched
+        if isinstance(platform, str):
+            platform = Platform.parse(platform)
+        member = choose(fetched.data, fetched.media_type, platform)
+        if member is None:
+            return fetched
+        return await self.get(member, platform=platform, accept=accept)
+
+    async def put(
+        self, reference: Digest | str, data: bytes, media_type: str | None = None
+    ) -> PutManifest:
+        """Store a manifest, byte for byte.
+
+        Args:
+            reference: A tag, or its digest.
+            data: The manifest.
+            media_type: Its type; None if it names it itself.
+
+        Raises:
+            ResponseError: The registry does not take it.
+            DigestMismatchError: The registry took it for something else.
+        """
+        target, digest = self._target(reference)
+        media_type = media_type or named_type(data) or shape_type(data)
+        request = Request(
+            *("PUT", target, self._push, {"Content-Type": media_type}, data),
+            wanted=frozenset({201}),
+        )
+        async with await self._transport.open(request) as answer:
+            said = self._said_digest(answer)
+            actual = compute_digest(data, (digest or said or compute_digest(b"")).algorithm)
+            if said is not None and said != actual:
+                raise self._mismatch(actual, said)
+            return PutManifest(actual, "OCI-Subject" in answer.headers)
+
+    async def delete(self, reference: Digest | str) -> None:
+        """Delete a manifest with its tags, if it is named by its digest; else the tag alone.
+
+        Raises:
+            NotFoundError: The repository has no such manifest.
+            UnsupportedError: The registry deletes nothing, or no tags.
+        """
+        target, _ = self._target(reference)
+        request = Request("DELETE", target, self._delete, wanted=frozenset({202, 200, 204}))
+        async with await self._transport.open(request):
+            pass
+
+    def _target(self, reference: Digest | str) -> tuple[str, Digest | None]:
+        if isinstance(reference, str):
+            if is_tag(reference):
+                return f"{self._path}{reference}", None
+            try:
+                reference = parse_digest(reference)
+            except InvalidDigestError:
+                raise InvalidReferenceError(f"{reference!r} is no tag and no digest") from None
+        return f"{self._path}{reference}", reference
+
+    def _said_digest(self, answer: Answer) -> Digest | None:
+        try:
+            return parse_digest(answer.headers.get("Docker-Content-Digest", ""))
+        except InvalidDigestError:
+            return None
+
+    def _mismatch(self, expected: Digest, actual: Digest) -> DigestMismatchError:
+        return DigestMismatchError(
+            f"manifest {expected}: it is {actual}",
+            host=self._transport.host,
+            expected=str(expected),
+            actual=str(actual),
+        )

@@ -1,0 +1,223 @@
+"""Reading a blob: in ranges, over broken connections, and checked against its digest."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from storagedriver_registry.client.answers import Answer
+from storagedriver_registry.client.errors import (
+    ConnectionFailedError,
+    DigestMismatchError,
+    InvalidAnswerError,
+)
+from storagedriver_registry.client.transport import Request, Transport
+from storagedriver_registry.digest import Digest
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_HASHED_IN_THREAD = 64 * 1024
+"""Bytes from which a hop to another thread costs less than what it saves the event loop."""
+
+_PROGRESS = 1 << 20
+"""Bytes that a connection has to give before it counts as one that works."""
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class RunningHash(Protocol):
+    """A hash as `hashlib` has them."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+
+    def hexdigest(self) -> str:
+        """Give the digest so far in lower-case hex."""
+
+
+class BlobReader:
+    """A blob, or a range of one, that is being read.
+
+    Iterate over it for chunks as they come, or `read`. Where the connection breaks, reading goes on
+    from there. Whatever is read from the beginning to the end is checked: `DigestMismatchError`
+    comes before the last chunk is given, and what came until then is not to be used. Of a range
+    nothing but its length can be checked.
+
+    Attributes:
+        digest: Digest of the blob.
+        size: Bytes of the whole blob.
+        position: Offset in the blob of the next byte.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        request: Request,
+        digest: Digest,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        before: RunningHash | None = None,
+    ) -> None:
+        self.digest = digest
+        self.size = -1
+        self.position = offset
+        self._transport = transport
+        self._request = request
+        self._length = length
+        self._end = -1
+        self._hash: RunningHash | None = before
+        if before is None and offset == 0:
+            self._hash = hashlib.new(digest.algorithm)
+        self._answer: Answer | None = None
+        self._skipped = 0
+        self._chunks: AsyncGenerator[bytes, None] | None = None
+        self._rest = b""
+
+    def __repr__(self) -> str:
+        return f"<BlobReader of {self.digest} at {self.position}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the connection. Idempotent."""
+        chunks, self._chunks = self._chunks, None
+        if chunks is not None:
+            await chunks.aclose()
+        self._let_go()
+
+    async def open(self) -> None:
+        """Send the request; called once, before anything else."""
+        await self._ask()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._chunks is None:
+            self._chunks = self._checked()
+        return self._chunks
+
+    async def read(self, size: int = -1) -> bytes:
+        """Give the next `size` bytes, fewer only at the end; all that is left for -1."""
+        chunks = aiter(self)
+        parts, held = [self._rest], len(self._rest)
+        while size < 0 or held < size:
+            chunk = await anext(chunks, b"")
+            if not chunk:
+                break
+            parts.append(chunk)
+            held += len(chunk)
+        data = b"".join(parts)
+        self._rest = data[size:] if size >= 0 else b""
+        return data[:size] if size >= 0 else data
+
+    async def _checked(self) -> AsyncGenerator[bytes, None]:
+        if self._end == self.size == 0:
+            self._check()
+        async for chunk in self._bytes():
+            if self._hash is not None:
+                if len(chunk) < _HASHED_IN_THREAD:
+                    self._hash.update(chunk)
+                else:
+                    await asyncio.to_thread(self._hash.update, chunk)
+            self.position += len(chunk)
+            if self.position == self.size:
+                self._check()
+            yield chunk
+
+    async def _bytes(self) -> AsyncIterator[bytes]:
+        """Give what is left of the range, over as many connections as it takes."""
+        failures, failed_at = 0, self.position
+        while self.position < self._end:
+            try:
+                if self._answer is None:
+                    await self._ask()
+                assert self._answer is not None
+                async for chunk in self._answer.chunks():
+                    begin = min(self._skipped, len(chunk))
+                    self._skipped -= begin
+                    wanted = chunk[begin : begin + self._end - self.position]
+                    if wanted:
+                        yield wanted
+                    if self.position == self._end:
+                        break
+                self._let_go()
+                if self.position < self._end:
+                    raise ConnectionFailedError("the body ended early", host=self._transport.host)
+            except ConnectionFailedError as error:
+                self._let_go()
+                if self.position - failed_at >= _PROGRESS:
+                    failures = 0
+                failures, failed_at = failures + 1, self.position
+                delay = self._transport.retries.delay(failures, error)
+                if delay is None:
+                    raise
+                await self._transport.retries.clock.sleep(delay)
+
+    def _let_go(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
+
+    async def _ask(self) -> None:
+        """Ask for what is left."""
+        headers = dict(self._request.headers)
+        if self._end >= 0:
+            headers["Range"] = f"bytes={self.position}-{self._end - 1}"
+        elif self._length is not None:
+            headers["Range"] = f"bytes={self.position}-{self.position + self._length - 1}"
+        elif self.position:
+            headers["Range"] = f"bytes={self.position}-"
+        answer = await self._transport.open(
+            Request(
+                *("GET", self._request.target, self._request.scopes, headers),
+                wanted=frozenset({200, 206}),
+            )
+        )
+        try:
+            begin, size = self._extent(answer)
+            if begin > self.position or self.size not in (-1, size):
+                raise InvalidAnswerError(
+                    f"blob {self.digest}: another range than asked for", host=self._transport.host
+                )
+        except BaseException:
+            answer.close()
+            raise
+        if self.size < 0:
+            self.size = size
+            self._end = size if self._length is None else min(size, self.position + self._length)
+        self._answer, self._skipped = answer, self.position - begin
+
+    def _extent(self, answer: Answer) -> tuple[int, int]:
+        """Give the offset at which an answer begins, and the size of the blob."""
+        if answer.status == 200:
+            # Whole, although a range was asked for: that is allowed.
+            return 0, answer.length()
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if match is None:
+            raise InvalidAnswerError("a range without Content-Range", host=self._transport.host)
+        return int(match[1]), int(match[3])
+
+    def _check(self) -> None:
+        if self._hash is None:
+            return
+        actual = f"{self.digest.algorithm}:{self._hash.hexdigest()}"
+        if actual != str(self.digest):
+            raise DigestMismatchError(
+                f"blob {self.digest}: its content is {actual}",
+                host=self._transport.host,
+                expected=str(self.digest),
+                actual=actual,
+            )

@@ -1,0 +1,370 @@
+"""Requests to one registry: authenticated, redirected, repeated where that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from storagedriver_core import ClosedError
+from storagedriver_registry.client.addresses import base_url, is_local, proxy_for
+from storagedriver_registry.client.answers import (
+    NETWORK_ERRORS,
+    Answer,
+    beginning,
+    response_error,
+    translated,
+)
+from storagedriver_registry.client.challenges import parse_challenges
+from storagedriver_registry.client.credentials import Credentials, CredentialSource
+from storagedriver_registry.client.errors import (
+    InvalidAnswerError,
+    RedirectRefusedError,
+    RegistryError,
+    TooManyRequestsError,
+)
+from storagedriver_registry.client.retrying import Retries
+from storagedriver_registry.client.tls import TLSOptions
+from storagedriver_registry.client.tokens import Authenticator
+
+USER_AGENT = "storagedriver"
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 10
+_MOST_LOGINS = 2
+"""Challenges answered for one request: a token may have run out, and then want another scope."""
+
+_CONNECT_SECONDS = 30.0
+_SILENCE_SECONDS = 60.0
+_PROBE_SECONDS = 5.0
+_MOST_OF_A_TOKEN = 1 << 20
+_READ_BUFFER = 1 << 20
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+Content: TypeAlias = "bytes | Callable[[], AsyncIterator[bytes]]"
+"""A body: the bytes, or what begins to give them, each time anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        method: Its method.
+        target: A path below the registry's root with a query, or a URL that the registry gave.
+        scopes: What it needs to be allowed.
+        headers: Its own headers.
+        body: What is sent.
+        wanted: Statuses of a good answer.
+        repeat: Whether it may be sent again when it is not known what became of it.
+    """
+
+    method: str
+    target: str | URL
+    scopes: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Content | None = None
+    wanted: frozenset[int] = frozenset({200})
+    repeat: bool = True
+
+
+class _NothingSentError(Exception):
+    """There was no connection, so that the registry knows nothing of the request."""
+
+    def __init__(self, error: RegistryError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Transport:
+    """The connections to one registry.
+
+    Args:
+        host: Host and port, as in references.
+        credentials: Who the client is, or where that is kept; None for anonymous.
+        plain_http: True for http, False for https; None for https, but on the loopback what the
+            registry there speaks.
+        tls: Certificates.
+        retries: What is tried again.
+        connections: Most connections at once.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        credentials: Credentials | CredentialSource | None,
+        plain_http: bool | None,
+        tls: TLSOptions,
+        retries: Retries,
+        connections: int,
+    ) -> None:
+        self.host = host
+        self.retries = retries
+        self._tls = tls
+        self._connections = connections
+        self._default = base_url(host, "http" if plain_http else "https")
+        self._base: URL | None = None
+        if plain_http is not None or not is_local(self._default):
+            self._base = self._default
+        self._authenticator = Authenticator(host, credentials, self._fetch, retries.clock)
+        self._authenticator.is_plain = plain_http is True
+        self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    async def aclose(self) -> None:
+        """Close the connections. Idempotent."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def url(self, target: str | URL) -> URL:
+        """Give the whole URL of a target."""
+        base = await self._root()
+        # What a registry gave is signed as it is: nothing in it is quoted anew.
+        return base.join(target if isinstance(target, URL) else _given_url(target, self.host))
+
+    async def open(self, request: Request) -> Answer:
+        """Do a request, and give its answer, whose body is to be read and let go of.
+
+        Raises:
+            ResponseError: The registry answers with an error, after all the tries.
+            ConnectionFailedError: It cannot be reached, or the connection broke.
+            RedirectRefusedError: It redirects to where it is not safe to go.
+            CredentialsError: Credentials cannot be read, or not be sent safely.
+        """
+        url = await self.url(request.target)
+        return await self._tried(
+            lambda: self._authenticated(request, url), repeat=request.repeat, what=request.method
+        )
+
+    async def read(self, request: Request, most: int) -> tuple[Answer, bytes]:
+        """Do a request, and give its answer with the whole body.
+
+        Args:
+            request: The request.
+            most: Bytes that the body may have.
+        """
+
+        async def attempt() -> tuple[Answer, bytes]:
+            async with await self._authenticated(request, url) as answer:
+                return answer, await answer.read(most)
+
+        url = await self.url(request.target)
+        return await self._tried(attempt, repeat=request.repeat, what=request.method)
+
+    # Tries -------------------------------------------------------------------------------------
+
+    async def _tried(self, attempt: Callable[[], Awaitable[T]], *, repeat: bool, what: str) -> T:
+        number = 0
+        while True:
+            number += 1
+            try:
+                return await attempt()
+            except _NothingSentError as failure:
+                error, is_safe = failure.error, True
+            except RegistryError as failure:
+                # Who says 429 has done nothing.
+                error, is_safe = failure, repeat or isinstance(failure, TooManyRequestsError)
+            delay = self.retries.delay(number, error) if is_safe else None
+            if delay is None:
+                raise error
+            _logger.info("%s is repeated in %.1f s: %s", what, delay, error)
+            await self.retries.clock.sleep(delay)
+
+    async def _authenticated(self, request: Request, url: URL) -> Answer:
+        """Do a request once, but for challenges, which are answered."""
+        for challenged in range(_MOST_LOGINS + 1):
+            authorization = await self._authenticator.authorization(request.scopes)
+            response = await self._redirected(request, url, authorization)
+            if response.status in request.wanted:
+                return Answer(response, self.host)
+            if response.status < 400:
+                response.close()
+                raise InvalidAnswerError(
+                    f"{request.method} {url.path}: an unexpected {response.status}", host=self.host
+                )
+            # It is read in any case, so that the connection can be used again.
+            error = await response_error(response, self.host, self.retries.clock)
+            response.close()
+            asks = response.status == 401 and self._is_ours(response.url)
+            challenges = response.headers.getall("WWW-Authenticate", [])
+            if (
+                not asks
+                or challenged == _MOST_LOGINS
+                or not await self._authenticator.learn(
+                    parse_challenges(challenges), request.scopes, authorization
+                )
+            ):
+                raise error
+        raise AssertionError("the last challenge is not answered")
+
+    async def _redirected(
+        self, request: Request, url: URL, authorization: str | None
+    ) -> aiohttp.ClientResponse:
+        """Do a request, and follow where it is redirected, without the credentials elsewhere."""
+        for _ in range(_MOST_REDIRECTS + 1):
+            headers = dict(request.headers)
+            if authorization is not None and self._is_ours(url):
+                headers["Authorization"] = authorization
+            response = await self._exchange(request.method, url, headers, request.body)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or location is None:
+                return response
+            await beginning(response)
+            response.close()
+            target = url.join(_given_url(location, self.host))
+            if request.method not in ("GET", "HEAD"):
+                raise RedirectRefusedError(
+                    f"{request.method} {url.path}: what is sent is not redirected", host=self.host
+                )
+            if target.scheme not in ("http", "https") or (
+                url.scheme == "https" and target.scheme == "http"
+            ):
+                raise RedirectRefusedError(
+                    f"{request.method} {url.path}: a redirect to {target.scheme}, without "
+                    "encryption",
+                    host=self.host,
+                )
+            url = target
+        raise RedirectRefusedError(
+            f"{request.method}: more than {_MOST_REDIRECTS} redirects", host=self.host
+        )
+
+    def _is_ours(self, url: URL) -> bool:
+        """Tell whether a URL is at the registry itself: nobody else gets its credentials."""
+        return self._base is not None and url.origin() == self._base.origin()
+
+    async def _exchange(
+        self, method: str, url: URL, headers: Mapping[str, str], body: Content | None
+    ) -> aiohttp.ClientResponse:
+        """Do one request on one connection."""
+        content = _Content(body)
+        try:
+            response = await self._opened().request(
+                method,
+                url,
+                headers=headers,
+                data=content.data,
+                allow_redirects=False,
+                proxy=proxy_for(url),
+            )
+        except NETWORK_ERRORS as error:
+            if content.failure is not None:
+                # What was to be sent could not be read: the connection is not to blame.
+                raise content.failure from None
+            failure = translated(error, self.host)
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise _NothingSentError(failure) from error
+            raise failure from error
+        _logger.debug(
+            "%s %s://%s%s: %d", method, url.scheme, url.authority, url.path, response.status
+        )
+        return response
+
+    async def _fetch(
+        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
+    ) -> bytes:
+        """Do a request to a token server. A redirect would take the secret along: none is taken."""
+
+        async def attempt() -> bytes:
+            response = await self._exchange(method, url, headers, body)
+            try:
+                if response.status != 200:
+                    raise await response_error(response, self.host, self.retries.clock)
+                return await Answer(response, self.host).read(_MOST_OF_A_TOKEN)
+            finally:
+                response.close()
+
+        try:
+            return await self._tried(attempt, repeat=True, what="a request for a token")
+        except RegistryError as error:
+            # It has been tried often enough: the request that needs the token does not begin again.
+            error.temporary = False
+            raise
+
+    # Connections -------------------------------------------------------------------------------
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ClosedError("the client of the registry is closed")
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._connections, ssl=self._tls.context(), ttl_dns_cache=300
+                ),
+                # Who keeps cookies can be followed, and what is compressed has another digest.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS
+                ),
+                read_bufsize=_READ_BUFFER,
+                # Not from the environment: aiohttp would take passwords from ~/.netrc as well.
+                trust_env=False,
+            )
+        return self._session
+
+    async def _root(self) -> URL:
+        if self._base is None:
+            async with self._opening:
+                if self._base is None:
+                    if await self._speaks_tls(self._default):
+                        self._base = self._default
+                    else:
+                        self._base = base_url(self.host, "http")
+                        self._authenticator.is_plain = True
+        return self._base
+
+    async def _speaks_tls(self, url: URL) -> bool:
+        """Tell whether TLS is spoken at a port of the loopback, whatever its certificate."""
+        context = TLSOptions(verify=False).context()
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                _, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
+        except (ssl.SSLError, TimeoutError, ConnectionError, OSError):
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
+
+
+class _Content:
+    """The body of one request, and what went wrong in reading it."""
+
+    def __init__(self, body: Content | None) -> None:
+        self.failure: BaseException | None = None
+        self.data: bytes | AsyncIterator[bytes] | None
+        self.data = self._noticing(body()) if callable(body) else body
+
+    async def _noticing(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except Exception as error:
+            self.failure = error
+            raise
+
+
+def _given_url(text: str, host: str) -> URL:
+    """Read a URL that the registry gave. It is signed as it is: nothing in it is quoted anew."""
+    try:
+        url = URL(text, encoded=True)
+        # Credentials in it are nobody's that we know.
+        return url.with_user(None) if url.raw_user is not None else url
+    except ValueError:
+        raise InvalidAnswerError("it redirects to no URL", host=host) from None
