@@ -11,6 +11,8 @@
 #   platforms, blobs, manifests,
 #   tags, referrers              parts of a repository
 #   repository, registry         what users hold
+#   transfer                     copying images between places, repositories among them
+#   layouts                      the other places: OCI layouts, archives, stores
 #
 # Everything public is exported here. Nothing of the server is imported.
 

@@ -7,7 +7,7 @@ gives. Source: distribution-spec, "Listing Referrers" and "Referrers Tag Schema"
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from yarl import URL
@@ -91,7 +91,7 @@ class Referrers:
                 if isinstance(one, dict):
                     yield one
 
-    async def _tagged(self, subject: Digest) -> list[dict[str, Any]]:
+    async def _tagged(self, subject: Digest) -> Sequence[dict[str, Any]]:
         try:
             index = await self._manifests.get(referrers_tag(subject), accept=(OCI_INDEX,))
         except NotFoundError:

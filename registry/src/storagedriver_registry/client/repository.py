@@ -15,6 +15,7 @@ class Repository:
     """One repository of a registry; `RegistryClient.repository` makes it, and asks nothing.
 
     Attributes:
+        host: The registry, as references name it.
         name: Its name.
         blobs: Its blobs.
         manifests: Its manifests.
@@ -30,7 +31,7 @@ class Repository:
         self.manifests = Manifests(transport, name)
         self.tags = Tags(transport, name, self.manifests)
         self.referrers = Referrers(transport, name, self.manifests)
-        self._host = transport.host
+        self.host = transport.host
 
     def __repr__(self) -> str:
-        return f"<Repository {self._host}/{self.name}>"
+        return f"<Repository {self.host}/{self.name}>"

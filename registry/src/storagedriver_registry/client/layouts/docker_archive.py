@@ -1,0 +1,252 @@
+"""Archives as `docker save` writes and `docker load` reads them.
+
+```text
+manifest.json               [{"Config": path, "RepoTags": ["name:tag"], "Layers": [path, ...]}]
+<hex>.json                  the configuration
+<hex of the diff id>.tar    a layer, not compressed
+```
+
+Source: moby, "Docker Image Specification v1.2", "Combined Image JSON + Filesystem Changeset
+Format".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from storagedriver_registry.client.errors import (
+    DigestMismatchError,
+    InvalidAnswerError,
+    NotFoundError,
+)
+from storagedriver_registry.client.layouts.archives import ArchiveTarget, add_file, member
+from storagedriver_registry.client.layouts.tar_files import TarFiles
+from storagedriver_registry.client.manifests import FetchedManifest
+from storagedriver_registry.client.reading import RunningHash
+from storagedriver_registry.client.transfer.places import Blob
+from storagedriver_registry.digest import Digest, compute_digest
+from storagedriver_registry.manifest import MODELS, ImageManifest
+from storagedriver_registry.manifest.documents import read_stored
+from storagedriver_registry.manifest.media_types import OCI_MANIFEST
+
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_GZIP = b"\x1f\x8b"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    manifest: FetchedManifest
+    paths: dict[Digest, str]
+
+
+class DockerArchive:
+    """An image in an archive of Docker's, to be read as an OCI image.
+
+    Args:
+        path: The archive.
+        reference: The image's name in it, `name:tag`; None for the only image.
+    """
+
+    def __init__(self, path: Path, reference: str | None) -> None:
+        self._files = TarFiles(path)
+        self._path = path
+        self._reference = reference
+        self._image: _Image | None = None
+
+    @property
+    def name(self) -> str:
+        """The archive."""
+        return str(self._path)
+
+    async def root(self) -> FetchedManifest:
+        """Make the manifest of the image: the archive has none."""
+        if self._image is None:
+            self._image = await self._read()
+        return self._image.manifest
+
+    async def manifest(self, digest: Digest) -> FetchedManifest:
+        """Give the one manifest that there is."""
+        root = await self.root()
+        if root.digest != digest:
+            raise NotFoundError(f"{self._path} has no manifest {digest}")
+        return root
+
+    async def chunks(
+        self, blob: Blob, offset: int = 0, before: RunningHash | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Read a layer or the configuration, and check it."""
+        await self.root()
+        assert self._image is not None
+        running = hashlib.new(blob.digest.algorithm) if offset == 0 else before
+        position = offset
+        path = self._image.paths[blob.digest]
+        async with aclosing(self._files.chunks(path, offset)) as chunks:
+            async for chunk in chunks:
+                position += len(chunk)
+                if running is not None:
+                    await asyncio.to_thread(running.update, chunk)
+                    if position == blob.size and running.hexdigest() != blob.digest.hex:
+                        raise DigestMismatchError(
+                            f"{self._path}: {path} is not {blob.digest}",
+                            expected=str(blob.digest),
+                            actual=f"{blob.digest.algorithm}:{running.hexdigest()}",
+                        )
+                yield chunk
+
+    async def referrers(self, digest: Digest) -> list[dict[str, Any]]:
+        """Give none: such archives have none."""
+        return []
+
+    async def _read(self) -> _Image:
+        entry = self._entry(await self._files.read("manifest.json"))
+        config_path, layers = entry.get("Config"), entry.get("Layers")
+        if not isinstance(config_path, str) or not isinstance(layers, list):
+            raise InvalidAnswerError(f"{self._path}: manifest.json has no Config or no Layers")
+        config = await self._files.read(config_path)
+        if config is None:
+            raise InvalidAnswerError(f"{self._path} has no {config_path}")
+        paths = {compute_digest(config): config_path}
+        listed = [_descriptor(_CONFIG, compute_digest(config), len(config))]
+        for path in map(str, layers):
+            digest, size, is_gzip = await self._layer(path)
+            paths[digest] = path
+            listed.append(_descriptor(f"{_LAYER}+gzip" if is_gzip else _LAYER, digest, size))
+        document = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": listed[0],
+            "layers": listed[1:],
+        }
+        data = json.dumps(document, separators=(",", ":")).encode()
+        return _Image(FetchedManifest(data, compute_digest(data), OCI_MANIFEST), paths)
+
+    async def _layer(self, path: str) -> tuple[Digest, int, bool]:
+        """Give digest and size of a layer, and whether it is compressed. It is read for that."""
+        digest, size, begin = hashlib.sha256(), 0, b""
+        async with aclosing(self._files.chunks(path, 0)) as chunks:
+            async for chunk in chunks:
+                begin = begin or chunk[:2]
+                size += len(chunk)
+                await asyncio.to_thread(digest.update, chunk)
+        return Digest("sha256", digest.hexdigest()), size, begin == _GZIP
+
+    def _entry(self, data: bytes | None) -> dict[str, Any]:
+        if data is None:
+            raise NotFoundError(f"{self._path} is no archive of Docker's: it has no manifest.json")
+        try:
+            listed = json.loads(data)
+        except ValueError:
+            listed = None
+        entries = [one for one in listed if isinstance(one, dict)] if listed else []
+        if self._reference is not None:
+            entries = [one for one in entries if self._reference in (one.get("RepoTags") or ())]
+        if len(entries) != 1:
+            raise NotFoundError(
+                f"{self._path} has {len(entries)} images of that name"
+                if self._reference
+                else f"{self._path} has {len(entries)} images: say which"
+            )
+        return entries[0]
+
+
+class DockerArchiveTarget(ArchiveTarget):
+    """An image in an archive of Docker's, to be written. Its layers are unpacked.
+
+    Args:
+        path: The archive.
+        reference: The image's name in it, `name:tag`; None for none.
+    """
+
+    def __init__(self, path: Path, reference: str | None) -> None:
+        super().__init__(path, reference)
+        self._tag = reference
+
+    def pack(self, archive: tarfile.TarFile, root: FetchedManifest) -> None:
+        """Fill the archive from the layout. Blocks."""
+        if MODELS.get(root.media_type) is not ImageManifest:
+            raise InvalidAnswerError("only one image goes into an archive of Docker's, no index")
+        image = ImageManifest.model_validate(read_stored(root.data))
+        config = self._blob(image.config.digest)
+        diff_ids = _diff_ids(config.read_bytes())
+        if len(diff_ids) != len(image.layers):
+            raise InvalidAnswerError("it is no image: its configuration lists other layers")
+        names: list[str] = []
+        for layer, diff_id in zip(image.layers, diff_ids, strict=True):
+            name = f"{diff_id.partition(':')[2]}.tar"
+            if name not in names:
+                with _unpacked(self._blob(layer.digest), layer.media_type, self.folder) as file:
+                    _add_layer(archive, name, file, diff_id)
+            names.append(name)
+        config_name = f"{image.config.digest.hex}.json"
+        add_file(archive, config_name, config)
+        tags = [] if self._tag is None else [self._tag]
+        entry = {"Config": config_name, "RepoTags": tags, "Layers": names}
+        data = json.dumps([entry]).encode()
+        archive.addfile(member("manifest.json", len(data)), io.BytesIO(data))
+
+    def _blob(self, digest: Digest) -> Path:
+        return self.folder / "blobs" / digest.algorithm / digest.hex
+
+
+def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": str(digest), "size": size}
+
+
+def _diff_ids(config: bytes) -> list[str]:
+    rootfs = read_stored(config).get("rootfs")
+    listed = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    return [str(one) for one in listed] if isinstance(listed, list) else []
+
+
+def _unpacked(path: Path, media_type: str, folder: Path) -> IO[bytes]:
+    """Open a layer as it is without compression."""
+    file = path.open("rb")
+    begin = file.read(4)
+    file.seek(0)
+    if begin == b"\x28\xb5\x2f\xfd" or media_type.endswith("zstd"):
+        file.close()
+        raise InvalidAnswerError("a layer is compressed with zstd, which Docker does not load")
+    if not begin.startswith(_GZIP):
+        return file
+    # A tar archive wants the size first.
+    unpacked = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the caller closes it
+    try:
+        with file, gzip.open(file) as packed:
+            while chunk := packed.read(_CHUNK):
+                unpacked.write(chunk)
+    except (OSError, EOFError) as error:
+        unpacked.close()
+        raise InvalidAnswerError(f"a layer cannot be unpacked: {error}") from error
+    except BaseException:
+        unpacked.close()
+        raise
+    unpacked.seek(0)
+    return unpacked
+
+
+def _add_layer(archive: tarfile.TarFile, name: str, file: IO[bytes], diff_id: str) -> None:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    if f"sha256:{digest.hexdigest()}" != diff_id:
+        raise DigestMismatchError(
+            f"layer {diff_id}: unpacked it is sha256:{digest.hexdigest()}",
+            expected=diff_id,
+            actual=f"sha256:{digest.hexdigest()}",
+        )
+    file.seek(0, os.SEEK_SET)
+    archive.addfile(member(name, os.fstat(file.fileno()).st_size), file)

@@ -1,0 +1,45 @@
+"""The files of a layout, wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from storagedriver_registry.client.transfer.places import Blob, Chunks
+
+
+class LayoutFiles(Protocol):
+    """Files below one root. Paths are relative, as `blobs/sha256/abc`."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    async def read(self, path: str) -> bytes | None:
+        """Give a small file; None if there is none."""
+
+    async def size(self, path: str) -> int | None:
+        """Give the bytes of a file; None if there is none."""
+
+    def chunks(self, path: str, offset: int) -> AsyncGenerator[bytes, None]:
+        """Give a file from an offset on.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+
+
+class WritableFiles(LayoutFiles, Protocol):
+    """Files that can be written, each whole or not at all."""
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Store a small file, replacing what is there."""
+
+    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> None:
+        """Store a blob, and go on with one that another run did not end."""
+
+    def change(
+        self, path: str
+    ) -> AbstractAsyncContextManager[tuple[bytes | None, Callable[[bytes], None]]]:
+        """Change a small file with nobody else doing so: gives what is there and a setter."""

@@ -1,0 +1,202 @@
+"""Files of a directory."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
+
+from storagedriver_core import StorageDriverError
+from storagedriver_registry.client.errors import (
+    DigestMismatchError,
+    NotFoundError,
+    RegistryError,
+)
+from storagedriver_registry.client.reading import RunningHash
+from storagedriver_registry.client.transfer.places import Blob, Chunks
+
+_CHUNK = 1 << 20
+
+_PARTIAL = ".partial"
+"""Folder for what is not whole, beside what is: renaming it is all that is left to do."""
+
+
+class LocalFiles:
+    """Files below a directory.
+
+    A blob is written below `.partial`, and renamed when it is whole and on the disk. What a kill
+    leaves there, or a connection that failed for good, is gone on with; what is cancelled is
+    removed.
+
+    Args:
+        folder: The directory; made when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def name(self) -> str:
+        """The directory."""
+        return str(self.folder)
+
+    async def read(self, path: str) -> bytes | None:
+        """Give a small file; None if there is none."""
+        try:
+            return await asyncio.to_thread((self.folder / path).read_bytes)
+        except FileNotFoundError:
+            return None
+
+    async def size(self, path: str) -> int | None:
+        """Give the bytes of a file; None if there is none."""
+        try:
+            return (await asyncio.to_thread((self.folder / path).stat)).st_size
+        except FileNotFoundError:
+            return None
+
+    async def chunks(self, path: str, offset: int) -> AsyncGenerator[bytes, None]:
+        """Give a file from an offset on."""
+        try:
+            descriptor = os.open(self.folder / path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFoundError(f"{self.folder / path} is not there") from None
+        try:
+            while chunk := await asyncio.to_thread(os.pread, descriptor, _CHUNK, offset):
+                offset += len(chunk)
+                yield chunk
+        finally:
+            os.close(descriptor)
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Store a small file, replacing what is there."""
+        await asyncio.to_thread(self._write, path, data)
+
+    @asynccontextmanager
+    async def change(
+        self, path: str
+    ) -> AsyncIterator[tuple[bytes | None, Callable[[bytes], None]]]:
+        """Change a small file; other processes that do so wait."""
+        changed: list[bytes] = []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            yield await self.read(path), changed.append
+            if changed:
+                await self.write(path, changed[-1])
+        finally:
+            os.close(lock)
+
+    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> None:
+        """Store a blob, and go on with one that another run did not end."""
+        partial = self.folder / _PARTIAL / f"{blob.digest.algorithm}-{blob.digest.hex}"
+        descriptor = _opened(partial)
+        try:
+            await self._fill(descriptor, blob, chunks)
+            await asyncio.to_thread(self._publish, descriptor, partial, path)
+        except (RegistryError, StorageDriverError) as error:
+            if isinstance(error, DigestMismatchError):
+                partial.unlink(missing_ok=True)
+            raise
+        except BaseException:
+            # Cancelled, or the disk is full: nothing is left behind.
+            partial.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+            with suppress(OSError):
+                partial.parent.rmdir()
+
+    async def _fill(self, descriptor: int, blob: Blob, chunks: Chunks) -> None:
+        """Write what is missing of a blob."""
+        offset, before = await asyncio.to_thread(_hash_of, descriptor, blob)
+        try:
+            await _written(descriptor, chunks, offset, before)
+        except DigestMismatchError:
+            if offset == 0:
+                raise
+            # What the other run had left may be what is wrong.
+            os.ftruncate(descriptor, 0)
+            await _written(descriptor, chunks, 0, hashlib.new(blob.digest.algorithm))
+
+    def _publish(self, descriptor: int, partial: Path, path: str) -> None:
+        final = self.folder / path
+        os.fsync(descriptor)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial.rename(final)
+        _sync_folder(final.parent)
+
+    def _write(self, path: str, data: bytes) -> None:
+        final = self.folder / path
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial = final.with_name(f".{final.name}.{os.getpid()}")
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(final)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(final.parent)
+
+
+def _opened(partial: Path) -> int:
+    """Open a partial file that no other process is at work on."""
+    while True:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            # The last one removes the folder.
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The other one may have renamed it, or removed it.
+            if os.fstat(descriptor).st_ino == partial.stat().st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise RegistryError(f"{partial}: another process is at work on it") from None
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def _hash_of(descriptor: int, blob: Blob) -> tuple[int, RunningHash]:
+    """Give the bytes that are there, and their hash; what is too long is dropped."""
+    digest = hashlib.new(blob.digest.algorithm)
+    if os.fstat(descriptor).st_size > blob.size:
+        os.ftruncate(descriptor, 0)
+    offset = 0
+    while chunk := os.pread(descriptor, _CHUNK, offset):
+        digest.update(chunk)
+        offset += len(chunk)
+    return offset, digest
+
+
+async def _written(descriptor: int, chunks: Chunks, offset: int, before: RunningHash) -> None:
+    async with aclosing(chunks(offset, before)) as stream:
+        async for chunk in stream:
+            await asyncio.to_thread(_pwrite, descriptor, chunk, offset)
+            offset += len(chunk)
+
+
+def _pwrite(descriptor: int, chunk: bytes, offset: int) -> None:
+    view = memoryview(chunk)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

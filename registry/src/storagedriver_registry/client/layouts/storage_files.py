@@ -1,0 +1,148 @@
+"""Files of any configured storage: a bucket, a container, a directory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+
+from storagedriver_core import (
+    FileWriter,
+    PathNotFoundError,
+    Storage,
+    StorageDriverError,
+)
+from storagedriver_registry.client.errors import NotFoundError, RegistryError
+from storagedriver_registry.client.transfer.journal import Entry, Journal
+from storagedriver_registry.client.transfer.places import Blob, Chunks
+
+_JOURNALED_BYTES = 4 << 20
+_CHECKPOINT_BYTES = 64 << 20
+"""Far enough apart that making them durable costs little, near enough to lose little."""
+
+
+class StorageFiles:
+    """Files below a path of an open storage.
+
+    Args:
+        storage: The storage.
+        root: The path, `/images/a`; empty for all of it.
+        label: What messages call the storage.
+        journal: Where uploads are kept that another run can go on with; None to keep none.
+    """
+
+    def __init__(
+        self, storage: Storage, root: str, label: str, journal: Journal | None = None
+    ) -> None:
+        self._storage = storage
+        self._root = root.rstrip("/")
+        self._label = label
+        self._journal = journal
+
+    @property
+    def name(self) -> str:
+        """The storage and the path."""
+        return f"{self._label}:{self._root or '/'}"
+
+    async def read(self, path: str) -> bytes | None:
+        """Give a small file; None if there is none."""
+        try:
+            return await self._storage.get_content(self._path(path))
+        except PathNotFoundError:
+            return None
+
+    async def size(self, path: str) -> int | None:
+        """Give the bytes of a file; None if there is none."""
+        try:
+            return (await self._storage.stat(self._path(path))).size
+        except PathNotFoundError:
+            return None
+
+    async def chunks(self, path: str, offset: int) -> AsyncGenerator[bytes, None]:
+        """Give a file from an offset on."""
+        try:
+            reader = await self._storage.reader(self._path(path), offset=offset)
+        except PathNotFoundError:
+            raise NotFoundError(f"{self.name}: {path} is not there") from None
+        async with reader:
+            async for chunk in reader:
+                yield chunk
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Store a small file, replacing what is there."""
+        await self._storage.put_content(self._path(path), data)
+
+    @asynccontextmanager
+    async def change(
+        self, path: str
+    ) -> AsyncIterator[tuple[bytes | None, Callable[[bytes], None]]]:
+        """Change a small file.
+
+        Where the store can compare and swap, another's change meanwhile is a `ConflictError`.
+        """
+        changed: list[bytes] = []
+        full = self._path(path)
+        can_compare = self._storage.capabilities.put_if_match
+        etag: str | None = None
+        try:
+            etag = (await self._storage.stat(full)).etag if can_compare else None
+            before: bytes | None = await self._storage.get_content(full)
+        except PathNotFoundError:
+            before = None
+        yield before, changed.append
+        if changed:
+            await self._storage.put_content(full, changed[-1], if_match=etag)
+
+    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> None:
+        """Store a blob, and go on with one that another run did not end."""
+        full = self._path(path)
+        can_resume = self._storage.capabilities.upload and blob.size >= _JOURNALED_BYTES
+        if self._journal is None or not can_resume:
+            async with aclosing(chunks(0, None)) as stream:
+                await self._storage.put_content(
+                    full, stream, size=blob.size, digest=str(blob.digest)
+                )
+            return
+        with self._journal.entry("store", self._label, full, str(blob.digest)) as entry:
+            try:
+                await self._journaled(full, blob, chunks, entry)
+            except (RegistryError, StorageDriverError):
+                raise
+            except BaseException:
+                # Cancelled: nobody is to go on.
+                entry.remove()
+                raise
+            entry.remove()
+
+    async def _journaled(self, path: str, blob: Blob, chunks: Chunks, entry: Entry) -> None:
+        writer = await self._begun(path, blob, entry)
+        token = writer.token() if writer.durable_offset else None
+        try:
+            async with aclosing(chunks(writer.offset, None)) as stream:
+                since = 0
+                async for chunk in stream:
+                    await writer.write(chunk)
+                    since += len(chunk)
+                    if since >= _CHECKPOINT_BYTES:
+                        token = await writer.suspend()
+                        entry.write(token=token.to_json())
+                        writer, since = await self._storage.resume(token), 0
+            await writer.commit(size=blob.size, digest=str(blob.digest))
+        except (RegistryError, StorageDriverError):
+            await writer.aclose()
+            raise
+        except BaseException:
+            await writer.cancel()
+            raise
+
+    async def _begun(self, path: str, blob: Blob, entry: Entry) -> FileWriter:
+        kept = entry.read().get("token")
+        if kept is not None:
+            try:
+                return await self._storage.resume(kept)
+            except StorageDriverError:
+                # It is over, or not to be understood: a new one begins.
+                entry.write()
+        return await self._storage.writer(path, max_size=blob.size, hashes=(blob.digest.algorithm,))
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}"

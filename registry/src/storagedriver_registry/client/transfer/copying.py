@@ -1,0 +1,127 @@
+"""Copying an image from one place to another: what is there is left out, layers go side by side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from storagedriver_core import at_once
+from storagedriver_registry.client.errors import DigestMismatchError
+from storagedriver_registry.client.platforms import Platform
+from storagedriver_registry.client.reading import RunningHash
+from storagedriver_registry.client.transfer.events import OnEvent, TransferEvent, ignore
+from storagedriver_registry.client.transfer.places import Blob, Outcome, Source, Target
+from storagedriver_registry.client.transfer.plans import plan
+from storagedriver_registry.digest import Digest
+
+WINDOW = 6
+"""Blobs in flight: more wins nothing from one registry, and each holds a few MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What a copy did.
+
+    Attributes:
+        digest: Digest of the image that is at the target now.
+        media_type: Type of its manifest.
+        manifests: Number of manifests that were put.
+        copied: Number of blobs that went over.
+        present: Number of blobs that were there.
+        mounted: Number of blobs that the registry linked by itself.
+        moved: Bytes that went over, those that were sent again included.
+    """
+
+    digest: Digest
+    media_type: str
+    manifests: int
+    copied: int
+    present: int
+    mounted: int
+    moved: int
+
+
+async def copy(
+    source: Source,
+    target: Target,
+    *,
+    platform: Platform | None = None,
+    referrers: bool = False,
+    window: int = WINDOW,
+    on_event: OnEvent = ignore,
+) -> CopyReport:
+    """Copy an image, byte for byte.
+
+    Blobs come first and manifests last, each after what it needs: at no time there is a manifest
+    whose content is missing. If one blob fails, no other is begun, and what is under way ends.
+
+    Args:
+        source: Where it is.
+        target: Where it shall be.
+        platform: The one that is wanted of an index; None for all of it.
+        referrers: Whether what refers to its manifests is copied as well.
+        window: Most blobs in flight.
+        on_event: Is told what happens.
+
+    Raises:
+        RegistryError: Something is missing, or wrong, or a registry fails.
+        StorageDriverError: A store fails.
+        OSError: The disk fails.
+    """
+    chosen = await plan(source, platform=platform, referrers=referrers)
+    moved = 0
+
+    async def put(blob: Blob) -> Outcome:
+        def counted(offset: int, before: RunningHash | None) -> AsyncGenerator[bytes, None]:
+            return _counted(source, blob, offset, before, note)
+
+        def note(position: int, count: int) -> None:
+            nonlocal moved
+            moved += count
+            on_event(TransferEvent("moved", blob, position))
+
+        on_event(TransferEvent("begun", blob))
+        outcome = await target.put_blob(blob, counted, source)
+        on_event(TransferEvent(outcome.value, blob, blob.size))
+        return outcome
+
+    # The largest first: the end does not wait for one that began last.
+    blobs = sorted(chosen.blobs, key=lambda blob: -blob.size)
+    outcomes = await at_once(blobs, put, window) if blobs else []
+    for manifest in chosen.manifests:
+        await target.put_manifest(manifest, is_root=manifest is chosen.root)
+    await target.finish()
+    return CopyReport(
+        digest=chosen.root.digest,
+        media_type=chosen.root.media_type,
+        manifests=len(chosen.manifests),
+        copied=outcomes.count(Outcome.COPIED),
+        present=outcomes.count(Outcome.PRESENT),
+        mounted=outcomes.count(Outcome.MOUNTED),
+        moved=moved,
+    )
+
+
+async def _counted(
+    source: Source,
+    blob: Blob,
+    offset: int,
+    before: RunningHash | None,
+    note: Callable[[int, int], None],
+) -> AsyncGenerator[bytes, None]:
+    """Give a blob's chunks, see that they are as many as its manifest says, and tell of each."""
+    position = offset
+    async with aclosing(source.chunks(blob, offset, before)) as chunks:
+        async for chunk in chunks:
+            position += len(chunk)
+            if position > blob.size:
+                break
+            yield chunk
+            note(position, len(chunk))
+    if position != blob.size:
+        raise DigestMismatchError(
+            f"blob {blob.digest}: it has not the {blob.size} bytes that its manifest says",
+            expected=str(blob.size),
+            actual=str(position),
+        )

@@ -1,0 +1,107 @@
+"""Uploads that another run can go on with: a file for each, until it is over.
+
+A location may let its holder write, so that the files are their owner's alone. A file is locked
+while a process is at work on its upload: two would disturb each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_KEPT_SECONDS = 7 * 24 * 3600
+"""Longer than registries keep uploads that nobody goes on with."""
+
+
+def default_folder() -> Path:
+    """Give the folder for the journal: `$XDG_CACHE_HOME/storagedriver/uploads`."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "storagedriver" / "uploads"
+
+
+class Entry:
+    """What is kept of one upload, by a process that has it to itself."""
+
+    def __init__(self, path: Path | None, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def read(self) -> dict[str, str]:
+        """Give what was written last; empty if nothing, or it makes no sense."""
+        if self._path is None:
+            return {}
+        try:
+            document = json.loads(os.pread(self._descriptor, 1 << 22, 0))
+        except ValueError:
+            return {}
+        return document if isinstance(document, dict) else {}
+
+    def write(self, **values: str) -> None:
+        """Keep this, instead of what was before."""
+        if self._path is not None:
+            data = json.dumps(values).encode()
+            # What a kill leaves half-written makes no sense, and counts as nothing.
+            os.pwrite(self._descriptor, data, 0)
+            os.ftruncate(self._descriptor, len(data))
+
+    def remove(self) -> None:
+        """Keep nothing: the upload is over."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+class Journal:
+    """The uploads of one user.
+
+    Args:
+        folder: Where the files are; made when there is a first one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def entry(self, *key: str) -> Iterator[Entry]:
+        """Give the entry of an upload. If another process has it, one that keeps nothing.
+
+        Args:
+            key: What tells the upload from others.
+        """
+        name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
+        path = self._folder / f"{name}.json"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            entry = Entry(path if _is_locked(descriptor, path) else None, descriptor)
+            yield entry
+            # Whoever opens the file at this moment makes another one.
+            if entry.read() == {}:
+                entry.remove()
+        finally:
+            os.close(descriptor)
+
+    def clear(self) -> None:
+        """Remove what nobody will go on with."""
+        for path in _files(self._folder):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+                    path.unlink()
+
+
+def _is_locked(descriptor: int, path: Path) -> bool:
+    """Lock the file; tell whether it is ours, and still there."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(descriptor).st_ino == path.stat().st_ino
+    except OSError:
+        return False
+
+
+def _files(folder: Path) -> Sequence[Path]:
+    return sorted(folder.glob("*.json")) if folder.is_dir() else ()

@@ -1,0 +1,96 @@
+"""What belongs to an image: its manifests, and the blobs that they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storagedriver_core import at_once
+from storagedriver_registry.client.errors import InvalidAnswerError
+from storagedriver_registry.client.manifests import FetchedManifest
+from storagedriver_registry.client.platforms import Platform, choose
+from storagedriver_registry.client.transfer.places import Blob, Source
+from storagedriver_registry.digest import Digest, parse_digest
+from storagedriver_registry.manifest import (
+    Index,
+    InvalidManifestError,
+    listed_digests,
+    parse_manifest,
+)
+
+_MOST_MANIFESTS = 10_000
+"""More than any image has: who lists more wants to keep us busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be copied.
+
+    Attributes:
+        manifests: Each after those that it needs; the last one is the root.
+        blobs: Each once.
+    """
+
+    manifests: tuple[FetchedManifest, ...]
+    blobs: tuple[Blob, ...]
+
+    @property
+    def root(self) -> FetchedManifest:
+        """What the reference names."""
+        return self.manifests[-1]
+
+
+async def plan(
+    source: Source, *, platform: Platform | None = None, referrers: bool = False
+) -> Plan:
+    """Read the manifests of an image, and list what they need.
+
+    Args:
+        source: Where it is.
+        platform: The one that is wanted of an index; None for all of it.
+        referrers: Whether what refers to its manifests is wanted as well.
+
+    Raises:
+        NotFoundError: A manifest is missing, or an index has none for the platform.
+        InvalidAnswerError: A manifest is none.
+    """
+    root = await source.root()
+    if platform is not None:
+        while (digest := choose(root.data, root.media_type, platform)) is not None:
+            root = await source.manifest(parse_digest(digest))
+    found = _Found(source, with_referrers=referrers)
+    await found.add(root)
+    return Plan(tuple(found.manifests.values()), tuple(found.blobs.values()))
+
+
+class _Found:
+    def __init__(self, source: Source, *, with_referrers: bool) -> None:
+        self.manifests: dict[Digest, FetchedManifest] = {}
+        self.blobs: dict[Digest, Blob] = {}
+        self._source = source
+        self._with_referrers = with_referrers
+        self._seen: set[Digest] = set()
+
+    async def add(self, manifest: FetchedManifest) -> None:
+        """Add a manifest after what it needs."""
+        self._seen.add(manifest.digest)
+        if len(self._seen) > _MOST_MANIFESTS:
+            raise InvalidAnswerError(f"an image of more than {_MOST_MANIFESTS} manifests")
+        try:
+            read = parse_manifest(manifest.data, manifest.media_type).manifest
+        except InvalidManifestError as error:
+            raise InvalidAnswerError(f"manifest {manifest.digest}: {error}") from None
+        if isinstance(read, Index):
+            await self._add_all(listed_digests(manifest.data))
+        for one in read.required_blobs:
+            self.blobs.setdefault(one.digest, Blob(one.digest, one.size, one.media_type))
+        if self._with_referrers:
+            listed = await self._source.referrers(manifest.digest)
+            await self._add_all([parse_digest(str(one.get("digest"))) for one in listed])
+        self.manifests[manifest.digest] = manifest
+
+    async def _add_all(self, digests: list[Digest]) -> None:
+        fresh = [one for one in dict.fromkeys(digests) if one not in self._seen]
+        # Fetched at once, and added one after the other, so that the order is the index's.
+        for manifest in await at_once(fresh, self._source.manifest):
+            if manifest.digest not in self._seen:
+                await self.add(manifest)
