@@ -6,8 +6,8 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks._report import Report, write_section
 from servers._process import MissingProgramError
@@ -15,11 +15,24 @@ from servers._process import MissingProgramError
 BENCHMARKS = {
     "core_overhead": "benchmarks.core_overhead:run",
     "filesystem_speed": "benchmarks.filesystem_speed:run",
-    "cloud_s3": "benchmarks.cloud_drivers:s3",
-    "cloud_gcs": "benchmarks.cloud_drivers:gcs",
-    "cloud_gcs_strict": "benchmarks.cloud_drivers:gcs_strict",
-    "cloud_azure": "benchmarks.cloud_drivers:azure",
+    "drivers_filesystem": "benchmarks.drivers:filesystem",
+    "drivers_fsspec": "benchmarks.drivers:fsspec",
+    "drivers_inmemory": "benchmarks.drivers:inmemory",
+    "drivers_s3": "benchmarks.drivers:s3",
+    "drivers_gcs": "benchmarks.drivers:gcs",
+    "drivers_gcs_strict": "benchmarks.drivers:gcs_strict",
+    "drivers_azure": "benchmarks.drivers:azure",
+    "drivers_resume": "benchmarks.drivers:resume",
+    "registry_s3": "benchmarks.registry_s3:run",
+    "registry_crowd": "benchmarks.registry_crowd:run",
 }
+
+
+class Benchmark(Protocol):
+    """One of them."""
+
+    def __call__(self, rounds: int | None, *, quick: bool) -> Report:
+        """Run it: `rounds` times, or as often as is its custom; or by little of everything."""
 
 
 def main() -> None:
@@ -32,20 +45,25 @@ def main() -> None:
         help=f"{', '.join(BENCHMARKS)}, or how several begin (all)",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="measured rounds of each work")
+    parser.add_argument(
+        "--quick", action="store_true", help="see whether it works, by little of everything"
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures to this file")
     parser.add_argument(
         "--write-docs", action="store_true", help="write the tables to docs/benchmarks.md"
     )
     arguments = parser.parse_args()
+    if arguments.quick and arguments.write_docs:
+        parser.error("the documentation shows whole runs")
     for name in arguments.names:
         if not _chosen([name]):
             parser.error(f"there is no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
     found: dict[str, Report] = {}
     for name in _chosen(arguments.names or [""]):
         module, _, function = BENCHMARKS[name].partition(":")
-        run: Callable[[int | None], Report] = getattr(importlib.import_module(module), function)
+        run: Benchmark = getattr(importlib.import_module(module), function)
         try:
-            found[name] = run(arguments.rounds)
+            found[name] = run(arguments.rounds, quick=arguments.quick)
         except MissingProgramError as exc:
             print(f"{name} was left out: {exc}", file=sys.stderr)
             continue

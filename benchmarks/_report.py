@@ -31,6 +31,7 @@ class Report:
         lines: Cells, by line.
         notes: What one has to know to read it.
         rows: The same for programs, and more exactly.
+        further: A second table of the same run.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Report:
     lines: Sequence[Sequence[str]]
     notes: Sequence[str]
     rows: Sequence[Mapping[str, object]]
+    further: Report | None = None
 
     def print(self) -> None:
         """Print the table and its notes."""
@@ -50,13 +52,16 @@ class Report:
         console.print(table)
         for note in self.notes:
             console.print(f"- {note}", markup=False, highlight=False)
+        if self.further is not None:
+            self.further.print()
 
     def to_markdown(self) -> str:
         """Give a table and a list."""
         lines = [self.columns, ["---", *("---:" for _ in self.columns[1:])], *self.lines]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         notes = "\n".join(f"- {note}" for note in self.notes)
-        return f"{self.title}\n\n{table}\n\n{notes}"
+        further = [self.further.to_markdown()] if self.further is not None else []
+        return "\n\n".join(filter(None, [self.title, table, notes, *further]))
 
     def to_json(self) -> Mapping[str, object]:
         """Give what a program may want."""

@@ -33,14 +33,15 @@ LARGE_AIM = 0.9
 SMALL_AIM = 0.7
 
 
-def run(rounds: int | None = None) -> Report:
+def run(rounds: int | None = None, *, quick: bool = False) -> Report:
     """Measure both on the temporary directory's disk."""
-    rows = _rows(rounds or ROUNDS)
+    large, small = (8 * CHUNK_BYTES, 16) if quick else (LARGE_BYTES, SMALL_FILES)
+    rows = _rows(rounds or (1 if quick else ROUNDS), large, small)
     packages = ["storagedriver-core", "storagedriver-filesystem"]
     return report_of("The filesystem driver", rows, packages)
 
 
-def _rows(rounds: int) -> list[Row]:
+def _rows(rounds: int, large: int, small: int) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="storagedriver-bench-") as directory:
         base = Path(directory)
         spread_directories(base)
@@ -55,16 +56,16 @@ def _rows(rounds: int) -> list[Row]:
             )
             runner.run(storage.open())
             rows = [
-                _large(lambda body: runner.run(body()), storage, base, rounds),
-                _small(lambda body: runner.run(body()), storage, base, rounds),
+                _large(lambda body: runner.run(body()), storage, base, rounds, large),
+                _small(lambda body: runner.run(body()), storage, base, rounds, small),
             ]
             runner.run(storage.aclose())
     return rows
 
 
-def _large(run: Callable[..., None], storage: Storage, base: Path, rounds: int) -> Row:
+def _large(run: Callable[..., None], storage: Storage, base: Path, rounds: int, size: int) -> Row:
     chunk = os.urandom(CHUNK_BYTES)
-    count = LARGE_BYTES // CHUNK_BYTES
+    count = size // CHUNK_BYTES
 
     async def ours() -> None:
         async with await storage.writer("/large") as writer:
@@ -94,11 +95,11 @@ def _large(run: Callable[..., None], storage: Storage, base: Path, rounds: int) 
 
     times = alternate(lambda: run(ours), plain, rounds=rounds)
     (base / "plain").unlink()
-    megabytes = LARGE_BYTES / 1e6
-    return speed_row("filesystem write+sha256+commit 256 MiB", megabytes, "MB/s", *times, LARGE_AIM)
+    title = f"filesystem write+sha256+commit {size >> 20} MiB"
+    return speed_row(title, size / 1e6, "MB/s", *times, LARGE_AIM)
 
 
-def _small(run: Callable[..., None], storage: Storage, base: Path, rounds: int) -> Row:
+def _small(run: Callable[..., None], storage: Storage, base: Path, rounds: int, files: int) -> Row:
     data = os.urandom(SMALL_BYTES)
     numbers_of_rounds = itertools.count()
     # One for each round, and for the one before them that is not measured.
@@ -106,7 +107,7 @@ def _small(run: Callable[..., None], storage: Storage, base: Path, rounds: int) 
 
     async def ours() -> None:
         directory = f"/small-{next(numbers_of_rounds)}"
-        numbers = iter(range(SMALL_FILES))
+        numbers = iter(range(files))
 
         async def put_some() -> None:
             for number in numbers:
@@ -123,11 +124,11 @@ def _small(run: Callable[..., None], storage: Storage, base: Path, rounds: int) 
                 os.fsync(file.fileno())
 
         with ThreadPoolExecutor(TASKS) as threads:
-            list(threads.map(put, range(SMALL_FILES)))
+            list(threads.map(put, range(files)))
 
     times = alternate(lambda: run(ours), plain, rounds=rounds)
     return speed_row(
-        "filesystem put_content 4 KiB, 8 at a time", SMALL_FILES, "files/s", *times, SMALL_AIM
+        "filesystem put_content 4 KiB, 8 at a time", files, "files/s", *times, SMALL_AIM
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from html import escape
 
+from benchmarks._svg import head, line, text
 from benchmarks.registry_load._rows import Row
 from benchmarks.registry_load._table import Compared
 
@@ -30,22 +30,17 @@ def plot(rows: Sequence[tuple[Row, str, Compared]], caption: str) -> str:
         return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
 
     def lines() -> Iterator[str]:
-        yield (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
-            'font-family="sans-serif" font-size="13">'
-        )
-        yield f"<title>{escape(caption)}</title>"
-        yield f'<rect width="{_WIDTH}" height="{height}" fill="white"/>'
-        yield _text(_LEFT, 16, caption, "start")
+        yield from head(_WIDTH, height, caption)
+        yield text(_LEFT, 16, caption, "start")
         for value in _GRID:
             if low <= value <= high:
                 color = "#333" if value == 1 else "#ddd"
-                yield _line(x(value), _TOP - 6, x(value), height - 20, color)
-                yield _text(x(value), height - 6, f"{value:g}", "middle")
+                yield line(x(value), _TOP - 6, x(value), height - 20, color)
+                yield text(x(value), height - 6, f"{value:g}", "middle")
         for number, (row, title, compared) in enumerate(rows):
             y = _TOP + _STEP * number + _STEP / 2
             color = "#2a7f3f" if compared.holds else "#b3402a"
-            yield _text(_LEFT - 10, y + 4, title, "end")
+            yield text(_LEFT - 10, y + 4, title, "end")
             start, end = sorted((x(1.0), x(compared.v3_ratio)))
             yield (
                 f'<rect x="{start:.1f}" y="{y - 7:.1f}" width="{end - start:.1f}" height="14" '
@@ -53,19 +48,8 @@ def plot(rows: Sequence[tuple[Row, str, Compared]], caption: str) -> str:
             )
             for value in compared.v3_ratios:
                 yield f'<circle cx="{x(value):.1f}" cy="{y:.1f}" r="2.5" fill="{color}"/>'
-            yield _line(x(row.aim), y - 12, x(row.aim), y + 12, "#1f4e9c", 3)
-            yield _text(_WIDTH - _RIGHT + 10, y + 4, f"{compared.v3_ratio:.2f}", "start")
+            yield line(x(row.aim), y - 12, x(row.aim), y + 12, "#1f4e9c", 3)
+            yield text(_WIDTH - _RIGHT + 10, y + 4, f"{compared.v3_ratio:.2f}", "start")
         yield "</svg>\n"
 
     return "\n".join(lines())
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, color: str, width: int = 1) -> str:
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-        f'stroke="{color}" stroke-width="{width}"/>'
-    )

@@ -116,6 +116,6 @@ def _descriptor(media_type: str, data: bytes) -> dict[str, object]:
 
 
 def _compare(connection: Connection, path: str, headers: dict[str, str], digest: str) -> None:
-    answer = connection.request("GET", path, headers)
-    if answer.status != 200 or digest_of(connection.read(answer)) != digest:
+    source, answer = connection.get(path, headers)
+    if answer.status != 200 or digest_of(source.read(answer)) != digest:
         raise LoadError(f"GET {path}: answered {answer.status}, and not what was pushed")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from servers._http import request
 from servers._process import HOST, Server
+from servers.seaweedfs import SeaweedFS
+
+BUCKET = "registry"
+
+Section = Mapping[str, Mapping[str, Any]]
+Storing = Callable[[Path], AbstractContextManager[Section]]
 
 
 class Running(Protocol):
@@ -26,19 +32,50 @@ class Running(Protocol):
         """Its process."""
 
 
+@contextmanager
+def on_files(directory: Path) -> Iterator[Section]:
+    """Give the section of the driver for files below a directory."""
+    yield {"filesystem": {"rootdirectory": str(directory / "data")}}
+
+
+@contextmanager
+def on_seaweedfs(directory: Path) -> Iterator[Section]:
+    """Run SeaweedFS while the block does, and give the section of the driver for its bucket."""
+    with SeaweedFS(directory / "seaweedfs") as store:
+        store.create_bucket(BUCKET)
+        yield {
+            "s3": {
+                "accesskey": store.access_key,
+                "secretkey": store.secret_key,
+                "region": store.region,
+                "regionendpoint": store.url,
+                "bucket": BUCKET,
+                "rootdirectory": "/registry",
+                "secure": False,
+                "v4auth": True,
+            }
+        }
+
+
 class Registry(Server):
-    """A registry that reads distribution's `config.yml`, on files below its directory.
+    """A registry that reads distribution's `config.yml`.
 
     Args:
-        directory: For its data, configuration and log.
+        directory: For its configuration and log.
+        section: The driver with its parameters.
         workers: How many processes serve, where it lets one choose.
+        redirects: Whether clients are sent to the store for blobs.
     """
 
     stop_seconds: ClassVar[float] = 30.0
 
-    def __init__(self, directory: Path, workers: int = 1) -> None:
+    def __init__(
+        self, directory: Path, section: Section, *, workers: int = 1, redirects: bool = True
+    ) -> None:
         super().__init__(directory)
+        self._section = section
         self._workers = workers
+        self._redirects = redirects
 
     def arguments(self) -> Sequence[str]:
         """Write the configuration: JSON is YAML."""
@@ -52,7 +89,8 @@ class Registry(Server):
             "version": "0.1",
             "log": {"level": "error", "accesslog": {"disabled": True}},
             "storage": {
-                "filesystem": {"rootdirectory": str(self.directory / "data")},
+                **self._section,
+                "redirect": {"disable": not self._redirects},
                 "cache": {"blobdescriptor": "inmemory"},
                 # It would be done some minutes after the start, by whichever server lives so long.
                 "maintenance": {"uploadpurging": {"enabled": False}},
@@ -84,8 +122,8 @@ class DockerRegistry(Registry):
     program: ClassVar[str] = "docker-registry"
 
     def environment(self) -> Mapping[str, str]:
-        """Send no traces."""
-        return {"OTEL_TRACES_EXPORTER": "none"}
+        """Send no traces; with `AWS_CA_BUNDLE` its S3 client would end the process."""
+        return {"OTEL_TRACES_EXPORTER": "none", "AWS_CA_BUNDLE": ""}
 
 
 class Nothing(Registry):
@@ -134,12 +172,16 @@ class Contender:
         kind: How it is started; None for one that runs already.
         workers: How many processes serve.
         given: The one that runs already.
+        store: Makes the store that it serves.
+        redirects: Whether it sends clients to the store for blobs.
     """
 
     name: str
     kind: Kind | None = None
     workers: int = 1
     given: Given | None = None
+    store: Storing = on_files
+    redirects: bool = True
 
     @property
     def is_kept(self) -> bool:
@@ -153,7 +195,12 @@ class Contender:
             assert self.given is not None
             yield self.given
             return
-        with self.kind.make(directory, self.workers) as server:
+        with (
+            self.store(directory) as section,
+            self.kind.make(
+                directory, section, workers=self.workers, redirects=self.redirects
+            ) as server,
+        ):
             yield server
 
 

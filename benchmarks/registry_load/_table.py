@@ -69,7 +69,7 @@ def table(
         record: dict[str, object] = {"row": row.name, "title": row.title(plan), "unit": row.unit}
         for each in contenders:
             outcomes = measured[each.name][row.name]
-            line += _figures(row, outcomes)
+            line += figures(row, outcomes)
             record[each.name] = [asdict(outcome) for outcome in outcomes]
         mine = measured[ours.name][row.name]
         if other is None:
@@ -87,14 +87,15 @@ def table(
     return Report(title, heads, lines, list(_notes(contenders, plan)), records)
 
 
-def _figures(row: Row, outcomes: Sequence[Outcome]) -> list[str]:
-    figures = [outcome.figure for outcome in outcomes]
+def figures(row: Row, outcomes: Sequence[Outcome]) -> list[str]:
+    """Give the cells of one server: the median, the spread, and CPU for an operation."""
+    found = [outcome.figure for outcome in outcomes]
     if row.load is None:
         cpu = "-"
     else:
         cpu = _time(statistics.median(each.server_cpu / each.operations for each in outcomes))
-    digits = 0 if statistics.median(figures) >= 100 else 1
-    return [f"{statistics.median(figures):,.{digits}f}", f"{max(figures) / min(figures):.2f}", cpu]
+    digits = 0 if statistics.median(found) >= 100 else 1
+    return [f"{statistics.median(found):,.{digits}f}", f"{max(found) / min(found):.2f}", cpu]
 
 
 def _time(seconds: float) -> str:
@@ -113,7 +114,7 @@ def _judged(row: Row, compared: Compared) -> list[str]:
 
 def _notes(contenders: Sequence[Contender], plan: Plan) -> Iterator[str]:
     packages = ["storagedriver-registry", "granian", "uvloop"]
-    others = [f"docker-registry {found}" for found in _versions(contenders)]
+    others = [f"docker-registry {found}" for found in versions(contenders)]
     yield circumstances([each for each in packages if _is_there(each)], others)
     workers = [f"{each.name}: {each.workers} workers" for each in contenders if each.workers > 1]
     yield (
@@ -137,7 +138,8 @@ def _framing(plan: Plan) -> str:
     return f"chunks of {plan.chunk_bytes // 1024} KiB"
 
 
-def _versions(contenders: Sequence[Contender]) -> Iterator[str]:
+def versions(contenders: Sequence[Contender]) -> Iterator[str]:
+    """Give the version of docker-registry if it is one of them."""
     for each in contenders:
         if each.name == BASE:
             said = subprocess.run([program(BASE), "--version"], capture_output=True, text=True)

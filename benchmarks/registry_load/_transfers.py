@@ -23,9 +23,10 @@ def pull_large(target: Target, plan: Plan, clients: int, begin: Begin) -> Load:
         connection = Connection(target.url)
 
         def pull() -> None:
-            answer = connection.expect(200, "GET", path)
-            if int(answer.headers["content-length"]) != plan.large_bytes:
-                raise LoadError(f"{path} had {answer.headers['content-length']} bytes")
+            source, answer = connection.get(path)
+            if (answer.status, answer.headers["content-length"]) != (200, str(plan.large_bytes)):
+                raise LoadError(f"GET {path}: {answer}")
+            source.drain(answer)
 
         return pull
 

@@ -66,6 +66,7 @@ class Connection:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._buffer = memoryview(bytearray(MIB))
+        self._others: dict[str, Connection] = {}
 
     def request(
         self,
@@ -171,8 +172,33 @@ class Connection:
         self.drain(answer)
         return answer
 
+    def get(
+        self, target: str, headers: Mapping[str, str] | None = None
+    ) -> tuple[Connection, Answer]:
+        """Ask for something, where the answer sends one to if it does so.
+
+        Returns:
+            The connection that has the body, and the head. One to another server is kept, too.
+
+        Raises:
+            LoadError: There was no answer.
+        """
+        answer = self.request("GET", target, headers)
+        if answer.status != 307:
+            return self, answer
+        self.drain(answer)
+        location = answer.headers["location"]
+        parts = urlsplit(location)
+        server = f"{parts.scheme}://{parts.netloc}"
+        if server not in self._others:
+            self._others[server] = Connection(server)
+        other = self._others[server]
+        return other, other.request("GET", location)
+
     def close(self) -> None:
         """Close it."""
+        for other in self._others.values():
+            other.close()
         self._socket.close()
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Any
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from benchmarks.cloud_drivers._contender import (
+from benchmarks.drivers._contender import (
     CONNECTIONS,
     MIB,
     PAGE,
@@ -18,7 +18,7 @@ from benchmarks.cloud_drivers._contender import (
     Source,
     Take,
 )
-from benchmarks.cloud_drivers._tasks import each_of
+from benchmarks.drivers._tasks import each_of
 from servers._s3 import S3Server
 
 
@@ -27,6 +27,7 @@ class AioBotocore(Contender):
 
     Args:
         server: The server.
+        url: Where it is asked.
         bucket: The bucket.
     """
 
@@ -34,8 +35,9 @@ class AioBotocore(Contender):
     label = "aiobotocore's client"
     packages = ("aiobotocore", "botocore", "aiohttp")
 
-    def __init__(self, server: S3Server, bucket: str) -> None:
+    def __init__(self, server: S3Server, url: str, bucket: str) -> None:
         self._server = server
+        self._url = url
         self._bucket = bucket
         self._stack = AsyncExitStack()
         self._client: Any = None
@@ -43,7 +45,7 @@ class AioBotocore(Contender):
     async def open(self) -> None:
         making = AioSession().create_client(
             "s3",
-            endpoint_url=self._server.url,
+            endpoint_url=self._url,
             region_name=self._server.region,
             aws_access_key_id=self._server.access_key,
             aws_secret_access_key=self._server.secret_key,
@@ -90,8 +92,14 @@ class AioBotocore(Contender):
         return size
 
     async def list(self, directory: str) -> int:
+        return await self._count(directory, Delimiter="/")
+
+    async def walk(self, directory: str) -> int:
+        return await self._count(directory)
+
+    async def _count(self, directory: str, **how: str) -> int:
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=f"{directory}/", Delimiter="/", MaxKeys=PAGE
+            Bucket=self._bucket, Prefix=f"{directory}/", MaxKeys=PAGE, **how
         )
         count = 0
         async for page in pages:

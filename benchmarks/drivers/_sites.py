@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from urllib.parse import urlsplit
 
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from benchmarks.cloud_drivers._aiobotocore import AioBotocore
-from benchmarks.cloud_drivers._azure_sdk import AzureSdk
-from benchmarks.cloud_drivers._contender import CONNECTIONS, PART_BYTES, Contender
-from benchmarks.cloud_drivers._file_api import FileApi
-from benchmarks.cloud_drivers._gcsfs import GcsfsCalls
-from benchmarks.cloud_drivers._obstore import Obstore
-from benchmarks.cloud_drivers._opendal import OpenDal
-from benchmarks.cloud_drivers._ours import Ours
+from benchmarks.drivers._aiobotocore import AioBotocore
+from benchmarks.drivers._azure_sdk import AzureSdk
+from benchmarks.drivers._contender import CONNECTIONS, PART_BYTES, Contender, Role
+from benchmarks.drivers._file_api import FileApi
+from benchmarks.drivers._gcsfs import GcsfsCalls
+from benchmarks.drivers._obstore import Obstore
+from benchmarks.drivers._opendal import OpenDal
+from benchmarks.drivers._ours import Ours
 from servers._process import Server
 from servers.azurite import Azurite
 from servers.fake_gcs import FakeGcs
@@ -29,57 +31,97 @@ BUCKET = "benchmark"
 IN_PARTS = {"chunksize": PART_BYTES}
 
 
-class Site(Protocol):
-    """One server.
+class Site(ABC):
+    """One store.
 
     Attributes:
         name: The store, and the server.
+        driver: Name of our driver.
         service: Its name in `services.toml`; None if it is from here.
-        is_s3: Whether the aims for S3 count.
-        server: The server, not started.
+        is_cloud: Whether the aims for drivers of cloud stores count.
+        is_s3: Whether those for S3 do, too.
+        entries: Files that are listed at most: some servers take too long for more.
+        uncounted: Who cannot ask by way of a proxy, so that its requests are not counted.
+        server: The server, not started; None where there is none.
     """
 
     name: str
-    service: str | None
-    is_s3: bool
-    server: Server
+    driver: str
+    service: str | None = None
+    is_cloud: bool = True
+    is_s3: bool = False
+    entries: int = 10_000
+    uncounted: Collection[Role] = ()
+    server: Server | None = None
 
-    async def contenders(self) -> Sequence[Contender]:
-        """Make the bucket on the server, which runs, and those who compete; ours come first."""
+    @property
+    def url(self) -> str:
+        """Where the server is, without a path; empty where there is none."""
+        if self.server is None:
+            return ""
+        parts = urlsplit(self.server.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    async def prepare(self) -> None:
+        """Make the bucket on the server, which runs, where there is one."""
+
+    @abstractmethod
+    def parameters(self, url: str) -> dict[str, Any]:
+        """Give the configuration of our driver.
+
+        Args:
+            url: The server's, or that of a proxy in front of it.
+        """
+
+    @abstractmethod
+    def contenders(self, url: str) -> Sequence[Contender]:
+        """Give those who compete, not opened; ours come first.
+
+        Args:
+            url: The server's, or that of a proxy in front of it.
+        """
+
+    def judge(self, contenders: Sequence[Contender]) -> Contender | None:
+        """Give who puts what others read; None where each of them has a store of its own."""
+        return next(each for each in contenders if each.role == "raw")
 
 
 class S3Site(Site):
     """SeaweedFS."""
 
     name = "S3 (SeaweedFS)"
+    driver = "s3"
     service = "seaweedfs"
     is_s3 = True
+    entries = 100_000
+    server: SeaweedFS
 
     def __init__(self, directory: Path) -> None:
         self.server = SeaweedFS(directory)
 
-    async def contenders(self) -> Sequence[Contender]:
-        """Make the bucket, and those who compete."""
+    async def prepare(self) -> None:
+        self.server.create_bucket(BUCKET)
+
+    def parameters(self, url: str) -> dict[str, Any]:
+        return {
+            "bucket": BUCKET,
+            "preset": "seaweedfs",
+            "endpoint": url,
+            "region": self.server.region,
+            "access_key": self.server.access_key,
+            "secret_key": self.server.secret_key,
+        }
+
+    def contenders(self, url: str) -> Sequence[Contender]:
         server = self.server
-        server.create_bucket(BUCKET)
         return (
-            Ours(
-                "s3",
-                {
-                    "bucket": BUCKET,
-                    "preset": "seaweedfs",
-                    "endpoint": server.url,
-                    "region": server.region,
-                    "access_key": server.access_key,
-                    "secret_key": server.secret_key,
-                },
-            ),
-            AioBotocore(server, BUCKET),
-            FileApi("s3fs", lambda: _s3fs(server), _close_s3fs, BUCKET, IN_PARTS),
+            Ours(self.driver, self.parameters(url)),
+            AioBotocore(server, url, BUCKET),
+            FileApi("s3fs", lambda: _s3fs(server, url), _close_s3fs, BUCKET, IN_PARTS),
             Obstore(
                 lambda: S3Store(
                     BUCKET,
-                    endpoint=server.url,
+                    endpoint=url,
                     region=server.region,
                     access_key_id=server.access_key,
                     secret_access_key=server.secret_key,
@@ -90,7 +132,7 @@ class S3Site(Site):
                 "s3",
                 {
                     "bucket": BUCKET,
-                    "endpoint": server.url,
+                    "endpoint": url,
                     "region": server.region,
                     "access_key_id": server.access_key,
                     "secret_access_key": server.secret_key,
@@ -105,28 +147,34 @@ class GcsSite(Site):
     """fake-gcs-server."""
 
     name = "GCS (fake-gcs-server)"
+    driver = "gcs"
     service = "fake-gcs-server"
-    is_s3 = False
+    # The XML interface that they read by answers at the server's own address alone.
+    uncounted = ("obstore", "OpenDAL")
+    server: FakeGcs
 
     def __init__(self, directory: Path) -> None:
         self.server = FakeGcs(directory)
 
-    async def contenders(self) -> Sequence[Contender]:
-        """Make the bucket, and those who compete."""
-        server = self.server
-        server.create_bucket(BUCKET)
+    async def prepare(self) -> None:
+        self.server.create_bucket(BUCKET)
+
+    def parameters(self, url: str) -> dict[str, Any]:
+        return {"bucket": BUCKET, "endpoint": url, "credentials_source": "anon"}
+
+    def contenders(self, url: str) -> Sequence[Contender]:
         # What object_store reads to sign nothing, and to find the emulator.
         key = {
-            "gcs_base_url": server.url,
+            "gcs_base_url": url,
             "disable_oauth": True,
             "client_email": "",
             "private_key": "",
             "private_key_id": "",
         }
         return (
-            Ours("gcs", {"bucket": BUCKET, "endpoint": server.url, "credentials_source": "anon"}),
-            GcsfsCalls(server, BUCKET),
-            FileApi("gcsfs", lambda: _gcsfs(server, "anon"), _close_gcsfs, BUCKET, IN_PARTS),
+            Ours(self.driver, self.parameters(url)),
+            GcsfsCalls(url, BUCKET),
+            FileApi("gcsfs", lambda: _gcsfs(url, "anon"), _close_gcsfs, BUCKET, IN_PARTS),
             Obstore(
                 lambda: GCSStore(
                     BUCKET,
@@ -134,7 +182,7 @@ class GcsSite(Site):
                     client_options={"allow_http": True},
                 ),
                 unable=dict.fromkeys(
-                    ("put 64 MiB", "500 puts of 4 KiB"),
+                    ("put-large", "put-small"),
                     "it puts by the XML interface, which fake-gcs-server refuses",
                 ),
             ),
@@ -142,7 +190,7 @@ class GcsSite(Site):
                 "gcs",
                 {
                     "bucket": BUCKET,
-                    "endpoint": server.url,
+                    "endpoint": url,
                     "allow_anonymous": "true",
                     "disable_vm_metadata": "true",
                     "disable_config_load": "true",
@@ -160,29 +208,33 @@ class StrictGcsSite(Site):
     """
 
     name = "GCS (the strict fake of the tests)"
-    service = None
-    is_s3 = False
+    driver = "gcs"
+    server: StrictGcs
 
     def __init__(self, directory: Path) -> None:
         self.server = StrictGcs(directory)
 
-    async def contenders(self) -> Sequence[Contender]:
-        """Make the bucket, and those who compete: the others want the XML interface."""
-        server = self.server
-        server.create_bucket(BUCKET)
-        key = str(server.key_file)
+    async def prepare(self) -> None:
+        self.server.create_bucket(BUCKET)
+
+    def parameters(self, url: str) -> dict[str, Any]:
+        return {"bucket": BUCKET, "endpoint": url, "keyfile": str(self.server.key_file)}
+
+    def contenders(self, url: str) -> Sequence[Contender]:
+        # The others want the XML interface.
+        key = str(self.server.key_file)
         return (
-            Ours("gcs", {"bucket": BUCKET, "endpoint": server.url, "keyfile": key}),
-            GcsfsCalls(server, BUCKET, key),
+            Ours(self.driver, self.parameters(url)),
+            GcsfsCalls(url, BUCKET, key),
             FileApi(
                 "gcsfs",
-                lambda: _gcsfs(server, key),
+                lambda: _gcsfs(url, key),
                 _close_gcsfs,
                 BUCKET,
                 IN_PARTS,
                 unable={
-                    "500 puts of 4 KiB": "it ends lines by LF alone, which Google takes and the "
-                    "fake does not"
+                    "put-small": "it ends lines by LF alone, which Google takes and the fake does "
+                    "not"
                 },
             ),
         )
@@ -192,34 +244,38 @@ class AzureSite(Site):
     """Azurite."""
 
     name = "Azure (Azurite)"
+    driver = "azure"
     service = "azurite"
-    is_s3 = False
+    server: Azurite
 
     def __init__(self, directory: Path) -> None:
         self.server = Azurite(directory)
 
-    async def contenders(self) -> Sequence[Contender]:
-        """Make the container, and those who compete."""
+    async def prepare(self) -> None:
+        await AzureSdk(self.server.connection_string, BUCKET).create_container()
+
+    def parameters(self, url: str) -> dict[str, Any]:
+        return {
+            "account_name": self.server.account,
+            "account_key": self.server.key,
+            "container": BUCKET,
+            "endpoint": f"{url}/{self.server.account}",
+        }
+
+    def contenders(self, url: str) -> Sequence[Contender]:
         server = self.server
-        await AzureSdk(server, BUCKET).create_container()
+        endpoint = f"{url}/{server.account}"
+        connection = server.connection_string.replace(server.url, endpoint)
         return (
-            Ours(
-                "azure",
-                {
-                    "account_name": server.account,
-                    "account_key": server.key,
-                    "container": BUCKET,
-                    "endpoint": server.url,
-                },
-            ),
-            AzureSdk(server, BUCKET),
-            FileApi("adlfs", lambda: _adlfs(server), _close_adlfs, BUCKET),
+            Ours(self.driver, self.parameters(url)),
+            AzureSdk(connection, BUCKET),
+            FileApi("adlfs", lambda: _adlfs(connection), _close_adlfs, BUCKET),
             Obstore(
                 lambda: AzureStore(
                     BUCKET,
                     account_name=server.account,
                     account_key=server.key,
-                    endpoint=server.url,
+                    endpoint=endpoint,
                     client_options={"allow_http": True},
                 )
             ),
@@ -227,7 +283,7 @@ class AzureSite(Site):
                 "azblob",
                 {
                     "container": BUCKET,
-                    "endpoint": server.url,
+                    "endpoint": endpoint,
                     "account_name": server.account,
                     "account_key": server.key,
                 },
@@ -235,13 +291,13 @@ class AzureSite(Site):
         )
 
 
-def _s3fs(server: SeaweedFS) -> Any:
+def _s3fs(server: SeaweedFS, url: str) -> Any:
     from s3fs import S3FileSystem
 
     return S3FileSystem(
         key=server.access_key,
         secret=server.secret_key,
-        endpoint_url=server.url,
+        endpoint_url=url,
         client_kwargs={"region_name": server.region},
         config_kwargs={"max_pool_connections": CONNECTIONS},
         asynchronous=True,
@@ -254,13 +310,13 @@ async def _close_s3fs(files: Any) -> None:
     await files._s3creator.__aexit__(None, None, None)
 
 
-def _gcsfs(server: Server, token: str) -> Any:
+def _gcsfs(url: str, token: str) -> Any:
     # The package's own name is a class that asks the bucket for its kind by gRPC.
     from gcsfs.core import GCSFileSystem
 
     return GCSFileSystem(
         token=token,
-        endpoint_url=server.url,
+        endpoint_url=url,
         asynchronous=True,
         skip_instance_cache=True,
         use_listings_cache=False,
@@ -272,11 +328,11 @@ async def _close_gcsfs(files: Any) -> None:
         await files.session.close()
 
 
-def _adlfs(server: Azurite) -> Any:
+def _adlfs(connection: str) -> Any:
     from adlfs import AzureBlobFileSystem
 
     return AzureBlobFileSystem(
-        connection_string=server.connection_string,
+        connection_string=connection,
         asynchronous=True,
         skip_instance_cache=True,
         use_listings_cache=False,

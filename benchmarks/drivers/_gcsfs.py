@@ -9,15 +9,14 @@ from urllib.parse import quote
 
 from gcsfs.core import GCSFileSystem, initiate_upload, upload_chunk
 
-from benchmarks.cloud_drivers._contender import PAGE, Contender, Role, Source, Take
-from servers._process import Server
+from benchmarks.drivers._contender import PAGE, Contender, Role, Source, Take
 
 
 class GcsfsCalls(Contender):
     """`_call`, and the functions for uploads, of a filesystem with a session of its own.
 
     Args:
-        server: The server.
+        url: Where the server is asked.
         bucket: The bucket.
         token: Who asks, as gcsfs takes it.
     """
@@ -26,8 +25,8 @@ class GcsfsCalls(Contender):
     label = "gcsfs's `_call` and `upload_chunk`"
     packages = ("gcsfs", "aiohttp")
 
-    def __init__(self, server: Server, bucket: str, token: str = "anon") -> None:
-        self._url = server.url
+    def __init__(self, url: str, bucket: str, token: str = "anon") -> None:
+        self._url = url
         self._bucket = bucket
         self._token = token
         self._calls: Any = None
@@ -74,6 +73,12 @@ class GcsfsCalls(Contender):
         return int(answer["size"])
 
     async def list(self, directory: str) -> int:
+        return await self._count(directory, delimiter="/")
+
+    async def walk(self, directory: str) -> int:
+        return await self._count(directory)
+
+    async def _count(self, directory: str, **how: str) -> int:
         count = 0
         next_page: dict[str, str] = {}
         while True:
@@ -82,8 +87,8 @@ class GcsfsCalls(Contender):
                 "b/{}/o",
                 self._bucket,
                 prefix=f"{directory}/",
-                delimiter="/",
                 maxResults=PAGE,
+                **how,
                 **next_page,
             )
             page = json.loads(body)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from benchmarks.cloud_drivers._contender import Contender, Role, Source, Take
-from storagedriver_core import open_storage
+from benchmarks.drivers._contender import Contender, Role, Source, Take
+from storagedriver_core import FileInfo, open_storage
 
 
 class Ours(Contender):
@@ -52,8 +52,15 @@ class Ours(Contender):
         return (await self._storage.stat(f"/{name}")).size
 
     async def list(self, directory: str) -> int:
+        return await self._count(self._storage.list(f"/{directory}"))
+
+    async def walk(self, directory: str) -> int:
+        return await self._count(self._storage.walk(f"/{directory}"))
+
+    @staticmethod
+    async def _count(entries: AsyncIterator[FileInfo]) -> int:
         count = 0
-        async for entry in self._storage.list(f"/{directory}"):
+        async for entry in entries:
             assert entry.mod_time is not None
             count += 1
         return count

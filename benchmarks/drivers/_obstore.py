@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 import obstore
 from obstore.store import ObjectStore
 
-from benchmarks.cloud_drivers._contender import (
+from benchmarks.drivers._contender import (
     MIB,
+    PAGE,
     PART_BYTES,
     PARTS_IN_FLIGHT,
     Contender,
@@ -69,3 +70,9 @@ class Obstore(Contender):
     async def list(self, directory: str) -> int:
         answer = await obstore.list_with_delimiter_async(self._store, directory)
         return len(answer["objects"])
+
+    async def walk(self, directory: str) -> int:
+        count = 0
+        async for some in obstore.list(self._store, directory, chunk_size=PAGE):
+            count += len(some)
+        return count

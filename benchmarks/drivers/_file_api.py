@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from benchmarks.cloud_drivers._contender import Contender, Role, Source, Take
+from benchmarks.drivers._contender import Contender, Role, Source, Take
 
 
 class FileApi(Contender):
-    """`_pipe_file`, `_cat_file`, `_info` and `_ls`, as fast as they go: without caches.
+    """`_pipe_file`, `_cat_file`, `_info`, `_ls` and `_find`, as fast as they go: without caches.
 
     Args:
         library: Name of the library.
@@ -31,7 +31,7 @@ class FileApi(Contender):
         large: Mapping[str, int] | None = None,
         unable: Mapping[str, str] | None = None,
     ) -> None:
-        self.label = f"{library}'s `_pipe_file`, `_cat_file`, `_info` and `_ls`"
+        self.label = f"{library}'s `_pipe_file`, `_cat_file`, `_info`, `_ls` and `_find`"
         self.packages = (library, "fsspec")
         self._make = make
         self._close = close
@@ -68,6 +68,10 @@ class FileApi(Contender):
     async def list(self, directory: str) -> int:
         self._files.invalidate_cache()
         return len(await self._files._ls(self._path(directory), detail=True))
+
+    async def walk(self, directory: str) -> int:
+        self._files.invalidate_cache()
+        return len(await self._files._find(self._path(directory), detail=True))
 
     def _path(self, name: str) -> str:
         return f"{self._bucket}/{name}"

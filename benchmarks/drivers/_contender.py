@@ -1,4 +1,4 @@
-"""What every contender does: the five calls that are compared, and the bytes that they move."""
+"""What every contender does: the seven calls that are compared, and the bytes that they move."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Contender(ABC):
         role: Its column in the table.
         label: What it is, for the text.
         packages: Distributions whose versions matter.
-        unable: Works that it cannot do on this server, with the reason.
+        unable: Works that it cannot do on this server, by their names, with the reason.
     """
 
     role: Role
@@ -100,3 +100,7 @@ class Contender(ABC):
     @abstractmethod
     async def list(self, directory: str) -> int:
         """Count the direct children of a directory, each with size and time."""
+
+    @abstractmethod
+    async def walk(self, directory: str) -> int:
+        """Count every file below a directory, each with size and time."""

@@ -7,7 +7,7 @@ import base64
 from azure.storage.blob import BlobBlock
 from azure.storage.blob.aio import ContainerClient
 
-from benchmarks.cloud_drivers._contender import (
+from benchmarks.drivers._contender import (
     PAGE,
     PARTS_IN_FLIGHT,
     Contender,
@@ -15,15 +15,14 @@ from benchmarks.cloud_drivers._contender import (
     Source,
     Take,
 )
-from benchmarks.cloud_drivers._tasks import each_of
-from servers.azurite import Azurite
+from benchmarks.drivers._tasks import each_of
 
 
 class AzureSdk(Contender):
     """The asynchronous client of one container.
 
     Args:
-        server: The server.
+        connection: The connection string.
         container: The container.
     """
 
@@ -31,10 +30,8 @@ class AzureSdk(Contender):
     label = "azure-storage-blob's asynchronous client"
     packages = ("azure-storage-blob", "azure-core", "aiohttp")
 
-    def __init__(self, server: Azurite, container: str) -> None:
-        self._container = ContainerClient.from_connection_string(
-            server.connection_string, container
-        )
+    def __init__(self, connection: str, container: str) -> None:
+        self._container = ContainerClient.from_connection_string(connection, container)
 
     async def create_container(self) -> None:
         """Make the container."""
@@ -79,5 +76,11 @@ class AzureSdk(Contender):
         async for _ in self._container.walk_blobs(
             f"{directory}/", delimiter="/", results_per_page=PAGE
         ):
+            count += 1
+        return count
+
+    async def walk(self, directory: str) -> int:
+        count = 0
+        async for _ in self._container.list_blobs(f"{directory}/", results_per_page=PAGE):
             count += 1
         return count
