@@ -26,6 +26,12 @@ BLOB_UPLOAD_UNKNOWN = ErrorCode(
     "blob upload unknown to registry",
     "The upload never began, is over, or is another server's.",
 )
+DENIED = ErrorCode(
+    "DENIED",
+    403,
+    "requested access to the resource is denied",
+    "The registry that this one is a proxy of refuses it.",
+)
 DIGEST_INVALID = ErrorCode(
     "DIGEST_INVALID",
     400,
@@ -86,6 +92,12 @@ TAG_INVALID = ErrorCode(
     "manifest tag did not match URI",
     "The tag is malformed, or there are too many of them.",
 )
+TOOMANYREQUESTS = ErrorCode(
+    "TOOMANYREQUESTS",
+    429,
+    "too many requests",
+    "The registry that this one is a proxy of wants fewer requests.",
+)
 UNAUTHORIZED = ErrorCode(
     "UNAUTHORIZED",
     401,
@@ -96,7 +108,8 @@ UNAVAILABLE = ErrorCode(
     "UNAVAILABLE",
     503,
     "service unavailable",
-    "The storage cannot be reached now, or wants fewer requests; or a health check fails.",
+    "The storage cannot be reached now, or wants fewer requests; or a health check fails; or the "
+    "registry that this one is a proxy of fails.",
 )
 UNKNOWN = ErrorCode(
     "UNKNOWN",
@@ -115,6 +128,7 @@ CATALOGUE = (
     BLOB_UNKNOWN,
     BLOB_UPLOAD_INVALID,
     BLOB_UPLOAD_UNKNOWN,
+    DENIED,
     DIGEST_INVALID,
     MANIFEST_BLOB_UNKNOWN,
     MANIFEST_INVALID,
@@ -125,6 +139,7 @@ CATALOGUE = (
     RANGE_INVALID,
     SIZE_INVALID,
     TAG_INVALID,
+    TOOMANYREQUESTS,
     UNAUTHORIZED,
     UNAVAILABLE,
     UNKNOWN,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
 
-from storagedriver_core import FileReader
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request, Send
 
@@ -22,6 +21,10 @@ class Response:
         headers: By name in lower case.
         body: The body.
         length: Bytes to announce, where that is not the body's: answers to HEAD.
+
+    Attributes:
+        status: HTTP status.
+        length: Bytes of the content.
     """
 
     def __init__(
@@ -37,10 +40,10 @@ class Response:
             (key.encode("latin-1"), value.encode("latin-1"))
             for key, value in (headers or {}).items()
         ]
+        self.length = len(body) if length is None else length
         # An answer without content has no length. Source: RFC 9110, section 8.6.
         if status not in (204, 304):
-            announced = len(body) if length is None else length
-            self.headers.append((b"content-length", b"%d" % announced))
+            self.headers.append((b"content-length", b"%d" % self.length))
         self._body = body
 
     async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
@@ -69,11 +72,21 @@ class FileResponse(Response):
         await send({"type": "http.response.pathsend", "path": self._path})
 
 
+class Reader(Protocol):
+    """Gives a body piece by piece, in `async with`."""
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(self, *error: Any) -> object: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
 class StreamResponse(Response):
     """An answer whose body is read while it is sent; the reader is closed at the end."""
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], reader: FileReader, length: int
+        self, status: int, headers: Mapping[str, str], reader: Reader, length: int
     ) -> None:
         super().__init__(status, headers, length=length)
         self._reader = reader

@@ -11,6 +11,7 @@ from storagedriver_registry.api.codes import (
     BLOB_UNKNOWN,
     BLOB_UPLOAD_INVALID,
     BLOB_UPLOAD_UNKNOWN,
+    DENIED,
     DIGEST_INVALID,
     MANIFEST_BLOB_UNKNOWN,
     MANIFEST_INVALID,
@@ -21,6 +22,7 @@ from storagedriver_registry.api.codes import (
     RANGE_INVALID,
     SIZE_INVALID,
     TAG_INVALID,
+    TOOMANYREQUESTS,
     UNAUTHORIZED,
     UNAVAILABLE,
     UNKNOWN,
@@ -161,10 +163,18 @@ COMMON_FAILURES = (
     Failure(UNKNOWN, "Something failed."),
     Failure(
         UNAVAILABLE,
-        "The storage cannot be reached, or is asked too much.",
+        "The storage cannot be reached, or is asked too much. As a proxy: the upstream registry "
+        "cannot be reached.",
         headers=(Field("Retry-After", "Seconds to wait.", {"type": "integer"}, required=True),),
     ),
     Failure(UNKNOWN, "The storage is full.", 507),
+    Failure(DENIED, "As a proxy: the upstream registry refuses this one."),
+    Failure(
+        TOOMANYREQUESTS,
+        "As a proxy: the upstream registry wants fewer requests.",
+        headers=(Field("Retry-After", "Seconds to wait.", {"type": "integer"}, required=True),),
+    ),
+    Failure(UNAVAILABLE, "As a proxy: the upstream registry sends something wrong.", 502),
 )
 """What any request may be answered."""
 

@@ -6,6 +6,8 @@
 #   meters          every metric
 #   requests        measures requests
 #   storing         measures the storage and its caches
+#   notifying       counts notifications
+#   proxying        counts what a proxy does
 #
 # Nothing but `sharing` is imported, and nothing is measured, unless it is asked for: so nothing is
 # imported here.

@@ -1,8 +1,8 @@
 """Every metric.
 
 Source of the names that begin with `registry_`: distribution 3, `metrics`, `registry/handlers`,
-`registry/storage` and `notifications`, with what docker/go-metrics makes of them. Those that it
-does not have begin with `storagedriver_registry_`.
+`registry/storage`, `registry/proxy` and `notifications`, with what docker/go-metrics makes of them.
+Those that it does not have begin with `storagedriver_registry_`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Meters:
         self._add_requests()
         self._add_storage()
         self._add_notifications()
+        self._add_proxy()
         self._directory = os.environ.get(VARIABLE)
         if self._directory is None:
             ProcessCollector(registry=self._registry)
@@ -158,6 +159,39 @@ class Meters:
             "storagedriver_registry_notifications_dropped",
             "Events that a full queue did not take.",
             ["endpoint"],
+            registry=own,
+        )
+
+    def _add_proxy(self) -> None:
+        own = self._registry
+        self.proxy_requests = Counter(
+            "registry_proxy_requests",
+            "The number of total incoming proxy request received.",
+            ["type"],
+            registry=own,
+        )
+        self.proxy_hits = Counter(
+            "registry_proxy_hits",
+            "The number of total proxy request hits.",
+            ["type"],
+            registry=own,
+        )
+        self.proxy_misses = Counter(
+            "registry_proxy_misses",
+            "The number of total proxy request misses.",
+            ["type"],
+            registry=own,
+        )
+        self.proxy_pulled_bytes = Counter(
+            "registry_proxy_pulled_bytes",
+            "The size of total bytes pulled from the upstream.",
+            ["type"],
+            registry=own,
+        )
+        self.proxy_pushed_bytes = Counter(
+            "registry_proxy_pushed_bytes",
+            "The size of total bytes pushed to the client.",
+            ["type"],
             registry=own,
         )
 

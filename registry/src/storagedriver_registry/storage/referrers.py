@@ -48,6 +48,29 @@ class ReferrersPage:
     last: str = ""
 
 
+async def first_page(
+    found: AsyncIterator[dict[str, Any]], artifact_type: str, count: int | None
+) -> ReferrersPage:
+    """Take as many descriptors as fit a page.
+
+    Args:
+        found: Descriptors, in the order of their digests.
+        artifact_type: Only those of this type; empty for all.
+        count: At most so many; None for what fits a page.
+    """
+    descriptors: list[dict[str, Any]] = []
+    size = 0
+    async for descriptor in found:
+        if artifact_type and descriptor.get("artifactType") != artifact_type:
+            continue
+        size += len(json.dumps(descriptor))
+        if len(descriptors) == count or (descriptors and size > MOST_PAGE_BYTES):
+            last = descriptors[-1]["digest"] if descriptors else ""
+            return ReferrersPage(descriptors, last)
+        descriptors.append(descriptor)
+    return ReferrersPage(descriptors)
+
+
 class ReferrerStore:
     """The referrers of every manifest, whether that manifest exists or not."""
 
@@ -75,17 +98,7 @@ class ReferrerStore:
             after: Only those with digests after this one, which need not exist.
             count: At most so many; None for what fits a page.
         """
-        descriptors: list[dict[str, Any]] = []
-        size = 0
-        async for descriptor in self._described(name, subject, after):
-            if artifact_type and descriptor.get("artifactType") != artifact_type:
-                continue
-            size += len(json.dumps(descriptor))
-            if len(descriptors) == count or (descriptors and size > MOST_PAGE_BYTES):
-                last = descriptors[-1]["digest"] if descriptors else ""
-                return ReferrersPage(descriptors, last)
-            descriptors.append(descriptor)
-        return ReferrersPage(descriptors)
+        return await first_page(self._described(name, subject, after), artifact_type, count)
 
     async def rebuild(self, name: str) -> AsyncIterator[Digest | None]:
         """Index what a registry without this index has stored in a repository.

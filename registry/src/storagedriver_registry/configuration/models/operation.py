@@ -198,7 +198,10 @@ class ProxySettings(Section):
         username: As whom.
         password: Of the user.
         exec: A program that gives credentials instead.
-        ttl: Seconds that what was fetched is kept; 0 for ever.
+        ttl: Seconds that what was fetched is kept; 0 for ever. By default a week.
+        spool: Directory for blobs while they come, on a disk of this machine; not distribution's.
+            By default the `rootdirectory` of the filesystem driver, and with others the system's
+            for temporary files.
         remotenamespace: What names there begin with.
     """
 
@@ -207,6 +210,7 @@ class ProxySettings(Section):
     password: SecretStr | None = None
     exec: ExecSettings = ExecSettings()
     ttl: Duration | None = None
+    spool: str | None = None
     remotenamespace: str | None = None
 
 

@@ -1,0 +1,137 @@
+"""Blobs: what is cached is served from there, the rest while it comes."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, suppress
+
+from storagedriver_registry.api import blobs as ordinary
+from storagedriver_registry.api.conditions import is_known, wanted_range
+from storagedriver_registry.api.request import Request
+from storagedriver_registry.api.response import Response, StreamResponse
+from storagedriver_registry.api.services import Services
+from storagedriver_registry.digest import Digest
+from storagedriver_registry.proxy.answers import telling
+from storagedriver_registry.proxy.counting import Kind, ProxyCounter
+from storagedriver_registry.proxy.downloads import Downloads
+from storagedriver_registry.proxy.errors import UpstreamBrokenError
+from storagedriver_registry.proxy.upstream import FetchedBlob, Upstream
+from storagedriver_registry.storage.errors import BlobUnknownError
+
+# Smaller ones are answered when they are whole: so an error has a status of its own.
+_SMALL_BYTES = 64 * 1024
+
+
+class ProxiedBlobs:
+    """Answers requests for blobs.
+
+    Args:
+        upstream: Where they are.
+        downloads: Those that are on their way.
+        counter: Is told.
+    """
+
+    def __init__(self, upstream: Upstream, downloads: Downloads, counter: ProxyCounter) -> None:
+        self._upstream = upstream
+        self._downloads = downloads
+        self._counter = counter
+
+    async def get(self, services: Services, request: Request) -> Response:
+        """Send a blob or one range of it; of HEAD only the headers."""
+        digest = request.required_digest
+        response = await self._cached(services, request)
+        is_hit = response is not None
+        if response is None:
+            with telling(BlobUnknownError(digest)):
+                response = await self._uncached(services, request, digest)
+        if request.method == "GET":
+            self._counter.served(Kind.BLOB, response.length, is_hit=is_hit)
+        return response
+
+    async def _cached(self, services: Services, request: Request) -> Response | None:
+        try:
+            return await ordinary.get(services, request)
+        except BlobUnknownError:
+            return None
+
+    async def _uncached(self, services: Services, request: Request, digest: Digest) -> Response:
+        name, headers = request.name, ordinary.blob_headers(digest)
+        if request.method == "HEAD" or is_known(request, digest):
+            size = await self._upstream.blob_size(name, digest)
+            if is_known(request, digest):
+                return Response(304, headers)
+            return Response(200, headers, length=size)
+        if await services.stores.blobs.is_stored(digest):
+            # Another repository has it. To know its digest is no permission: the upstream says.
+            await self._upstream.blob_size(name, digest)
+            # A collector of garbage may have been faster: then it is fetched.
+            with suppress(BlobUnknownError):
+                await services.stores.blobs.link(name, digest)
+                return await ordinary.get(services, request)
+        if request.header(b"range") is not None:
+            response = await self._range(request, digest, headers)
+            if response is not None:
+                return response
+        size, reader = await self._downloads.follow(name, digest)
+        try:
+            if size <= _SMALL_BYTES:
+                return Response(200, headers, await reader.read_all())
+        except BaseException:
+            reader.close()
+            raise
+        return StreamResponse(200, headers, reader, size)
+
+    async def _range(
+        self, request: Request, digest: Digest, headers: dict[str, str]
+    ) -> Response | None:
+        """Send a range of what is not cached; None if everything is to be sent.
+
+        It comes from what has come of the blob already, or from the upstream: who asks so may want
+        a little of a large blob, and would wait for all that is before.
+        """
+        name = request.name
+        size = await self._upstream.blob_size(name, digest)
+        part = wanted_range(request, digest, size)
+        if part is None:
+            return None
+        offset, length = part
+        headers = {**headers, "content-range": f"bytes {offset}-{offset + length - 1}/{size}"}
+        following = self._downloads.follow_range(digest, offset, length)
+        if following is not None:
+            return StreamResponse(206, headers, following, length)
+        async with AsyncExitStack() as stack:
+            blob = self._upstream.blob(name, digest, offset, length)
+            fetched = await stack.enter_async_context(blob)
+            if fetched.length != length:
+                raise UpstreamBrokenError(f"{fetched.length} bytes are announced of {length}")
+            passing = _Passing(fetched, stack.pop_all(), self._counter)
+        return StreamResponse(206, headers, passing, length)
+
+
+class _Passing:
+    """A range that passes through."""
+
+    def __init__(self, fetched: FetchedBlob, stack: AsyncExitStack, counter: ProxyCounter) -> None:
+        self._fetched = fetched
+        self._stack = stack
+        self._counter = counter
+        self._passed = 0
+
+    async def __aenter__(self) -> _Passing:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._counter.fetched(Kind.BLOB, self._passed)
+        await self._stack.aclose()
+
+    def __aiter__(self) -> _Passing:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._fetched.chunks, b"")
+        self._passed += len(chunk)
+        length = self._fetched.length
+        if self._passed > length or (not chunk and self._passed < length):
+            raise UpstreamBrokenError(f"{self._passed} bytes came of {length}")
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk

@@ -1,0 +1,210 @@
+"""What has been kept for `proxy.ttl` goes.
+
+What was fetched was linked then, so the time of its link says when it has to go: nothing else has
+to be kept, nor lost. Any number of servers may look at the same storage; each finds the same.
+
+Rule 1: a manifest goes when its time is over, with the tags that point to it; one that an index
+lists which is still to be kept stays as long as that.
+Rule 2: a blob goes out of a repository when its time is over, unless a manifest that stays there
+names it.
+Rule 3: the bytes go by garbage collection, once no repository has any use for them, with a grace
+period as always: a client may have begun to pull. Where the storage does not allow for that beside
+servers at work, they stay until `registry garbage-collect --offline`.
+
+What was linked anew meanwhile is looked at again just before it would go. If another server links
+it after that look, it is not cached, though its bytes are, and the next request links it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from storagedriver_core import PathNotFoundError, Storage, StorageDriverError
+from storagedriver_registry.digest import Digest
+from storagedriver_registry.manifest import listed_digests, named_digests
+from storagedriver_registry.storage import Stores, paths
+from storagedriver_registry.storage.collector_turn import CollectorBusyError
+from storagedriver_registry.storage.errors import BlobUnknownError, ManifestUnknownError
+from storagedriver_registry.storage.garbage import Collector, least_grace
+from storagedriver_registry.storage.garbage_report import GarbageOptions
+from storagedriver_registry.storage.garbage_scan import GarbageError, Scan, Scanner
+
+logger = logging.getLogger(__name__)
+
+_MOST_GRACE = timedelta(hours=24)
+_LEAST_INTERVAL_SECONDS = 1.0
+_MOST_INTERVAL_SECONDS = 3600.0
+
+
+@dataclass(slots=True)
+class Expired:
+    """What has gone.
+
+    Attributes:
+        manifests: Out of so many repositories, all in all.
+        blobs: Likewise.
+    """
+
+    manifests: int = 0
+    blobs: int = 0
+
+
+class Expirer:
+    """Looks from time to time for what has been kept long enough.
+
+    Args:
+        storage: Where it is kept.
+        stores: The same.
+        ttl: Seconds that it is kept.
+        max_stale: For how many seconds servers remember a link, where the store is not local.
+        forget: Is told of each blob that is gone.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        stores: Stores,
+        ttl: float,
+        max_stale: float,
+        forget: Callable[[Digest], Awaitable[None]],
+    ) -> None:
+        self._storage = storage
+        self._stores = stores
+        self._ttl = ttl
+        self._max_stale = max_stale
+        self._forget = forget
+        self._task: asyncio.Task[None] | None = None
+        self._told = ""
+
+    def start(self) -> None:
+        """Begin, if it has not begun."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def aclose(self) -> None:
+        """End. A look that is under way is cut off; the next one goes on."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        interval = min(max(self._ttl / 10, _LEAST_INTERVAL_SECONDS), _MOST_INTERVAL_SECONDS)
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                limit = await self._storage.now() - timedelta(seconds=self._ttl)
+                found = await self.expire(limit)
+                if found.manifests or found.blobs:
+                    text = "%d manifests and %d blobs have been cached long enough"
+                    logger.info(text, found.manifests, found.blobs)
+                await self._collect()
+            except StorageDriverError as error:
+                logger.warning("nothing of the cache expires: %s", error)
+            except Exception:
+                logger.exception("nothing of the cache expires")
+
+    async def expire(self, limit: datetime) -> Expired:
+        """Let go what has been kept long enough; the bytes stay.
+
+        Args:
+            limit: When that was fetched, at the latest.
+        """
+        scan = await Scanner(self._storage, delete_untagged=False, is_alone=True).links(limit)
+        old_blobs: dict[str, list[Digest]] = defaultdict(list)
+        for digest, layer in scan.layers.items():
+            if _is_old(layer.newest, limit):
+                for name in layer.names:
+                    old_blobs[name].append(digest)
+        expired = Expired()
+        for name in sorted({*scan.repositories, *old_blobs}):
+            await self._expire(name, scan, old_blobs[name], expired)
+        return expired
+
+    async def _expire(
+        self, name: str, scan: Scan, old_blobs: list[Digest], expired: Expired
+    ) -> None:
+        """Let go what has been kept long enough in one repository."""
+        repository, limit = scan.repositories.get(name), scan.young_after
+        linked = scan.linked(name)
+        revisions = {} if repository is None else repository.revisions
+        old = {digest for digest in linked if _is_old(revisions[digest].link, limit)}
+        if not (old or old_blobs):
+            return
+        staying, named = await self._staying(name, linked, linked - old)
+        for digest in old - staying:
+            expired.manifests += await self._drop_manifest(name, digest, limit)
+        for digest in old_blobs:
+            if digest not in named:
+                expired.blobs += await self._drop_blob(name, digest, limit)
+
+    async def _staying(
+        self, name: str, linked: set[Digest], young: set[Digest]
+    ) -> tuple[set[Digest], set[Digest]]:
+        """Give the manifests that stay, as they are young or listed, and all that they name."""
+        staying, named, rest = set(young), set[Digest](), list(young)
+        while rest:
+            try:
+                data = await self._stores.manifests.content(name, rest.pop())
+            except ManifestUnknownError:
+                continue
+            named.update(named_digests(data))
+            listed = {digest for digest in listed_digests(data) if digest in linked} - staying
+            staying |= listed
+            rest += listed
+        return staying, named
+
+    async def _drop_manifest(self, name: str, digest: Digest, limit: datetime) -> bool:
+        if not await self._is_due(paths.revision_link(name, digest), limit):
+            return False
+        # Tags first: cut off in between, none is left that points to nothing.
+        await self._stores.tags.delete_all(name, digest)
+        try:
+            await self._stores.manifests.delete(name, digest)
+        except ManifestUnknownError:
+            return False
+        return True
+
+    async def _drop_blob(self, name: str, digest: Digest, limit: datetime) -> bool:
+        if not await self._is_due(paths.layer_link(name, digest), limit):
+            return False
+        try:
+            await self._stores.blobs.unlink(name, digest)
+        except BlobUnknownError:
+            return False
+        return True
+
+    async def _is_due(self, path: str, limit: datetime) -> bool:
+        try:
+            return _is_old((await self._storage.stat(path)).mod_time, limit)
+        except PathNotFoundError:
+            return False
+
+    async def _collect(self) -> None:
+        """Delete the bytes that nothing needs any more."""
+        least = least_grace(self._storage, self._max_stale)
+        grace = max(least, min(timedelta(seconds=self._ttl), _MOST_GRACE))
+        options = GarbageOptions(grace=grace, max_stale=self._max_stale)
+        try:
+            report = await Collector(self._storage, options, self._forget).collect()
+        except CollectorBusyError:
+            return  # another server sees to it
+        except GarbageError as error:
+            if str(error) != self._told:
+                logger.warning("what has expired stays stored: %s", error)
+            self._told = str(error)
+            return
+        if report.deleted:
+            text = "%d blobs and manifests (%d bytes) are deleted from the cache"
+            logger.info(text, len(report.deleted), report.deleted_bytes)
+
+
+def _is_old(when: datetime | None, limit: datetime) -> bool:
+    return when is not None and when <= limit

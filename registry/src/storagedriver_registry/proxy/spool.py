@@ -1,0 +1,166 @@
+"""A blob on its way, in a file without a name: one who writes, any number who follow.
+
+```text
+            append                       finish: everything came, and is right
+  ┌──► COMING ──┐ ─────────────────────────────────────────────────► WHOLE
+  └─────────────┘ ─────────────────────────────────────────────────► FAILED
+                       fail: the upstream broke off, or sent other bytes
+```
+
+Rule 1: a follower is given what has come, from wherever it stands, at its own pace, and holds one
+piece of it in memory. Nobody waits for a slow one, and nothing is queued for it.
+Rule 2: the last byte is given when everything is known to be right, and not before. So whoever has
+got everything has got the right thing, and everybody else sees that it is not whole.
+Rule 3: the file has no name, so that nothing is left of it, whatever becomes of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+
+from storagedriver_core import finish
+from storagedriver_registry.proxy.errors import UpstreamBrokenError
+
+_READ_BYTES = 1024 * 1024
+
+
+class Spool:
+    """The bytes of one blob while they come.
+
+    Args:
+        size: How many will come.
+        directory: Where the file is; None for the system's directory of temporary files.
+
+    Attributes:
+        size: How many will come.
+        received: How many have come.
+    """
+
+    def __init__(self, size: int, directory: str | None) -> None:
+        self.size = size
+        self.received = 0
+        # Closed by the last of those who need it.
+        self._file = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115
+        self._users = 1
+        self._is_whole = False
+        self._failure: Exception | None = None
+        self._news = asyncio.Event()
+
+    async def append(self, data: bytes) -> None:
+        """Take bytes that have come.
+
+        Raises:
+            UpstreamBrokenError: They are more than were announced.
+            OSError: They cannot be kept.
+        """
+        if self.received + len(data) > self.size:
+            raise UpstreamBrokenError(f"more than the {self.size} bytes that were announced")
+        # Cancelled half-way, it would write into whatever the descriptor is by then.
+        await finish(asyncio.to_thread(self._write, data))
+        self.received += len(data)
+        self._tell()
+
+    def finish(self) -> None:
+        """Say that nothing more comes, and that it has the right digest.
+
+        Raises:
+            UpstreamBrokenError: It is less than was announced.
+        """
+        if self.received != self.size:
+            raise UpstreamBrokenError(f"{self.received} bytes came of {self.size}")
+        self._is_whole = True
+        self._tell()
+
+    def fail(self, error: Exception) -> None:
+        """Say that it is nothing: everybody who follows is told so."""
+        self._failure = error
+        self._tell()
+
+    def follow(self, offset: int = 0, length: int | None = None) -> SpoolReader:
+        """Give the bytes from an offset on, as they come."""
+        self._users += 1
+        return SpoolReader(self, offset, self.size if length is None else offset + length)
+
+    def release(self) -> None:
+        """Need it no more; the last one lets go of the file."""
+        self._users -= 1
+        if not self._users:
+            self._file.close()
+
+    async def whole(self) -> None:
+        """Wait until everything has come and is right."""
+        while not self._is_whole:
+            await self._change()
+
+    async def read(self, offset: int, most: int) -> bytes:
+        """Give some bytes from an offset on, `most` of them at most, once there are any."""
+        while (ready := self._readable() - offset) <= 0:
+            await self._change()
+        if self._failure is not None:
+            raise self._failure
+        size = min(ready, most, _READ_BYTES)
+        return await finish(asyncio.to_thread(os.pread, self._file.fileno(), size, offset))
+
+    def _readable(self) -> int:
+        if self._is_whole or self.received < self.size:
+            return self.received
+        return self.size - 1
+
+    async def _change(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        await self._news.wait()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+
+class SpoolReader:
+    """Follows a spool; gives pieces as an asynchronous iterator. To be used in `async with`."""
+
+    def __init__(self, spool: Spool, offset: int, end: int) -> None:
+        self._spool = spool
+        self._offset = offset
+        self._end = end
+        self._is_open = True
+
+    def __del__(self) -> None:
+        self.close()
+
+    async def __aenter__(self) -> SpoolReader:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> SpoolReader:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._offset >= self._end:
+            # Nothing, too, may be the wrong thing.
+            if self._end == self._spool.size:
+                await self._spool.whole()
+            raise StopAsyncIteration
+        data = await self._spool.read(self._offset, self._end - self._offset)
+        self._offset += len(data)
+        return data
+
+    async def read_all(self) -> bytes:
+        """Give all of it once it is whole, and follow no more."""
+        async with self:
+            return b"".join([data async for data in self])
+
+    def close(self) -> None:
+        """Follow no more."""
+        if self._is_open:
+            self._is_open = False
+            self._spool.release()

@@ -1,0 +1,150 @@
+"""What a proxy has kept for long enough."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import pytest
+from storagedriver_registry.digest import Digest, compute_digest
+from storagedriver_registry.proxy.expiry import Expired, Expirer
+from storagedriver_registry.storage import Stores, make_stores
+from storagedriver_registry.storage.errors import TagUnknownError
+from storagedriver_registry.storage.manifests import StoredManifest
+
+from registry.tests.application import in_memory
+from registry.tests.client import OCI_INDEX, OCI_MANIFEST
+from storagedriver_core import Storage
+
+NAME = "a/b"
+
+
+class Cache:
+    """A cache, and what its server would do."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.stores: Stores = make_stores(storage)
+        self.expirer = Expirer(storage, self.stores, 60.0, 0.0, self._forget)
+
+    async def blob(self, data: bytes, name: str = NAME) -> Digest:
+        digest = compute_digest(data)
+        await self.stores.blobs.put(digest, data)
+        await self.stores.blobs.link(name, digest)
+        return digest
+
+    async def image(self, *layers: Digest, tag: str, name: str = NAME) -> Digest:
+        described = [{"mediaType": "l/l", "digest": str(layer), "size": 1} for layer in layers]
+        config = {"mediaType": "c/c", "digest": str(compute_digest(tag.encode())), "size": 1}
+        return await self._put(OCI_MANIFEST, {"config": config, "layers": described}, tag, name)
+
+    async def index(self, *members: Digest, tag: str) -> Digest:
+        described = [
+            {"mediaType": OCI_MANIFEST, "digest": str(member), "size": 1} for member in members
+        ]
+        return await self._put(OCI_INDEX, {"manifests": described}, tag, NAME)
+
+    async def now(self) -> datetime:
+        """Give a moment after everything that was stored, and before all that comes."""
+        moment = await self.storage.now()
+        while True:
+            await asyncio.sleep(0.001)
+            if await self.storage.now() > moment:
+                return moment
+
+    async def has_blob(self, digest: Digest, name: str = NAME) -> bool:
+        return await self.stores.blobs.is_linked(name, digest)
+
+    async def has_manifest(self, digest: Digest) -> bool:
+        return await self.stores.manifests.exists(NAME, digest)
+
+    async def _put(self, kind: str, body: dict[str, object], tag: str, name: str) -> Digest:
+        data = json.dumps({"schemaVersion": 2, "mediaType": kind, **body}).encode()
+        digest = compute_digest(data)
+        manifest = StoredManifest(digest, data, kind)
+        await self.stores.manifests.put(name, manifest, keep_type=False)
+        await self.stores.tags.put(name, tag, digest)
+        return digest
+
+    async def _forget(self, digest: Digest) -> None:
+        pass
+
+
+def run(test: Callable[[Cache], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with Storage(in_memory()) as storage:
+            await test(Cache(storage))
+
+    asyncio.run(main())
+
+
+def test_old_goes_and_new_stays() -> None:
+    async def test(cache: Cache) -> None:
+        old = await cache.blob(b"old")
+        before = await cache.image(old, tag="before")
+        limit = await cache.now()
+        new = await cache.blob(b"new")
+        after = await cache.image(new, tag="after")
+        assert await cache.expirer.expire(limit) == Expired(1, 1)
+        assert [await cache.has_blob(one) for one in (old, new)] == [False, True]
+        assert [await cache.has_manifest(one) for one in (before, after)] == [False, True]
+        assert await cache.stores.tags.list(NAME) == ["after"]
+        # The bytes are for the collector of garbage.
+        assert await cache.stores.blobs.is_stored(old)
+        assert await cache.expirer.expire(limit) == Expired(0, 0)
+
+    run(test)
+
+
+def test_blob_that_a_newer_manifest_names_stays() -> None:
+    async def test(cache: Cache) -> None:
+        shared, single = await cache.blob(b"shared"), await cache.blob(b"single")
+        await cache.image(shared, single, tag="before")
+        limit = await cache.now()
+        await cache.image(shared, tag="after")
+        assert await cache.expirer.expire(limit) == Expired(1, 1)
+        assert [await cache.has_blob(one) for one in (shared, single)] == [True, False]
+
+    run(test)
+
+
+def test_blob_that_another_repository_names_goes_where_it_is_old() -> None:
+    async def test(cache: Cache) -> None:
+        shared = await cache.blob(b"shared")
+        await cache.blob(b"shared", "other")
+        limit = await cache.now()
+        await cache.image(shared, tag="after", name="other")
+        assert await cache.expirer.expire(limit) == Expired(0, 1)
+        assert not await cache.has_blob(shared)
+        assert await cache.has_blob(shared, "other")
+
+    run(test)
+
+
+def test_member_of_a_newer_index_stays_with_what_it_names() -> None:
+    async def test(cache: Cache) -> None:
+        layer = await cache.blob(b"layer")
+        member = await cache.image(layer, tag="member")
+        limit = await cache.now()
+        index = await cache.index(member, tag="index")
+        assert await cache.expirer.expire(limit) == Expired(0, 0)
+        assert await cache.has_blob(layer)
+        assert await cache.has_manifest(member)
+        assert await cache.expirer.expire(await cache.now()) == Expired(2, 1)
+        assert not await cache.has_manifest(index)
+        for tag in ("member", "index"):
+            with pytest.raises(TagUnknownError):
+                await cache.stores.tags.resolve(NAME, tag)
+
+    run(test)
+
+
+def test_blob_without_a_manifest_goes_as_well() -> None:
+    async def test(cache: Cache) -> None:
+        blob = await cache.blob(b"blob")
+        assert await cache.expirer.expire(await cache.now()) == Expired(0, 1)
+        assert not await cache.has_blob(blob)
+
+    run(test)
