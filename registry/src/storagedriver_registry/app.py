@@ -24,16 +24,18 @@ from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
 from storagedriver_registry.purging import UploadPurger
 from storagedriver_registry.storage import Caches, make_caches, make_stores
+from storagedriver_registry.storage.errors import RegistryError
 from storagedriver_registry.tracing.provider import is_traced
 
 if TYPE_CHECKING:
     from storagedriver_registry.health import Health
     from storagedriver_registry.metrics.meters import Meters
     from storagedriver_registry.notifications import Notifier
+    from storagedriver_registry.proxy.proxy import Proxy
 
 logger = logging.getLogger(__name__)
 
-_Part: TypeAlias = "Storage | Caches | Guard | Health | Notifier"
+_Part: TypeAlias = "Storage | Caches | Guard | Health | Notifier | Proxy"
 
 
 def create_app(
@@ -106,11 +108,14 @@ class RegistryApp:
             from storagedriver_registry.tracing.spans import RequestTracer
 
             self._http = RequestTracer(self._http, self._route_name)
+        self._is_read_only = section.maintenance.readonly.enabled
+        is_proxy = config.settings.proxy.remoteurl is not None
         self._services = Services(
             stores=make_stores(storage, key, caches, tags_at_once=section.tag.concurrencylimit),
             urls=UrlBuilder(http),
             delete_enabled=section.delete.enabled,
-            read_only=section.maintenance.readonly.enabled,
+            # What clients would push, the upstream would not have.
+            read_only=self._is_read_only or is_proxy,
             redirect_enabled=not section.redirect.disable,
             validation=ManifestValidation(config.settings.validation),
             most_repositories=config.settings.catalog.maxentries,
@@ -121,10 +126,13 @@ class RegistryApp:
         self._guard = _make_guard(config.auth)
         self.health = _make_health(config, storage)
         self._notifier = _make_notifier(config, self._services, meters)
+        self._proxy = _make_proxy(config, storage, self._services, caches, meters)
+        # By ordinary handlers, what takes their place.
+        self._instead = {} if self._proxy is None else self._proxy.handlers
         # In the order in which they are opened.
         parts = (
             *(storage if owned else None, caches, self._guard),
-            *(self.health, self._notifier),
+            *(self.health, self._notifier, self._proxy),
         )
         self._closed: list[_Part] = [part for part in parts if part is not None]
         self._opened: list[_Part] = []
@@ -151,10 +159,12 @@ class RegistryApp:
     def start_maintenance(self) -> None:
         """Begin what one process does for all, until the application is shut down.
 
-        That is the purge of uploads, where anything may be written.
+        That is the purge of uploads, where anything may be written, and what a proxy lets go.
         """
-        if not self._services.read_only:
+        if not self._is_read_only:
             self._purger.start()
+        if self._proxy is not None:
+            self._proxy.start_maintenance()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = self._request(scope, receive)
@@ -176,7 +186,7 @@ class RegistryApp:
                     request.route, request.method, request.name, request.query
                 )
                 request.grant = await self._guard.authorize(request, needed)
-            response = await handler(self._services, request)
+            response = await self._instead.get(handler, handler)(self._services, request)
             if self._notifier is not None:
                 await self._notifier.note(request, response, entry.fields())
         except Exception as error:
@@ -184,7 +194,7 @@ class RegistryApp:
         headers = [*self._headers, (b"x-request-id", entry.id)]
         try:
             await response.send(request, entry.send, headers)
-        except StorageDriverError as error:
+        except (StorageDriverError, RegistryError) as error:
             # The status is out: all that is left is to cut the connection, which the server does.
             logger.error("an answer was cut off: %s", error)
             raise
@@ -300,6 +310,26 @@ def _make_notifier(
     from storagedriver_registry.metrics.notifying import MeteredEvents
 
     return make_notifier(config, services, MeteredEvents(meters))
+
+
+def _make_proxy(
+    config: Configuration,
+    storage: Storage,
+    services: Services,
+    caches: Caches,
+    meters: Meters | None,
+) -> Proxy | None:
+    if config.settings.proxy.remoteurl is None:
+        return None
+    from storagedriver_registry.proxy.counting import ProxyCounter
+    from storagedriver_registry.proxy.proxy import make_proxy
+
+    counter = ProxyCounter()
+    if meters is not None:
+        from storagedriver_registry.metrics.proxying import MeteredProxy
+
+        counter = MeteredProxy(meters)
+    return make_proxy(config, storage, services.stores, caches, counter)
 
 
 def _make_guard(auth: AuthConfig | None) -> Guard | None:

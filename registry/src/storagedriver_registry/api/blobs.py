@@ -23,7 +23,7 @@ async def get(services: Services, request: Request) -> Response:
     if request.method == "HEAD" and await services.stores.condemned.hides_blob(digest):
         raise BlobUnknownError(digest)
     size = await blobs.size(request.name, digest)
-    headers = _headers(digest)
+    headers = blob_headers(digest)
     if is_known(request, digest):
         return Response(304, headers)
     if request.method == "HEAD":
@@ -54,7 +54,8 @@ async def delete(services: Services, request: Request) -> Response:
     return Response(202)
 
 
-def _headers(digest: Digest) -> dict[str, str]:
+def blob_headers(digest: Digest) -> dict[str, str]:
+    """Give the headers of every answer that is a blob, or says that it is there."""
     return {
         "content-type": "application/octet-stream",
         "docker-content-digest": str(digest),

@@ -28,7 +28,7 @@ class Support:
             keys and values that make it so.
     """
 
-    state: Literal["acted on", "not acted on yet", "not acted on"]
+    state: Literal["acted on", "not acted on"]
     reason: str = ""
     harmless: object = _NOTHING
 
@@ -45,10 +45,6 @@ class Support:
 
 ACTED_ON = Support("acted on")
 """The registry does what the key asks for."""
-
-
-def _later(reason: str = "", harmless: object = _NOTHING) -> Support:
-    return Support("not acted on yet", reason, harmless)
 
 
 def _never(reason: str, harmless: object = _NOTHING) -> Support:
@@ -135,7 +131,13 @@ SUPPORT: dict[str, Support] = {
     "redis.identitysuffix": _never("redis.clientname says it"),
     "redis.unstableresp3": _never("it is of another client", harmless=False),
     "health": ACTED_ON,
-    "proxy": _later(harmless={"remoteurl": None}),
+    "proxy.remoteurl": ACTED_ON,
+    "proxy.username": ACTED_ON,
+    "proxy.password": ACTED_ON,
+    "proxy.exec": ACTED_ON,
+    "proxy.ttl": ACTED_ON,
+    "proxy.spool": ACTED_ON,
+    "proxy.remotenamespace": _never("repositories are called here as they are upstream"),
     "compatibility.schema1.signingkeyfile": _never(_SCHEMA_1),
     "compatibility.schema1.enabled": _never(_SCHEMA_1, harmless=False),
     "validation.disabled": ACTED_ON,
