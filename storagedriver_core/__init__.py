@@ -4,6 +4,7 @@
 #
 #   _errors                             the error tree
 #   _types, _capabilities, _paths       what calls are given and return; the path rules
+#   _durations, _client_address         spans of time as Go has them; who a URL is for
 #   _driver, _cuts                      the contract that authors fulfil, and a help for uploads
 #   _context, _hashing, _hash_queue,
 #   _token, _sidecars, _parts, _shield,
@@ -35,6 +36,7 @@ from storagedriver_core._blocking import BlockingStorageDriver
 from storagedriver_core._blocking_driver import BlockingDriver, BlockingReader
 from storagedriver_core._body import Body
 from storagedriver_core._capabilities import Capabilities
+from storagedriver_core._client_address import client_address
 from storagedriver_core._config import (
     driver_schema,
     effective_settings,
@@ -55,6 +57,7 @@ from storagedriver_core._discovery import (
 )
 from storagedriver_core._document import Document, Setting
 from storagedriver_core._driver import ByteStream, StorageDriver
+from storagedriver_core._durations import parse_duration
 from storagedriver_core._errors import (
     AlreadyExistsError,
     AuthenticationError,
@@ -207,6 +210,7 @@ __all__ = [
     "effective_settings",
     "finish",
     "hookimpl",
+    "client_address",
     "import_factory",
     "is_internal",
     "load_config",

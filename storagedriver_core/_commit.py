@@ -86,8 +86,13 @@ class Commit:
         if place != self.target:
             # On the way to a target elsewhere, what is at the writer's own path must not be lost.
             if_absent = place == upload.path and self.context.capabilities.put_if_absent
-        options = CompleteOptions(path=place, size=self.uploader.offset, if_absent=if_absent)
         parts = await self.uploader.finish()
+        options = CompleteOptions(
+            path=place,
+            size=self.uploader.offset,
+            if_absent=if_absent,
+            digests=self.hashes.hexdigests(),
+        )
         try:
             return await self.context.driver.complete_upload(upload, parts, options)
         except AlreadyExistsError as error:

@@ -95,9 +95,12 @@ class StorageDriver(ABC):
 
     Attributes:
         name: The driver's name, such as `filesystem`; what configurations call it.
+        wanted_digests: Algorithms, such as `sha256`, whose digests `complete_upload` is to be given
+            of whatever a writer writes. Each costs the writer its time.
     """
 
     name: ClassVar[str]
+    wanted_digests: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -347,6 +350,14 @@ class StorageDriver(ABC):
         """Give a path at which the operating system can open the file. Needs `local_path`.
 
         Raises:
+    async def stored_name(self, path: str) -> str:
+        """Give the name that the store itself has for the file, as in its own URLs.
+
+        It has no slash in front. Sends nothing. Here the path; a driver with a root directory, or
+        whose store has other names, overrides it.
+        """
+        return path.removeprefix("/")
+
             PathNotFoundError: There is no file.
         """
         raise UnsupportedMethodError(capability="local_path")

@@ -111,17 +111,23 @@ class StorageConfig:
     def check_order(self) -> None:
         """Raise `ConfigurationError` unless each middleware stands inside those of lower rank."""
         names = [entry.chosen()[0] for entry in self._values.middleware]
-        ranks = [self._plugins.middleware(name).rank for name in names]
-        for index in range(1, len(names)):
-            if ranks[index] < ranks[index - 1]:
-                right = ", ".join(sorted(names, key=lambda name: ranks[names.index(name)]))
+        ranks = {name: self._plugins.middleware(name).rank for name in names}
+        placed = [(rank, name) for name in names if (rank := ranks[name]) is not None]
+        highest, outer = 0, ""
+        for index, name in enumerate(names):
+            rank = ranks[name]
+            if rank is None:
+                continue
+            if rank < highest:
+                right = ", ".join(name for _, name in sorted(placed, key=lambda one: one[0]))
                 message = (
-                    f"{names[index]!r} may not stand inside {names[index - 1]!r}; the right order "
+                    f"{name!r} may not stand inside {outer!r}; the right order "
                     f"is {right}: the first is the outermost, and each attempt of a retry has to "
                     "wait for the limit and to have a timeout of its own"
                 )
                 key = (self._section, "middleware", index)
                 raise ConfigurationError(self._document.error(key, message))
+            highest, outer = rank, name
 
     def to_mapping(self, *, reveal_secrets: bool = False) -> dict[str, Any]:
         """Give what was set, with defaults left out, as `open_storage` takes it.

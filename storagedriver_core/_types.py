@@ -131,11 +131,15 @@ class CompleteOptions:
         path: Where to publish. Other than the upload's path only with `late_target`.
         size: Sum of the parts in bytes.
         if_absent: Refuse with `AlreadyExistsError` if there is an object.
+        digests: Lower-case hex digests of the whole object by algorithm, as far as the writer knows
+            them; those that the driver wants (`wanted_digests`) unless the upload was begun by one
+            that did not want them.
     """
 
     path: str
     size: int
     if_absent: bool = False
+    digests: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ async def open_writer(
     """Open a new upload and give the writer over it."""
     context.require("upload")
     plan = plan_parts(context.capabilities, max_size=max_size, part_size=context.part_size)
-    hashers = {name: new_hasher(name) for name in hashes}
+    hashers = {name: new_hasher(name) for name in (*hashes, *context.driver.wanted_digests)}
     options = UploadOptions(content_type=content_type, metadata=metadata, part_size=plan.part_size)
     upload = await context.driver.open_upload(path, new_holder(), options)
     queue = HashQueue(hashers, 0, context.workers)

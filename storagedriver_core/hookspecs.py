@@ -112,7 +112,8 @@ class MiddlewareSpec:
             returns a driver around it.
         parameters: Pydantic model of its parameters, as for a driver.
         rank: Where it belongs in a stack: a middleware of a lower rank never stands inside one of
-            a higher rank. The core's own are prefix 10, retry 20, limit 30, timeout 40.
+            a higher rank, those of one rank stand in any order, and one of None anywhere. Of the
+            core's own, `docs/middleware.md` lists the ranks.
         api_version: As for a driver.
     """
 
@@ -120,7 +121,7 @@ class MiddlewareSpec:
     summary: str
     factory: str
     parameters: type[BaseModel]
-    rank: int
+    rank: int | None
     api_version: tuple[int, int] = (1, 0)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from storagedriver_registry.access_log import remote_address
+from storagedriver_registry.api.addresses import remote_address
 from storagedriver_registry.logs import Event
 from storagedriver_registry.logs.formatters import FieldsFormatter
 

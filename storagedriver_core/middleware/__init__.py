@@ -4,11 +4,13 @@ A middleware takes a driver and parameters and is a driver itself. Configuration
 the outermost to the innermost; in the order of their ranks these are the core's own:
 
 - `prefix`: stores everything below one directory.
+- `redirect`, `cloudfront`, `rewrite`: send clients that read elsewhere.
 - `retry`: repeats what failed for a moment, and looks first where a repetition could do harm.
 - `limit`: bounds how much happens at once.
 - `timeout`: bounds how long each attempt and each step of a stream takes.
 
-Each module holds one middleware and is imported when it is used.
+Each module holds one middleware and is imported when it is used. A library that only one of them
+needs is imported when an instance is made.
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, final
 
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._driver import ByteStream, StorageDriver
+from storagedriver_core._errors import ConfigurationError
 from storagedriver_core._types import (
     Buffer,
     CompleteOptions,
@@ -26,6 +28,10 @@ from storagedriver_core._types import (
 )
 
 T = TypeVar("T")
+Narrow = Mapping[str, Any] | Callable[[Capabilities], Mapping[str, Any]]
+
+_OF_ITS_OWN = frozenset({"sign_get", "sign_head"})
+"""Verbs that need nothing of the store: a URL can lead to another server that has its files."""
 
 
 class DriverMiddleware(StorageDriver):
@@ -41,20 +47,35 @@ class DriverMiddleware(StorageDriver):
 
     Args:
         driver: The driver to wrap, unopened. The middleware opens and closes it.
-        narrow: Capabilities to narrow, by field.
+        narrow: Capabilities to narrow, by field; or what gives them for those of the driver, and
+            can be pickled if the middleware is to be.
+        own_verbs: `sign_get` and `sign_head`, where the middleware makes such URLs by itself,
+            whether the wrapped driver can or not. There are no other verbs that it could do alone.
 
     Attributes:
         driver: The wrapped driver.
 
     Raises:
-        ConfigurationError: `narrow` would widen.
+        ConfigurationError: `narrow` would widen, or a verb of `own_verbs` is another one.
     """
 
-    def __init__(self, driver: StorageDriver, *, narrow: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        driver: StorageDriver,
+        *,
+        narrow: Narrow | None = None,
+        own_verbs: Collection[str] = (),
+    ) -> None:
         self.driver = driver
         # A driver's name is its class's; only a wrapper takes it from an instance.
         self.name = driver.name  # type: ignore[misc]
-        self._capabilities = driver.capabilities.narrow(narrow or {})
+        self.wanted_digests = driver.wanted_digests
+        for verb in own_verbs:
+            if verb not in _OF_ITS_OWN:
+                raise ConfigurationError(f"capability {verb!r} is the driver's alone")
+        self._narrow: Narrow = narrow or {}
+        self._own_verbs: dict[str, Any] = dict.fromkeys(own_verbs, True)
+        self._declare()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} around {self.driver!r}>"
@@ -62,8 +83,13 @@ class DriverMiddleware(StorageDriver):
     @property
     @final
     def capabilities(self) -> Capabilities:
-        """Those of the wrapped driver, narrowed."""
+        """Those of the wrapped driver, narrowed, and the middleware's own verbs."""
         return self._capabilities
+
+    def _declare(self) -> None:
+        declared = self.driver.capabilities
+        changes = self._narrow(declared) if callable(self._narrow) else self._narrow
+        self._capabilities = dataclasses.replace(declared.narrow(changes), **self._own_verbs)
 
     async def around(self, operation: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
         """Make one call of the wrapped driver; override to do something around every call.
@@ -97,6 +123,12 @@ class DriverMiddleware(StorageDriver):
 
     async def open(self) -> None:
         await self.driver.open()
+        try:
+            # Some drivers learn only now what they can do.
+            self._declare()
+        except ConfigurationError:
+            await self.driver.aclose()
+            raise
 
     async def aclose(self) -> None:
         await self.driver.aclose()
@@ -167,6 +199,9 @@ class DriverMiddleware(StorageDriver):
                 path, method=method, expires=expires, content_type=content_type
             ),
         )
+
+    async def stored_name(self, path: str) -> str:
+        return await self.around("stored_name", path, lambda: self.driver.stored_name(path))
 
     async def local_path(self, path: str) -> str:
         return await self.around("local_path", path, lambda: self.driver.local_path(path))

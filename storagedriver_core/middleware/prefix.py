@@ -14,12 +14,14 @@ token carries the outer path, and goes on working when the objects are moved to 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import (
     ConfigurationError,
@@ -58,6 +60,10 @@ class PrefixParameters(BaseModel):
     prefix: str = Field(description="Directory that holds everything, as `/a/b`.")
 
 
+def _shorter_paths(by: int, declared: Capabilities) -> Mapping[str, int]:
+    return {"max_path_bytes": declared.max_path_bytes - by}
+
+
 class PrefixMiddleware(DriverMiddleware):
     """Stores everything below a directory, which need not exist yet.
 
@@ -70,12 +76,13 @@ class PrefixMiddleware(DriverMiddleware):
     """
 
     def __init__(self, driver: StorageDriver, parameters: PrefixParameters) -> None:
-        prefix, most = parameters.prefix, driver.capabilities.max_path_bytes
+        prefix = parameters.prefix
         try:
             path_checker(driver.capabilities)(prefix)
         except InvalidPathError as error:
             raise ConfigurationError(f"prefix {prefix!r}: {error.message}") from error
-        super().__init__(driver, narrow={"max_path_bytes": most - len(prefix.encode())})
+        length = len(prefix.encode())
+        super().__init__(driver, narrow=functools.partial(_shorter_paths, length))
         self._prefix = prefix
 
     async def around(self, operation: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -142,6 +149,9 @@ class PrefixMiddleware(DriverMiddleware):
         return await super().redirect_url(
             self._inner(path), method=method, expires=expires, content_type=content_type
         )
+
+    async def stored_name(self, path: str) -> str:
+        return await super().stored_name(self._inner(path))
 
     async def local_path(self, path: str) -> str:
         return await super().local_path(self._inner(path))

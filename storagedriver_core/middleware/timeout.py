@@ -43,6 +43,7 @@ _READS = _STEPS | {
     "get_content",
     "checksum",
     "redirect_url",
+    "stored_name",
     "local_path",
 }
 

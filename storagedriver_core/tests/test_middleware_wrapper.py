@@ -23,7 +23,7 @@ from storagedriver_core.middleware._wrapper import DriverMiddleware
 T = TypeVar("T")
 
 PUBLIC = sorted(name for name in vars(StorageDriver) if not name.startswith("_"))
-METHODS = sorted(set(PUBLIC) - {"capabilities"})
+METHODS = sorted(set(PUBLIC) - {"capabilities", "wanted_digests"})
 UNGUARDED = {"open", "aclose", "release_upload"}
 LISTINGS = {"list", "walk", "list_uploads"}
 
@@ -61,7 +61,7 @@ def arguments_of(method: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def test_every_method_of_the_contract_is_wrapped() -> None:
-    assert set(PUBLIC) <= set(vars(DriverMiddleware))
+    assert set(METHODS) <= set(vars(DriverMiddleware))
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - LISTINGS))

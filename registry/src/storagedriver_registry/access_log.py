@@ -6,12 +6,12 @@ client's `X-Request-Id`, or is made; the answer has it, and so has every line of
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import random
 import string
 import time
 
+from storagedriver_registry.api.addresses import remote_address
 from storagedriver_registry.api.request import Message, Scope, Send
 from storagedriver_registry.logs import Event, current_request
 
@@ -124,25 +124,6 @@ class _LoggedEntry(RequestEntry):
         _logger.handle(logging.LogRecord(_logger.name, logging.INFO, "", 0, event, (), None))
 
 
-def remote_address(scope: Scope) -> str:
-    """Give who asks: what the nearest proxies say, or else the address at the connection's end.
-
-    Source: distribution's `internal/requestutil`, `RemoteAddr`.
-    """
-    for said in (_header(scope, b"x-forwarded-for"), _header(scope, b"x-real-ip")):
-        address = said.partition(",")[0].strip()
-        if address and _is_ip(address):
-            return address
-    client = scope.get("client")
-    if not client:
-        return ""
-    # An IPv4 client at a socket of both kinds.
-    host = str(client[0]).removeprefix("::ffff:")
-    if not client[1]:
-        return host  # a Unix socket
-    return f"[{host}]:{client[1]}" if ":" in host else f"{host}:{client[1]}"
-
-
 def _is_sane(given: bytes) -> bool:
     """Tell whether an id that a client has given does no harm in a log."""
     return 0 < len(given) <= _MOST_ID_BYTES and not given.translate(None, _OF_IDS)
@@ -163,11 +144,3 @@ def _header(scope: Scope, name: bytes) -> str:
             text: str = value.decode("latin-1")
             return text
     return ""
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -292,6 +292,9 @@ class AzureDriver(StorageDriver):
         assert self._signer is not None
         return await self._signer.url(self._names.of_file(path), method, expires)
 
+    async def stored_name(self, path: str) -> str:
+        return self._names.of_file(path)
+
     # Uploads -----------------------------------------------------------------------------------
 
     async def open_upload(self, path: str, holder: str, options: UploadOptions) -> Upload:

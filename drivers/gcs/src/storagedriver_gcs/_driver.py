@@ -317,6 +317,9 @@ class GcsDriver(StorageDriver):
         assert self._signer is not None, "the driver is open"
         return await self._signer.url(self._names.name(path), method, expires, content_type)
 
+    async def stored_name(self, path: str) -> str:
+        return self._names.name(path)
+
     # Uploads -----------------------------------------------------------------------------------
 
     async def open_upload(self, path: str, holder: str, options: UploadOptions) -> Upload:

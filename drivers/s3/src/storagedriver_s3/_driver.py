@@ -167,6 +167,9 @@ class S3Driver(StorageDriver):
             content_type=content_type,
         )
 
+    async def stored_name(self, path: str) -> str:
+        return self._bucket.keys.key(path)
+
     async def _signer(self) -> Connection:
         """Give the connection whose endpoint URLs are signed for."""
         if self._config.public_url is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from storagedriver_core import client_address
 from storagedriver_registry.api import routes
 from storagedriver_registry.api.conditions import etag, is_known, wanted_range
 from storagedriver_registry.api.request import Request
@@ -29,6 +30,7 @@ async def get(services: Services, request: Request) -> Response:
     if request.method == "HEAD":
         return Response(200, headers, length=size)
     if services.redirect_enabled:
+        client_address.set(request.remote_host)  # a middleware may send some clients elsewhere
         url = await blobs.redirect_url(digest)
         if url is not None:
             return Response(307, {"location": url, "docker-content-digest": str(digest)})

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from storagedriver_registry.api.addresses import remote_host
 from storagedriver_registry.api.body import Body
 from storagedriver_registry.api.codes import SIZE_INVALID
 from storagedriver_registry.api.errors import ApiError
@@ -64,6 +65,11 @@ class Request:
         """`http` or `https`, as this server was asked."""
         scheme: str = self._scope.get("scheme", "http")
         return scheme
+
+    @property
+    def remote_host(self) -> str:
+        """IP address of who asks, as proxies say or the connection; empty where there is none."""
+        return remote_host(self._scope)
 
     def header(self, name: bytes) -> str | None:
         """Give a header, by its name in lower case."""

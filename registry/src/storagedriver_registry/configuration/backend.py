@@ -12,8 +12,8 @@ from storagedriver_registry.configuration.support import Key
 OF_THE_CORE = ("middleware", "capabilities", "part_size")
 """Keys beside the driver's that are as in the core's own configuration."""
 
-# Source: distribution's documentation, "Storage middleware".
-_OF_DISTRIBUTION = ("alicdn", "cloudfront", "googlecdn", "redirect", "rewrite")
+# Source: distribution's documentation, "Storage middleware": those that are not the core's, too.
+_OF_DISTRIBUTION = ("alicdn", "googlecdn")
 
 _Moves: TypeAlias = list[tuple[Key, Key]]
 

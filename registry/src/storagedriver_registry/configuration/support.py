@@ -53,6 +53,10 @@ def _never(reason: str, harmless: object = _NOTHING) -> Support:
 
 _PART_SIZE = _never("storage.part_size says how large a part is")
 _RETRY = _never("storage.middleware says it, under retry")
+_COMPILED_IN = (
+    "distribution has none of its own, only what is compiled into it; here ASGI middleware around "
+    "create_app does that"
+)
 _SCHEMA_1 = "manifests of schema 1 are served where they are stored, and never taken"
 _REDIS_TIMES = "a question to the cache is never repeated"
 _REDIS_POOL = "connections are made when needed, redis.poolsize of them at most"
@@ -90,9 +94,9 @@ SUPPORT: dict[str, Support] = {
     "storage.capabilities": ACTED_ON,
     "storage.part_size": ACTED_ON,
     "auth": ACTED_ON,
-    "middleware.registry": _never("none can be plugged in"),
-    "middleware.repository": _never("none can be plugged in"),
-    # Of distribution's own by name, `backend` says what becomes of them.
+    "middleware.registry": _never(_COMPILED_IN),
+    "middleware.repository": _never(_COMPILED_IN),
+    # Of distribution's that the core has not, by name, `backend` says what becomes of them.
     "middleware.storage": ACTED_ON,
     "reporting": _never("distribution 3 has no such section either"),
     "http.addr": ACTED_ON,

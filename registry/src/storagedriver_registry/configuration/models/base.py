@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import (
@@ -15,19 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-# Source: Go's documentation, package time, "ParseDuration".
-_SECONDS = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,  # U+00B5, the micro sign
-    "μs": 1e-6,  # U+03BC, the Greek letter
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-}
-_STEP = re.compile(rf"([0-9]+\.?[0-9]*|\.[0-9]+)({'|'.join(_SECONDS)})")
-_DURATION = re.compile(rf"\+?(?:{_STEP.pattern})+")
+from storagedriver_core import parse_duration as parse_spelt
+
+_FRACTIONS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 class Section(BaseModel):
@@ -59,9 +48,7 @@ def parse_duration(value: object) -> float:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value * 1e-9
-    if not isinstance(value, str) or not _DURATION.fullmatch(value):
-        raise ValueError("a duration is like 90s, 10m30s or 1.5h")
-    return sum(float(number) * _SECONDS[unit] for number, unit in _STEP.findall(value))
+    return parse_spelt(value if isinstance(value, str) else "")
 
 
 def spell_duration(seconds: float | None) -> str | None:
@@ -69,8 +56,8 @@ def spell_duration(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     if seconds < 1:
-        unit = next((unit for unit in ("ms", "us") if seconds >= _SECONDS[unit]), "ns")
-        return f"{seconds / _SECONDS[unit]:g}{unit}" if seconds else "0s"
+        unit = next((unit for unit in ("ms", "us") if seconds >= _FRACTIONS[unit]), "ns")
+        return f"{seconds / _FRACTIONS[unit]:g}{unit}" if seconds else "0s"
     minutes, rest = divmod(round(seconds, 9), 60)
     hours, minutes = divmod(int(minutes), 60)
     spelt = f"{round(rest, 9):.15g}s"
