@@ -346,10 +346,6 @@ class StorageDriver(ABC):
         """
         raise UnsupportedMethodError(capability=f"sign_{method.lower()}")
 
-    async def local_path(self, path: str) -> str:
-        """Give a path at which the operating system can open the file. Needs `local_path`.
-
-        Raises:
     async def stored_name(self, path: str) -> str:
         """Give the name that the store itself has for the file, as in its own URLs.
 
@@ -358,6 +354,10 @@ class StorageDriver(ABC):
         """
         return path.removeprefix("/")
 
+    async def local_path(self, path: str) -> str:
+        """Give a path at which the operating system can open the file. Needs `local_path`.
+
+        Raises:
             PathNotFoundError: There is no file.
         """
         raise UnsupportedMethodError(capability="local_path")
