@@ -5,6 +5,7 @@
 #   errors     what can be wrong with a request
 #   paths      the tree of everything that is stored
 #   links      files that hold a digest
+#   directories     what lies in a directory, in order
 #   descriptors, contents, redis_descriptors, caches     what is remembered by digest
 #   markers, condemned     what a server has to know of garbage
 #   blobs, manifests, tags, referrers, tickets, records, locks, turns,

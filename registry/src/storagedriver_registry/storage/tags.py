@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 from storagedriver_core import AT_ONCE, PathNotFoundError, Storage, at_once
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
+from storagedriver_registry.storage.directories import directories
 from storagedriver_registry.storage.errors import NameUnknownError, TagUnknownError
 from storagedriver_registry.storage.links import Links
 
@@ -59,17 +62,27 @@ class TagStore:
         await at_once(tags, delete, self._at_once)
         return sorted(deleted)
 
-    async def list(self, name: str) -> list[str]:
-        """Give all tags of a repository in byte order.
+    async def list(self, name: str, *, after: str = "", most: int | None = None) -> list[str]:
+        """Give the tags of a repository in byte order.
+
+        Args:
+            name: The repository.
+            after: Only tags after this one, which need not exist.
+            most: So many at most; None for all.
 
         Raises:
             NameUnknownError: There is no such repository.
         """
+        found: list[str] = []
         try:
-            entries = self._storage.list(paths.tags(name))
-            return sorted(
-                [entry.path.rpartition("/")[2] async for entry in entries if entry.is_dir]
-            )
+            async with aclosing(directories(self._storage, paths.tags(name), after)) as tags:
+                async for tag in tags:
+                    if tag == after:
+                        continue
+                    if len(found) == most:
+                        break
+                    found.append(tag)
+            return found
         except PathNotFoundError:
             pass
         # One whose tags were all deleted is a repository still.
