@@ -100,6 +100,7 @@ class Relay:
         answers: By a part of the path: status and headers of an answer that is given instead.
         corrupts: A part of the path: the last byte of such an answer's content is another one.
         cuts: A part of the path: such an answer breaks off after half of its content.
+        cuts_once: The same for the first such answer alone.
         gate: While it is closed, answers come to a halt after half of their content.
     """
 
@@ -107,9 +108,8 @@ class Relay:
         self.target = target.removeprefix("http://")
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.answers: dict[str, tuple[int, dict[str, str]]] = {}
-        self.corrupts = self.cuts = ""
         self.gate = threading.Event()
-        self.gate.set()
+        self.heal()
         relay = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -126,6 +126,12 @@ class Relay:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def heal(self) -> None:
+        """Pass everything on as it is."""
+        self.answers.clear()
+        self.corrupts = self.cuts = self.cuts_once = ""
+        self.gate.set()
 
     def count(self, method: str, part: str) -> int:
         """Tell how many requests there were with a method, for paths with this part."""
@@ -183,8 +189,14 @@ class Relay:
             request.wfile.write(data)
             if passed == half:
                 assert self.gate.wait(SECONDS)
-                if self.cuts and self.cuts in request.path:
+                if self._cuts(request.path):
                     raise ConnectionError("the test wants it so")
+
+    def _cuts(self, path: str) -> bool:
+        if self.cuts_once and self.cuts_once in path:
+            self.cuts_once = ""
+            return True
+        return bool(self.cuts) and self.cuts in path
 
 
 def cut(connection: socket.socket) -> None:

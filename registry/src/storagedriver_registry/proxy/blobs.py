@@ -55,18 +55,16 @@ class ProxiedBlobs:
 
     async def _uncached(self, services: Services, request: Request, digest: Digest) -> Response:
         name, headers = request.name, ordinary.blob_headers(digest)
+        coming = self._downloads.size(name, digest)
         if request.method == "HEAD" or is_known(request, digest):
-            size = await self._upstream.blob_size(name, digest)
+            size = coming or await self._upstream.blob_size(name, digest)
             if is_known(request, digest):
                 return Response(304, headers)
             return Response(200, headers, length=size)
-        if await services.stores.blobs.is_stored(digest):
-            # Another repository has it. To know its digest is no permission: the upstream says.
-            await self._upstream.blob_size(name, digest)
-            # A collector of garbage may have been faster: then it is fetched.
-            with suppress(BlobUnknownError):
-                await services.stores.blobs.link(name, digest)
-                return await ordinary.get(services, request)
+        if coming is None and await services.stores.blobs.is_stored(digest):
+            response = await self._stored(services, request, digest)
+            if response is not None:
+                return response
         if request.header(b"range") is not None:
             response = await self._range(request, digest, headers)
             if response is not None:
@@ -79,6 +77,22 @@ class ProxiedBlobs:
             reader.close()
             raise
         return StreamResponse(200, headers, reader, size)
+
+    async def _stored(
+        self, services: Services, request: Request, digest: Digest
+    ) -> Response | None:
+        """Send what is stored; None if it is not any more."""
+        # It may have been on its way when it was looked for, and be there by now.
+        response = await self._cached(services, request)
+        if response is not None:
+            return response
+        # Another repository has it. To know its digest is no permission: the upstream says.
+        await self._upstream.blob_size(request.name, digest)
+        # A collector of garbage may be faster.
+        with suppress(BlobUnknownError):
+            await services.stores.blobs.link(request.name, digest)
+            return await ordinary.get(services, request)
+        return None
 
     async def _range(
         self, request: Request, digest: Digest, headers: dict[str, str]

@@ -117,13 +117,26 @@ class Downloads:
                     continue  # what is refused to another repository may be given to this one
                 return spool.size, spool.follow()
 
+    def size(self, name: str, digest: Digest) -> int | None:
+        """Give the bytes of a blob that is on its way for a repository; None of others."""
+        download = self._under_way.get(digest)
+        is_known = download is not None and name in (download.name, *download.names)
+        spool = self._spool(digest) if is_known else None
+        return None if spool is None else spool.size
+
     def follow_range(self, digest: Digest, offset: int, length: int) -> SpoolReader | None:
         """Give a range of a blob whose beginning has come; None of others."""
+        spool = self._spool(digest)
+        if spool is None or spool.received <= offset:
+            return None
+        return spool.follow(offset, length)
+
+    def _spool(self, digest: Digest) -> Spool | None:
+        """Give what comes of a blob, if it has begun to."""
         download = self._under_way.get(digest)
         if download is None or not download.begun.done() or download.begun.exception():
             return None
-        spool = download.begun.result()
-        return spool.follow(offset, length) if spool.received > offset else None
+        return download.begun.result()
 
     async def aclose(self) -> None:
         """Give up what is under way; nothing is left of it."""
