@@ -65,6 +65,10 @@ class ServerProcess:
         return self._command[0] != REGISTRY
 
     @property
+    def config(self) -> Path:
+        return Path(self._command[-1])
+
+    @property
     def log(self) -> str:
         return self._log.read_text()
 
