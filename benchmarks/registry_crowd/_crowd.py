@@ -13,12 +13,14 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from benchmarks.registry_crowd._fast import Place
-from benchmarks.registry_load._plan import KIB
+from benchmarks.registry_load._plan import KIB, MIB
 from benchmarks.registry_load._wire import SECONDS, Connection, LoadError
 
 _CONTEXT = multiprocessing.get_context("fork")
 # So little that the server, not the kernel, holds what is to come.
 _WINDOW = 64 * KIB
+# More than kernels keep of what a server has sent: who gets so much is served still.
+_BUFFERED = 8 * MIB
 _SPARE_FILES = 100
 
 
@@ -115,7 +117,7 @@ def _run(pipe: Pipe, place: Place, numbers: Numbers) -> None:
             for connection in idle:
                 connection.expect(200, "GET", "/v2/")
             for reader in slow:
-                reader.read(numbers.step)
+                reader.read_on(_BUFFERED)
             pipe.send("")
     except (LoadError, OSError) as exc:
         pipe.send(f"{type(exc).__name__}: {exc}")
@@ -157,6 +159,12 @@ class _SlowReader:
         """Take so many bytes at most; after the last one nothing happens."""
         if self._at < len(self._content):
             self._take(self._some(count))
+
+    def read_on(self, count: int) -> None:
+        """Take so many bytes, or the rest, without a pause."""
+        end = min(self._at + count, len(self._content))
+        while self._at < end:
+            self._take(self._some(end - self._at))
 
     def _some(self, count: int) -> bytes:
         data = self._socket.recv(count)

@@ -20,7 +20,7 @@ from storagedriver_core import load_plugins
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.service("seaweedfs", "fake-gcs-server", "azurite", "docker-registry")
+@pytest.mark.service("weed", "fake-gcs-server", "azurite-blob", "docker-registry")
 def test_a_quick_run_has_every_benchmark(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(path)]

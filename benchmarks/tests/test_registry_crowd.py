@@ -45,7 +45,7 @@ def test_a_crowd_takes_no_memory_and_everybody_is_answered_rightly(
 def test_other_bytes_are_noticed(server: Running) -> None:
     place = push_place(server.url, MIB)
     path, content = place.large
-    wrong = replace(place, large=(path, content[:-1] + bytes([content[-1] ^ 1])))
+    wrong = replace(place, large=(path, bytes([content[0] ^ 1]) + content[1:]))
     with pytest.raises(LoadError, match="other bytes"), Crowd(wrong, Numbers(0, 1, step=MIB)):
         pass
     wrong = replace(place, small=(place.small[0], b"else"))
