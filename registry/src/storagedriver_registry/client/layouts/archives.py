@@ -6,12 +6,8 @@ import asyncio
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storagedriver_core import StorageDriverError
-from storagedriver_registry.client.errors import RegistryError
 from storagedriver_registry.client.layouts.local_files import LocalFiles
 from storagedriver_registry.client.layouts.oci_layout import OCILayoutTarget
 from storagedriver_registry.client.manifests import FetchedManifest
@@ -44,36 +40,25 @@ class ArchiveTarget:
 
     async def put_blob(self, blob: Blob, chunks: Chunks, source: Source) -> Outcome:
         """Store a blob, unless it is there."""
-        with self._cleaned():
-            return await self._layout.put_blob(blob, chunks, source)
+        return await self._layout.put_blob(blob, chunks, source)
 
     async def put_manifest(self, manifest: FetchedManifest, *, is_root: bool) -> None:
         """Store a manifest."""
         if is_root:
             self._root = manifest
-        with self._cleaned():
-            await self._layout.put_manifest(manifest, is_root=is_root)
+        await self._layout.put_manifest(manifest, is_root=is_root)
 
     async def finish(self) -> None:
         """Pack the archive, and remove what it was made of."""
         assert self._root is not None
-        with self._cleaned():
-            partial = self.folder / "archive"
-            await asyncio.to_thread(self._packed, partial, self._root)
-            await asyncio.to_thread(partial.replace, self._path)
+        partial = self.folder / "archive"
+        await asyncio.to_thread(self._packed, partial, self._root)
+        await asyncio.to_thread(partial.replace, self._path)
         await asyncio.to_thread(shutil.rmtree, self.folder)
 
-    @contextmanager
-    def _cleaned(self) -> Iterator[None]:
-        """Remove everything if it was cancelled; keep it for another run if something failed."""
-        try:
-            yield
-        except (RegistryError, StorageDriverError, OSError):
-            raise
-        except BaseException:
-            with suppress(OSError):
-                shutil.rmtree(self.folder)
-            raise
+    async def abandon(self) -> None:
+        """Remove everything."""
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     def _packed(self, partial: Path, root: FetchedManifest) -> None:
         with partial.open("wb") as file:

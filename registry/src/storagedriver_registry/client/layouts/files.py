@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -43,3 +43,6 @@ class WritableFiles(LayoutFiles, Protocol):
         self, path: str
     ) -> AbstractAsyncContextManager[tuple[bytes | None, Callable[[bytes], None]]]:
         """Change a small file with nobody else doing so: gives what is there and a setter."""
+
+    async def remove(self, paths: Sequence[str]) -> None:
+        """Remove files, and the folders that become empty."""

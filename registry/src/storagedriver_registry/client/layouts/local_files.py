@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -110,6 +110,16 @@ class LocalFiles:
             os.close(descriptor)
             with suppress(OSError):
                 partial.parent.rmdir()
+
+    async def remove(self, paths: Sequence[str]) -> None:
+        """Remove files, and the folders that become empty, this one too."""
+        folders: set[Path] = {self.folder, self.folder / "blobs"}
+        for path in paths:
+            (self.folder / path).unlink(missing_ok=True)
+            folders.add((self.folder / path).parent)
+        for folder in sorted(folders, reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
 
     async def _fill(self, descriptor: int, blob: Blob, chunks: Chunks) -> None:
         """Write what is missing of a blob."""

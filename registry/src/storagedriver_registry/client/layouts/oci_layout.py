@@ -139,6 +139,7 @@ class OCILayoutTarget(OCILayout):
         super().__init__(files, reference)
         self._target = files
         self._tag = reference
+        self._put: list[str] = []
 
     async def put_blob(self, blob: Blob, chunks: Chunks, source: Source) -> Outcome:
         """Store a blob, unless it is there."""
@@ -146,11 +147,15 @@ class OCILayoutTarget(OCILayout):
         if await self._target.size(path) == blob.size:
             return Outcome.PRESENT
         await self._target.put_blob(path, blob, chunks)
+        self._put.append(path)
         return Outcome.COPIED
 
     async def put_manifest(self, manifest: FetchedManifest, *, is_root: bool) -> None:
         """Store a manifest; the root, and what has a subject, is listed in the index."""
-        await self._target.write(_path(manifest.digest), manifest.data)
+        path = _path(manifest.digest)
+        if await self._target.size(path) is None:
+            self._put.append(path)
+        await self._target.write(path, manifest.data)
         if is_root or subject_of(manifest.data) is not None:
             descriptor: dict[str, Any] = {
                 "mediaType": manifest.media_type,
@@ -163,6 +168,13 @@ class OCILayoutTarget(OCILayout):
 
     async def finish(self) -> None:
         """Do nothing: everything is visible."""
+
+    async def abandon(self) -> None:
+        """Remove what was put, unless it is listed already."""
+        data = await self._target.read("index.json")
+        listed = {_path(_digest(one)) for one in _members(data or b"")}
+        if not listed.intersection(self._put):
+            await self._target.remove(self._put)
 
     async def _list(self, descriptor: dict[str, Any]) -> None:
         if await self._target.read("oci-layout") is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from storagedriver_core import (
@@ -143,6 +143,11 @@ class StorageFiles:
                 # It is over, or not to be understood: a new one begins.
                 entry.write()
         return await self._storage.writer(path, max_size=blob.size, hashes=(blob.digest.algorithm,))
+
+    async def remove(self, paths: Sequence[str]) -> None:
+        """Remove files."""
+        if paths:
+            await self._storage.delete_many([self._path(path) for path in paths])
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storagedriver_registry.client.transfer.copying import CopyReport, copy
+from storagedriver_registry.client.transfer.copying import CopyReport, copy, read_through
 from storagedriver_registry.client.transfer.events import OnEvent, TransferEvent
 from storagedriver_registry.client.transfer.journal import Journal, default_folder
 from storagedriver_registry.client.transfer.places import Blob, Chunks, Outcome, Source, Target
@@ -24,4 +24,5 @@ __all__ = [
     "copy",
     "default_folder",
     "plan",
+    "read_through",
 ]

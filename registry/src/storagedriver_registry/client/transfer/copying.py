@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from storagedriver_core import at_once
+from storagedriver_core import at_once, finish
 from storagedriver_registry.client.errors import DigestMismatchError
 from storagedriver_registry.client.platforms import Platform
 from storagedriver_registry.client.reading import RunningHash
@@ -17,6 +18,8 @@ from storagedriver_registry.digest import Digest
 
 WINDOW = 6
 """Blobs in flight: more wins nothing from one registry, and each holds a few MiB."""
+
+_ABANDON_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ async def copy(
     """Copy an image, byte for byte.
 
     Blobs come first and manifests last, each after what it needs: at no time there is a manifest
-    whose content is missing. If one blob fails, no other is begun, and what is under way ends.
+    whose content is missing. If one blob fails, no other is begun, and what is under way ends. A
+    cancelled copy leaves nothing behind; one that failed leaves what another run goes on with.
 
     Args:
         source: Where it is.
@@ -88,10 +92,14 @@ async def copy(
 
     # The largest first: the end does not wait for one that began last.
     blobs = sorted(chosen.blobs, key=lambda blob: -blob.size)
-    outcomes = await at_once(blobs, put, window) if blobs else []
-    for manifest in chosen.manifests:
-        await target.put_manifest(manifest, is_root=manifest is chosen.root)
-    await target.finish()
+    try:
+        outcomes = await at_once(blobs, put, window) if blobs else []
+        for manifest in chosen.manifests:
+            await target.put_manifest(manifest, is_root=manifest is chosen.root)
+        await target.finish()
+    except asyncio.CancelledError:
+        await finish(target.abandon(), _ABANDON_SECONDS)
+        raise
     return CopyReport(
         digest=chosen.root.digest,
         media_type=chosen.root.media_type,
@@ -125,3 +133,21 @@ async def _counted(
             expected=str(blob.size),
             actual=str(position),
         )
+
+
+async def read_through(source: Source, blob: Blob, on_event: OnEvent = ignore) -> None:
+    """Read a blob for nothing but to see that it is what its digest says.
+
+    Raises:
+        DigestMismatchError: It is not.
+        NotFoundError: It is not there.
+    """
+    on_event(TransferEvent("begun", blob))
+
+    def note(position: int, count: int) -> None:
+        on_event(TransferEvent("moved", blob, position))
+
+    async with aclosing(_counted(source, blob, 0, None, note)) as chunks:
+        async for _ in chunks:
+            pass
+    on_event(TransferEvent("verified", blob, blob.size))

@@ -15,12 +15,12 @@ class TransferEvent:
 
     Attributes:
         kind: `begun`; `moved` (bytes have gone over, or were sent again after a break); `copied`,
-            `present`, `mounted` (it is over).
+            `present`, `mounted`, `verified` (it is over).
         blob: The blob.
         offset: Bytes of it that are done.
     """
 
-    kind: Literal["begun", "moved", "copied", "present", "mounted"]
+    kind: Literal["begun", "moved", "copied", "present", "mounted", "verified"]
     blob: Blob
     offset: int = 0
 

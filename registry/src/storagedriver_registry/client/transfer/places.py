@@ -81,3 +81,6 @@ class Target(Protocol):
 
     async def finish(self) -> None:
         """Make everything visible that is not yet. Called once, when all is there."""
+
+    async def abandon(self) -> None:
+        """Remove what was put, as nobody will use it: the copy was cancelled."""

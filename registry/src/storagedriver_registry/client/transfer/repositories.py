@@ -127,3 +127,6 @@ class RepositoryPlace:
 
     async def finish(self) -> None:
         """Do nothing: everything is visible."""
+
+    async def abandon(self) -> None:
+        """Do nothing: the registry collects blobs that no manifest names."""

@@ -1,0 +1,1 @@
+"""The `dist` command: what the client does, from a shell."""

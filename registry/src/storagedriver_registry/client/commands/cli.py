@@ -1,0 +1,44 @@
+"""The `dist` command."""
+
+from __future__ import annotations
+
+import typer
+
+from storagedriver_registry.client.commands.accounts import login, logout
+from storagedriver_registry.client.commands.changing import attach, delete
+from storagedriver_registry.client.commands.copying import copy_, pull, push, sync
+from storagedriver_registry.client.commands.failures import EXIT_CODES
+from storagedriver_registry.client.commands.looking import catalog, inspect, tags
+from storagedriver_registry.client.commands.verifying import verify
+
+app = typer.Typer(
+    help="Push, pull and copy images and artifacts between registries, layouts, archives and "
+    "stores.\n\nAn image in a registry is HOST/NAME[:TAG][@DIGEST], as with Docker. Elsewhere it "
+    "is oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME:TAG], or "
+    "storage:CONFIG:/PATH[:NAME] in any storage that storagedriver is configured for.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    # Brackets are brackets, and nothing waits for rich to be imported.
+    rich_markup_mode=None,
+)
+for name, command in {
+    "push": push,
+    "pull": pull,
+    "copy": copy_,
+    "sync": sync,
+    "inspect": inspect,
+    "tags": tags,
+    "catalog": catalog,
+    "verify": verify,
+    "attach": attach,
+    "delete": delete,
+    "login": login,
+    "logout": logout,
+}.items():
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Run the command."""
+    app()

@@ -1,0 +1,157 @@
+"""`dist inspect`, `tags` and `catalog`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from storagedriver_registry.client.commands.arguments import (
+    parsed,
+    parsed_platform,
+)
+from storagedriver_registry.client.commands.connection import Connection, connected
+from storagedriver_registry.client.commands.progress import size_of
+from storagedriver_registry.client.commands.session import Session, print_json, run
+from storagedriver_registry.client.errors import NotFoundError
+from storagedriver_registry.client.layouts import OCILayout
+from storagedriver_registry.client.manifests import FetchedManifest
+from storagedriver_registry.client.platforms import choose, is_index
+from storagedriver_registry.client.references import ImageReference
+from storagedriver_registry.client.transfer import Blob, Source
+from storagedriver_registry.digest import parse_digest
+from storagedriver_registry.manifest import MODELS, ImageManifest
+from storagedriver_registry.manifest.documents import read_stored
+
+_MOST_OF_A_CONFIG = 16 << 20
+_PLATFORM = ("os", "architecture", "variant")
+
+
+@connected
+def inspect(
+    connection: Connection,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image, wherever it is.")],
+    platform: Annotated[
+        str | None,
+        typer.Option(metavar="OS/ARCH", help="Of an index, the image for this platform."),
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The manifest, byte for byte.")] = False,
+    config: Annotated[
+        bool, typer.Option("--config", help="The image's configuration, byte for byte.")
+    ] = False,
+    referrers: Annotated[
+        bool, typer.Option("--referrers", help="And what is attached to it.")
+    ] = False,
+) -> None:
+    """Tell what an image is: digest, type, size, platforms or layers."""
+    location, chosen = parsed(image), parsed_platform(platform)
+
+    async def work(session: Session) -> None:
+        source = await session.source(location)
+        manifest = await source.root()
+        while chosen and (digest := choose(manifest.data, manifest.media_type, chosen)):
+            manifest = await source.manifest(parse_digest(digest))
+        if raw:
+            sys.stdout.buffer.write(manifest.data)
+            return
+        if config:
+            sys.stdout.buffer.write(await _config(source, manifest))
+            return
+        about = _about(manifest)
+        if referrers:
+            about["referrers"] = await source.referrers(manifest.digest)
+        if connection.json:
+            print_json(about)
+        else:
+            _show(str(location), about)
+
+    run(connection, work)
+
+
+@connected
+def tags(
+    connection: Connection,
+    repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="HOST/NAME, or a layout")],
+) -> None:
+    """List the tags of a repository, or the names in a layout."""
+    location = parsed(repository)
+
+    async def work(session: Session) -> None:
+        found: list[str] = []
+        if isinstance(location, ImageReference):
+            async for tag in session.repository(location).tags.list():
+                found.append(tag)
+                _each(connection, tag)
+        else:
+            source = await session.source(location)
+            if not isinstance(source, OCILayout):
+                raise typer.BadParameter("an archive of Docker's has no list of names")
+            found = await source.tags()
+            for tag in found:
+                _each(connection, tag)
+        if connection.json:
+            print_json(found)
+
+    run(connection, work)
+
+
+@connected
+def catalog(
+    connection: Connection, host: Annotated[str, typer.Argument(metavar="HOST", help="HOST[:PORT]")]
+) -> None:
+    """List the repositories of a registry, if it tells them."""
+
+    async def work(session: Session) -> None:
+        found: list[str] = []
+        async for name in session.client(host).catalog():
+            found.append(name)
+            _each(connection, name)
+        if connection.json:
+            print_json(found)
+
+    run(connection, work)
+
+
+def _each(connection: Connection, text: str) -> None:
+    if not connection.json:
+        typer.echo(text)
+
+
+async def _config(source: Source, manifest: FetchedManifest) -> bytes:
+    if MODELS.get(manifest.media_type) is not ImageManifest:
+        raise NotFoundError("an index has no configuration: say --platform")
+    config = ImageManifest.model_validate(read_stored(manifest.data)).config
+    if config.size > _MOST_OF_A_CONFIG:
+        raise ValueError(f"a configuration of {size_of(config.size)}")
+    blob = Blob(config.digest, config.size, config.media_type)
+    return b"".join([chunk async for chunk in source.chunks(blob)])
+
+
+def _about(manifest: FetchedManifest) -> dict[str, Any]:
+    document = read_stored(manifest.data)
+    about: dict[str, Any] = {
+        "digest": str(manifest.digest),
+        "mediaType": manifest.media_type,
+        "size": len(manifest.data),
+    }
+    keys: tuple[str, ...] = ("artifactType", "subject", "annotations")
+    keys += ("manifests",) if is_index(manifest.media_type) else ("config", "layers")
+    return about | {key: document[key] for key in keys if key in document}
+
+
+def _show(name: str, about: dict[str, Any]) -> None:
+    typer.echo(f"{name}\n  digest  {about['digest']}\n  type    {about['mediaType']}")
+    if "artifactType" in about:
+        typer.echo(f"  artifact of type {about['artifactType']}")
+    if isinstance(subject := about.get("subject"), dict):
+        typer.echo(f"  refers to {subject.get('digest')}")
+    for kind, key in (("image", "manifests"), ("layer", "layers"), ("referrer", "referrers")):
+        for one in about.get(key) or ():
+            of = one.get("platform") or {}
+            which = "/".join(str(of[part]) for part in _PLATFORM if of.get(part))
+            which = which or str(one.get("artifactType") or one.get("mediaType"))
+            size = size_of(int(one.get("size", 0)))
+            typer.echo(f"  {kind}   {one.get('digest')}  {size:>10}  {which}")
+    if layers := about.get("layers"):
+        typer.echo(f"  {len(layers)} layers, {size_of(sum(int(one['size']) for one in layers))}")
