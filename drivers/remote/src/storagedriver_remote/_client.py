@@ -1,0 +1,224 @@
+"""Requests to the other side, and what their failures mean."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from storagedriver_core import (
+    Buffer,
+    ConfigurationError,
+    Outcome,
+    StorageDriverError,
+    UnavailableError,
+)
+from storagedriver_remote._body import ContentBody
+from storagedriver_remote._errors import error_from, error_of_status
+from storagedriver_remote._frames import MEDIA_TYPE as FRAMES
+from storagedriver_remote._frames import FrameReader
+
+VERSION = 1
+"""The version of the protocol that both sides speak."""
+
+PLACE = f"/v{VERSION}"
+REQUEST_ID = "X-Request-Id"
+SESSION = "X-Storagedriver-Session"
+CHECKSUM = "X-Body-CRC32"
+
+_CONNECT_SECONDS = 10.0
+# How long an answer may take is for the timeout middleware to say.
+_PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+_READ_BYTES = 256 * 1024
+
+_logger = logging.getLogger(__name__)
+
+
+class Client:
+    """A session with a server.
+
+    Args:
+        address: `unix:/path` or `http://host:port`.
+        token: The bearer token; empty for none.
+    """
+
+    def __init__(self, address: str, token: str) -> None:
+        self.address = address
+        self._token = token
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the session; connections are made as they are needed."""
+        path = self.address.removeprefix("unix:")
+        self._base = "http://localhost" if path != self.address else self.address.rstrip("/")
+        connector: aiohttp.BaseConnector
+        # How many calls run at once is for the limit middleware to say; and a reader that is open
+        # holds a connection, while its owner may ask for another.
+        if path != self.address:
+            connector = aiohttp.UnixConnector(path, limit=0)
+        else:
+            connector = aiohttp.TCPConnector(limit=0)
+        headers = {SESSION: secrets.token_hex(8)}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=_PATIENCE,
+            headers=headers,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=_READ_BYTES,
+            skip_auto_headers=["Accept-Encoding", "User-Agent"],
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def handshake(self) -> Any:
+        """Ask who is there.
+
+        Raises:
+            ConfigurationError: Nobody who speaks this version.
+        """
+        async with self._answer("GET", "handshake", None, "none") as answer:
+            said = await self._result(answer, "none")
+        if not isinstance(said, dict) or said.get("protocol") != VERSION:
+            raise ConfigurationError(f"{self.address} does not speak version {VERSION}")
+        return said
+
+    async def call(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        data: Sequence[Buffer] | None = None,
+        *,
+        changes: bool = True,
+    ) -> Any:
+        """Make a call, and give its result.
+
+        Args:
+            name: Of the call.
+            arguments: As JSON.
+            data: The bytes that it carries; None if it carries none.
+            changes: Whether it may change anything, so that nobody knows what a lost answer said.
+        """
+        outcome: Outcome = "unknown" if changes else "none"
+        body = _body(arguments, data)
+        async with self._answer("POST", name, body, outcome) as answer:
+            return await self._result(answer, outcome)
+
+    async def stream(self, name: str, arguments: Mapping[str, Any]) -> Stream:
+        """Make a call whose answer comes in frames. It changes nothing."""
+        answer = await self._request("POST", name, _body(arguments, None), "none")
+        try:
+            if answer.status != 200 or answer.content_type != FRAMES:
+                await self._result(answer, "none")
+                raise UnavailableError("the answer is not one in frames")
+            return Stream(answer)
+        except BaseException:
+            answer.close()
+            raise
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, name: str, body: bytes | ContentBody | None, outcome: Outcome
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        answer = await self._request(method, name, body, outcome)
+        try:
+            yield answer
+        except BaseException:
+            answer.close()
+            raise
+        answer.release()
+
+    async def _request(
+        self, method: str, name: str, body: bytes | ContentBody | None, outcome: Outcome
+    ) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise UnavailableError("not connected")
+        request_id = secrets.token_hex(8)
+        headers = {REQUEST_ID: request_id}
+        if isinstance(body, bytes):
+            headers["Content-Type"] = "application/json"
+            headers[CHECKSUM] = f"{zlib.crc32(body):08x}"
+        try:
+            return await self._session.request(
+                method,
+                f"{self._base}{PLACE}/{name}",
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+            )
+        except aiohttp.ClientConnectorError as error:
+            raise UnavailableError(f"no connection to {self.address}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            _logger.debug("request %s (%s) broke off: %s", request_id, name, error)
+            raise UnavailableError("the connection broke off", outcome=outcome) from error
+
+    async def _result(self, answer: aiohttp.ClientResponse, outcome: Outcome) -> Any:
+        try:
+            said = await answer.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise UnavailableError("the connection broke off", outcome=outcome) from error
+        # Read first, raised after: what was said is the error, and no accident on the way to it.
+        try:
+            value = json.loads(said) if answer.content_type == "application/json" else None
+        except ValueError:
+            value = None
+        if isinstance(value, dict):
+            if answer.status == 200 and "result" in value:
+                return value["result"]
+            if "error" in value:
+                raise _error(value["error"], outcome)
+        if answer.status == 200:
+            raise UnavailableError("the answer is not the protocol's", outcome=outcome)
+        if answer.status == 404:
+            raise ConfigurationError(f"{self.address} does not speak version {VERSION}")
+        raise error_of_status(answer.status, answer.headers, outcome)
+
+
+class Stream:
+    """An answer that comes in frames.
+
+    Attributes:
+        frames: What takes it apart.
+    """
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+        self.frames = FrameReader(self._read)
+
+    async def aclose(self) -> None:
+        """Let go. What has not been read does not come: the other side stops."""
+        if self._answer.content.at_eof():
+            self._answer.release()
+        else:
+            self._answer.close()
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._answer.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise UnavailableError("the connection broke off") from error
+
+
+def _body(arguments: Mapping[str, Any], data: Sequence[Buffer] | None) -> bytes | ContentBody:
+    if data is not None:
+        return ContentBody(arguments, data)
+    return json.dumps(arguments, separators=(",", ":")).encode()
+
+
+def _error(value: Any, outcome: Outcome) -> StorageDriverError:
+    try:
+        return error_from(value)
+    except (AttributeError, TypeError, ValueError):
+        return UnavailableError("the answer is not the protocol's", outcome=outcome)

@@ -1,0 +1,100 @@
+"""Parameters of the driver."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from storagedriver_core import Capabilities, ConfigurationError
+
+_PROGRAM = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class RemoteConfig(BaseModel):
+    """Where the driver is: behind an address, or a program that is started.
+
+    Exactly one of `connect` and `program` is given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    connect: str | None = Field(
+        None, description="Address of a server: `unix:/path/of/socket` or `http://host:port`."
+    )
+    token: SecretStr | None = Field(
+        None, description="What the server wants to see as bearer token; TCP has to have one."
+    )
+    program: str | None = Field(
+        None,
+        description="Name of the program to start: `registry-storagedriver-<name>` on the PATH.",
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="What the program is given as its configuration."
+    )
+    start_seconds: float = Field(
+        10.0, gt=0, description="Seconds that the program has to be ready in, and a call to wait."
+    )
+    capabilities: dict[str, Any] | None = Field(
+        None,
+        description="What the other side declares, for who has to know it before it is open.",
+    )
+
+    @field_validator("connect")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"unix:/.+|http://[^/]+:\d+/?", value):
+            raise ValueError("unix:/path or http://host:port")
+        return value
+
+    @field_validator("program")
+    @classmethod
+    def _is_name(cls, value: str | None) -> str | None:
+        if value is not None and not _PROGRAM.fullmatch(value):
+            raise ValueError("lower-case letters, digits, '-' and '_': the program's last part")
+        return value
+
+    def check(self) -> None:
+        """Refuse what contradicts itself; each key alone may be right, and come from elsewhere.
+
+        Raises:
+            ConfigurationError: Not exactly one of `connect` and `program` is given, or
+                `capabilities` holds what is none.
+        """
+        if (self.connect is None) == (self.program is None):
+            raise ConfigurationError("one of 'connect' and 'program' is required, and not both")
+        if self.program is None and self.parameters:
+            raise ConfigurationError("'parameters' are for a 'program'; a server has its own")
+        try:
+            capabilities_from(self.capabilities or {})
+        except ValueError as error:
+            raise ConfigurationError(f"'capabilities': {error}") from None
+
+
+def capabilities_from(document: Mapping[str, Any]) -> Capabilities:
+    """Read capabilities. What is not named is not declared; what is not known is left out.
+
+    A newer server may declare more than this release has heard of.
+
+    Raises:
+        ValueError: A value is of another type than the field.
+    """
+    known = Capabilities().to_json()
+    values: dict[str, Any] = {}
+    for name, value in document.items():
+        if name not in known:
+            continue
+        if isinstance(value, str) and not isinstance(known[name], str):
+            value = json.loads(value)  # of a variable
+        if isinstance(known[name], list):
+            value = tuple(value)
+        elif not isinstance(value, type(known[name]) if known[name] is not None else int | None):
+            raise ValueError(f"capability {name!r} is {value!r}")
+        values[name] = value
+    try:
+        return Capabilities(**values)
+    except (TypeError, ConfigurationError) as error:
+        raise ValueError(str(error)) from error

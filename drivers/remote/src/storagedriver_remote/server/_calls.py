@@ -1,0 +1,246 @@
+"""The calls by name: arguments read and checked, the driver called, its result spelled."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+from storagedriver_core import (
+    BytesStream,
+    ByteStream,
+    FileInfo,
+    ReadOptions,
+    SignedMethod,
+    UnsupportedMethodError,
+    Upload,
+)
+from storagedriver_remote import _wire
+from storagedriver_remote.server._service import Service
+
+Json = Mapping[str, Any]
+Data = Sequence[bytes]
+
+
+class Calls:
+    """The calls of one client.
+
+    Args:
+        service: What is served; open.
+        session: The client's name of itself.
+    """
+
+    def __init__(self, service: Service, session: str) -> None:
+        self._service = service
+        self._session = session
+        self._driver = service.driver
+        self._checks = service.checks
+
+    # Calls with one answer ---------------------------------------------------------------------
+
+    async def renew(self, arguments: Json) -> Any:
+        return None  # to be heard of is all
+
+    async def check(self, arguments: Json) -> Any:
+        await self._driver.check()
+
+    async def identity(self, arguments: Json) -> Any:
+        return dict(await self._driver.identity())
+
+    async def now(self, arguments: Json) -> Any:
+        return (await self._driver.now()).isoformat()
+
+    async def stat(self, arguments: Json) -> Any:
+        path = self._checks.directory(arguments["path"])
+        conditions = self._checks.conditions(_wire.conditions_from(arguments.get("conditions")))
+        return _wire.file_json(await self._driver.stat(path, conditions))
+
+    async def put_content(self, arguments: Json, data: Data) -> Any:
+        path = self._checks.file(arguments["path"])
+        options = self._checks.put(_wire.put_from(arguments))
+        whole = data[0] if len(data) == 1 else b"".join(data)
+        return _wire.file_json(await self._driver.put_content(path, whole, options))
+
+    async def delete(self, arguments: Json) -> Any:
+        await self._driver.delete(self._checks.directory(arguments["path"]))
+
+    async def delete_many(self, arguments: Json) -> Any:
+        paths = [self._checks.file(path) for path in arguments["paths"]]
+        return _wire.report_json(await self._driver.delete_many(paths))
+
+    async def move(self, arguments: Json) -> Any:
+        source, target, if_absent = self._transfer(arguments)
+        self._checks.needs(move_if_absent=if_absent)
+        await self._driver.move(source, target, if_absent=if_absent)
+
+    async def copy(self, arguments: Json) -> Any:
+        source, target, if_absent = self._transfer(arguments)
+        self._checks.needs(copy=True, copy_if_absent=if_absent)
+        await self._driver.copy(source, target, if_absent=if_absent)
+
+    async def checksum(self, arguments: Json) -> Any:
+        path, algorithm = self._checks.file(arguments["path"]), arguments["algorithm"]
+        if algorithm not in self._service.capabilities.checksum_algorithms:
+            raise UnsupportedMethodError(capability="checksum_algorithms")
+        return await self._driver.checksum(path, algorithm)
+
+    async def redirect_url(self, arguments: Json) -> Any:
+        path, method = self._checks.file(arguments["path"]), arguments["method"]
+        content_type = arguments.get("content_type")
+        if method not in ("GET", "HEAD", "PUT"):
+            raise ValueError("method is GET, HEAD or PUT")
+        self._checks.needs(
+            **{f"sign_{method.lower()}": True}, sign_put_with_content_type=content_type
+        )
+        return await self._driver.redirect_url(
+            path,
+            method=cast(SignedMethod, method),
+            expires=timedelta(seconds=float(arguments["expires"])),
+            content_type=content_type,
+        )
+
+    async def stored_name(self, arguments: Json) -> Any:
+        return await self._driver.stored_name(self._checks.file(arguments["path"]))
+
+    # Uploads -----------------------------------------------------------------------------------
+
+    async def open_upload(self, arguments: Json) -> Any:
+        self._checks.needs(upload=True)
+        path, holder = self._checks.file(arguments["path"]), str(arguments["holder"])
+        options = _wire.upload_options_from(arguments.get("options") or {})
+        self._checks.needs(put_with_metadata=options.content_type is not None or options.metadata)
+        upload = await self._driver.open_upload(path, holder, options)
+        self._service.hold(self._session, upload)
+        return _wire.upload_json(upload)
+
+    async def put_part(self, arguments: Json, data: Data) -> Any:
+        number, offset = _wire.count(arguments["number"]), _wire.count(arguments["offset"])
+        upload = self._upload(arguments)
+        return _wire.part_json(await self._driver.put_part(upload, number, offset, data))
+
+    async def copy_part(self, arguments: Json) -> Any:
+        self._checks.needs(copy_part=True)
+        part = await self._driver.copy_part(
+            self._upload(arguments),
+            _wire.count(arguments["number"]),
+            _wire.count(arguments["offset"]),
+            self._checks.file(arguments["source"]),
+            _wire.count(arguments["source_offset"]),
+            _wire.count(arguments["size"]),
+        )
+        return _wire.part_json(part)
+
+    async def sync_upload(self, arguments: Json) -> Any:
+        await self._driver.sync_upload(self._upload(arguments))
+
+    async def release_upload(self, arguments: Json) -> Any:
+        self._service.release(self._session, self._upload(arguments))
+
+    async def upload_state(self, arguments: Json) -> Any:
+        upload = self._upload(arguments)
+        state = await self._driver.upload_state(upload, _wire.count(arguments["size"]))
+        self._service.hold(self._session, upload)
+        return _wire.state_json(state)
+
+    async def complete_upload(self, arguments: Json) -> Any:
+        upload = self._upload(arguments)
+        options = _wire.complete_from(arguments["options"])
+        self._checks.file(options.path)
+        self._checks.needs(put_if_absent=options.if_absent, late_target=options.path != upload.path)
+        parts = [_wire.part_from(part) for part in arguments["parts"]]
+        return _wire.file_json(await self._driver.complete_upload(upload, parts, options))
+
+    async def abort_upload(self, arguments: Json) -> Any:
+        upload = self._upload(arguments)
+        await self._driver.abort_upload(upload)
+        self._service.forget(self._session, upload)
+
+    # Calls with an answer in pieces ------------------------------------------------------------
+
+    async def open_reader(self, arguments: Json) -> tuple[Any, ByteStream]:
+        path = self._checks.file(arguments["path"])
+        options = self._checks.read(_wire.read_from(arguments))
+        stream = await self._driver.open_reader(path, options)
+        return _wire.file_json(stream.info), stream
+
+    async def get_content(self, arguments: Json) -> tuple[Any, ByteStream]:
+        path = self._checks.file(arguments["path"])
+        data = await self._driver.get_content(path)
+        info = FileInfo(path, size=len(data))
+        return {"size": len(data)}, BytesStream(info, data, ReadOptions())
+
+    def list(self, arguments: Json) -> AsyncGenerator[Any, None]:
+        path = self._checks.directory(arguments["path"])
+        options = self._checks.list(_wire.list_from(arguments))
+        return self._driver.list(path, options)
+
+    def walk(self, arguments: Json) -> AsyncGenerator[Any, None]:
+        path = self._checks.directory(arguments["path"])
+        options = self._checks.list(_wire.list_from(arguments))
+        return self._driver.walk(path, options)
+
+    def list_uploads(self, arguments: Json) -> AsyncGenerator[Any, None]:
+        self._checks.needs(list_uploads=True)
+        return self._driver.list_uploads()
+
+    def _upload(self, arguments: Json) -> Upload:
+        self._checks.needs(upload=True)
+        upload = _wire.upload_from(arguments["upload"])
+        self._checks.file(upload.path)
+        return upload
+
+    def _transfer(self, arguments: Json) -> tuple[str, str, bool]:
+        source, target = arguments["source"], arguments["target"]
+        if_absent = bool(arguments.get("if_absent", False))
+        return self._checks.file(source), self._checks.file(target), if_absent
+
+
+Plain = Callable[[Calls, Json], Awaitable[Any]]
+
+PLAIN: Mapping[str, Plain] = {
+    method.__name__: method
+    for method in (
+        Calls.renew,
+        Calls.check,
+        Calls.identity,
+        Calls.now,
+        Calls.stat,
+        Calls.delete,
+        Calls.delete_many,
+        Calls.move,
+        Calls.copy,
+        Calls.checksum,
+        Calls.redirect_url,
+        Calls.stored_name,
+        Calls.open_upload,
+        Calls.copy_part,
+        Calls.sync_upload,
+        Calls.release_upload,
+        Calls.upload_state,
+        Calls.complete_upload,
+        Calls.abort_upload,
+    )
+}
+"""Calls that take JSON and give JSON."""
+
+CARRYING: Mapping[str, Callable[[Calls, Json, Data], Awaitable[Any]]] = {
+    "put_content": Calls.put_content,
+    "put_part": Calls.put_part,
+}
+"""Calls that take content, too."""
+
+READING: Mapping[str, Callable[[Calls, Json], Awaitable[tuple[Any, ByteStream]]]] = {
+    "open_reader": Calls.open_reader,
+    "get_content": Calls.get_content,
+}
+"""Calls that give content."""
+
+LISTING: Mapping[
+    str,
+    tuple[Callable[[Calls, Json], AsyncGenerator[Any, None]], Callable[[Any], dict[str, Any]]],
+] = {
+    "list": (Calls.list, _wire.file_json),
+    "walk": (Calls.walk, _wire.file_json),
+    "list_uploads": (Calls.list_uploads, _wire.upload_info_json),
+}
+"""Calls that give pages, and how each entry is spelled."""
