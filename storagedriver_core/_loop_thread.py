@@ -26,9 +26,15 @@ class LoopThread:
 
     Blocking on an event loop inside another one would stop that one, and a forked child has the
     loop but not its thread: both are a `ClosedError` at once.
+
+    Args:
+        subject: What messages call that whose operations run here.
+        instead: What stands for it where an event loop runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, subject: str = "storage", instead: str = "Storage") -> None:
+        self._subject = subject
+        self._instead = instead
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
@@ -41,7 +47,9 @@ class LoopThread:
         loop = self._loop
         if loop is not None and self._process == os.getpid():
             loop.call_soon_threadsafe(self._stopped.set)
-            warnings.warn("a blocking storage was never closed", ResourceWarning, stacklevel=1)
+            warnings.warn(
+                f"a blocking {self._subject} was never closed", ResourceWarning, stacklevel=1
+            )
 
     @property
     def is_running(self) -> bool:
@@ -54,9 +62,9 @@ class LoopThread:
         Raises:
             ClosedError: It runs already, or an event loop runs in this thread.
         """
-        _refuse_running_loop()
+        self._refuse_running_loop()
         if self._loop is not None:
-            raise ClosedError("the storage is already open")
+            raise ClosedError(f"the {self._subject} is already open")
         started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         self._stopped = asyncio.Event()
         self._process = os.getpid()
@@ -94,7 +102,7 @@ class LoopThread:
         try:
             return future.result()
         except concurrent.futures.CancelledError:
-            raise ClosedError("the storage was closed meanwhile") from None
+            raise ClosedError(f"the {self._subject} was closed meanwhile") from None
         except BaseException:
             if not future.done():
                 future.cancel()
@@ -113,7 +121,7 @@ class LoopThread:
         """Cancel what still runs, run `close`, and end the thread. Idempotent."""
         if self._loop is None or self._process != os.getpid():
             return
-        _refuse_running_loop()
+        self._refuse_running_loop()
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
@@ -127,17 +135,17 @@ class LoopThread:
     def require(self) -> None:
         """Raise `ClosedError` where a call would not work, or never end."""
         if self._loop is None:
-            raise ClosedError("the storage is not open: use 'with storage'")
+            raise ClosedError(f"the {self._subject} is not open: use 'with'")
         # Before any lock: in a forked child another thread of the parent may hold it for ever.
         if self._process != os.getpid():
-            raise ClosedError("the storage was opened by another process")
-        _refuse_running_loop()
+            raise ClosedError(f"the {self._subject} was opened by another process")
+        self._refuse_running_loop()
 
     def _submit(self, call: Callable[[], Coroutine[Any, Any, T]]) -> concurrent.futures.Future[T]:
         # Under the lock, so that nothing is submitted to a loop that is about to stop.
         with self._lock:
             if self._loop is None:
-                raise ClosedError("the storage was closed meanwhile")
+                raise ClosedError(f"the {self._subject} was closed meanwhile")
             return asyncio.run_coroutine_threadsafe(call(), self._loop)
 
     async def _finish(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -162,6 +170,13 @@ class LoopThread:
                 count = min(2 * count, _MOST_ENTRIES)
         finally:
             self._abandon(entries)
+
+    def _refuse_running_loop(self) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        raise ClosedError(f"a blocking call inside a running event loop: use {self._instead} there")
 
     def _abandon(self, entries: AsyncGenerator[T, None]) -> None:
         """Close it without waiting: the garbage collector may be the caller, in any thread."""
@@ -203,11 +218,3 @@ def _serve(
         await stopped.wait()
 
     asyncio.run(main())
-
-
-def _refuse_running_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise ClosedError("a blocking call inside a running event loop: use Storage there")
