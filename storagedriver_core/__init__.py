@@ -81,6 +81,7 @@ from storagedriver_core._errors import (
     UploadNotFoundError,
 )
 from storagedriver_core._hashing import Hasher, new_hasher
+from storagedriver_core._loop_thread import LoopThread
 from storagedriver_core._parts import DEFAULT_PART_SIZE, PartPlan, plan_parts
 from storagedriver_core._paths import INTERNAL_COMPONENT, child_prefix, is_internal, parent
 from storagedriver_core._plugins import (
@@ -163,6 +164,7 @@ __all__ = [
     "InvalidPathError",
     "LimitExceededError",
     "ListOptions",
+    "LoopThread",
     "MiddlewareSpec",
     "NoSpaceError",
     "OperationEvent",
