@@ -83,7 +83,13 @@ from storagedriver_core._errors import (
 from storagedriver_core._hashing import Hasher, new_hasher
 from storagedriver_core._loop_thread import LoopThread
 from storagedriver_core._parts import DEFAULT_PART_SIZE, PartPlan, plan_parts
-from storagedriver_core._paths import INTERNAL_COMPONENT, child_prefix, is_internal, parent
+from storagedriver_core._paths import (
+    INTERNAL_COMPONENT,
+    child_prefix,
+    is_internal,
+    parent,
+    path_checker,
+)
 from storagedriver_core._plugins import (
     PluginRegistry,
     close_match,
@@ -220,6 +226,8 @@ __all__ = [
     "new_hasher",
     "open_storage",
     "parent",
+    "parse_duration",
+    "path_checker",
     "plan_parts",
     "read_document",
     "set_by_variable",

@@ -42,8 +42,8 @@ class Context:
     ) -> None:
         self.driver = driver
         self.name = driver.name
-        self.capabilities = driver.capabilities.narrow(narrow)
-        self.check = path_checker(self.capabilities)
+        self._narrow = narrow
+        self._declare()
         self.part_size = part_size
         self.observe: Observer | None = None
         if observers:
@@ -65,9 +65,18 @@ class Context:
         return self._workers
 
     def opened(self) -> None:
-        """Bind to the running event loop and this process."""
+        """Bind to the running event loop and this process; see what the open driver declares.
+
+        Raises:
+            ConfigurationError: A capability that is narrowed would be widened.
+        """
+        self._declare()
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
+
+    def _declare(self) -> None:
+        self.capabilities = self.driver.capabilities.narrow(self._narrow)
+        self.check = path_checker(self.capabilities)
 
     def closed(self) -> None:
         """Unbind, and let idle threads end."""

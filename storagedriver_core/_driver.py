@@ -105,7 +105,11 @@ class StorageDriver(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What this instance, as configured, declares. Never changes and costs nothing."""
+        """What this instance, as configured, declares. Costs nothing.
+
+        Never changes, but by `open` where only that tells: until then it is the most that it can
+        be.
+        """
 
     async def open(self) -> None:
         """Acquire what the driver needs. Called once, before any other call.

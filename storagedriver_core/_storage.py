@@ -15,6 +15,7 @@ from storagedriver_core._copying import Progress, copy_in_parts, is_transfer, ne
 from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import (
     ClosedError,
+    ConfigurationError,
     ConflictError,
     InvalidOffsetError,
     InvalidPathError,
@@ -94,8 +95,16 @@ class Storage:
         return self._context.name
 
     @property
+    def driver(self) -> StorageDriver:
+        """The driver itself, for who serves it on; nothing is checked for who calls it."""
+        return self._context.driver
+
+    @property
     def capabilities(self) -> Capabilities:
-        """What this storage can do, as configured."""
+        """What this storage can do, as configured.
+
+        Before it is open, the most that it can be, for drivers that learn it from another process.
+        """
         return self._context.capabilities
 
     # Life --------------------------------------------------------------------------------------
@@ -104,7 +113,8 @@ class Storage:
         """Open the driver. `async with` does it.
 
         Raises:
-            ConfigurationError: The store does not exist, or is not what the driver expects.
+            ConfigurationError: The store does not exist, or is not what the driver expects; or a
+                capability would be widened that is known only now.
             ClosedError: It is open already.
         """
         context = self._context
@@ -112,10 +122,14 @@ class Storage:
             raise ClosedError("the storage is already open", driver_name=context.name)
         try:
             await context.driver.open()
+            try:
+                context.opened()
+            except ConfigurationError:
+                await context.driver.aclose()
+                raise
         except StorageDriverError as error:
             error.stamp(context.name, "open", "")
             raise
-        context.opened()
 
     async def aclose(self) -> None:
         """Close the driver. Idempotent."""

@@ -64,7 +64,7 @@ class Examination:
         seconds: float,
     ) -> None:
         self._storage = storage
-        self._declared = storage.capabilities
+        self._declared = storage.capabilities  # again when it is open, and may know better
         self._reporter = reporter
         self._read_only = read_only
         self._seconds = seconds
@@ -97,6 +97,7 @@ class Examination:
 
     async def _open(self) -> Result:
         await self._storage.open()
+        self._declared = self._storage.capabilities
         return Result()
 
     async def _identify(self) -> Result:
