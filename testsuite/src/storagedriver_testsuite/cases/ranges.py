@@ -276,7 +276,7 @@ class RangeCases(CaseGroup):
         proxy = await kit.proxy()
         storage = await kit.open(kit.harness.proxied_driver(proxy.url))
         for left in [size - 1, size // 2, 0]:
-            async with proxy.faults(Fault(action="truncate", size=left, method="GET", times=None)):
+            async with proxy.faults(Fault(action="truncate", size=left, times=None)):
                 with pytest.raises(UnavailableError) as refused:
                     await storage.get_content("/a")
                 assert refused.value.temporary
