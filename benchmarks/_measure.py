@@ -78,7 +78,7 @@ def overhead_row(
         mine,
         other,
         "µs",
-        f"+{mine - other:.1f} µs",
+        f"{mine - other:+.1f} µs",
         f"<= {aim:.0f} µs",
         mine - other <= aim,
         max(ours) / min(ours),
