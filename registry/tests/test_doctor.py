@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import yaml
 from storagedriver_registry.cli import app
+from storagedriver_registry.configuration import load_configuration
+from storagedriver_registry.doctor.sharing import examine_sharing
 from typer.testing import CliRunner, Result
 
 from registry.tests.processes import free_port
 from registry.tests.receivers import Answering, answering
 from registry.tests.serving import Certificates, served
 from servers.valkey import Valkey
+from storagedriver_core import Capabilities
 
 
 def doctor(
@@ -215,3 +218,35 @@ def test_people_are_told_in_lines(tmp_path: Path) -> None:
     assert "log.hooks: not acted on" in lines[1]
     assert any(line.startswith("ok        storage: write") for line in lines)
     assert any(line.startswith("left out  storage: signed URL") for line in lines)
+
+
+def needs(**storage: Any) -> tuple[str, ...]:
+    """Give what several nodes need, by the doctor."""
+    section = storage.pop("storage", {})
+    configuration = load_configuration({"version": 0.1, "storage": {"inmemory": {}, **section}})
+    shared = {"shared_between_processes": True, "put_if_absent": True, "put_if_match": True}
+    finding = examine_sharing(configuration.settings, Capabilities(**(shared | storage)))
+    assert finding.result == "ok"
+    return finding.help
+
+
+def test_what_several_nodes_need_is_told() -> None:
+    assert needs() == ()
+    for capability, told in (
+        ({"put_if_absent": False}, "http.secret is not set"),
+        ({"put_if_match": False}, "let a proxy send each upload session to one server"),
+        ({"local_path": True}, "on one machine only"),
+    ):
+        [said] = needs(**capability)
+        assert told in said
+    [said] = needs(storage={"cache": {"blobdescriptor": "inmemory", "max_stale": "7s"}})
+    assert "for 7 s" in said
+    assert needs(storage={"cache": {"blobdescriptor": "inmemory", "max_stale": 0}}) == ()
+
+
+def test_nodes_that_cannot_share_are_told(tmp_path: Path) -> None:
+    _, findings = doctor(tmp_path, {"storage": {"inmemory": {}}})
+    assert findings["several nodes"]["result"] == "left out"
+    http = {"addr": f"127.0.0.1:{free_port()}", "secret": "confidential"}
+    _, findings = doctor(tmp_path, {"http": http})
+    assert any("the same text on each" in said for said in findings["several nodes"]["help"])

@@ -4,6 +4,7 @@
 #
 #   findings        what is found, and how it is printed
 #   storage         the storage, by `storagedriver doctor`
+#   sharing         what several servers need of each other
 #   others          everything else
 #   command         the command
 

@@ -17,6 +17,7 @@ from cryptography import x509
 from storagedriver_core import ConfigurationError, Finding, StorageDriverError
 from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models import HttpSettings
+from storagedriver_registry.doctor.sharing import examine_sharing
 from storagedriver_registry.health import CheckFailedError, make_health
 from storagedriver_registry.notifications.endpoints import Endpoint, make_endpoints
 from storagedriver_registry.notifications.notifier import queue_directory
@@ -49,6 +50,9 @@ class _Examination:
 
     async def run(self) -> AsyncIterator[Finding]:
         http = self._settings.http
+        backend = self._configuration.backend
+        assert backend is not None
+        yield examine_sharing(self._settings, backend.build().capabilities)
         yield await self._step("address", lambda: self._bind(http))
         if http.debug.addr is not None:
             debug = HttpSettings(addr=http.debug.addr)
