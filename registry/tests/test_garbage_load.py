@@ -8,21 +8,24 @@ import random
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
 from storagedriver_registry.configuration import load_configuration
 from storagedriver_registry.maintenance import collect_garbage
-from storagedriver_registry.storage import condemned
+from storagedriver_registry.storage import condemned, paths
 from storagedriver_registry.storage.garbage_report import GarbageOptions, GarbageReport
 
-from registry.tests.client import sha256
+from registry.tests.client import Repository, sha256
+from registry.tests.deploying import node_store, nodes
 from registry.tests.garbage import image, index, write_config
-from registry.tests.processes import REGISTRY, our_server, running
+from registry.tests.processes import REGISTRY, docker_registry, our_server, running
 
 NAMES = ("one", "two", "two/three")
 
@@ -38,6 +41,7 @@ class Load:
         shared: Layers that all clients use, so that each is garbage, and pushed again, many times.
         least: Blobs that have to be collected meanwhile.
         kills: Whether some collectors are killed.
+        nodes: Whether three servers on one bucket are asked by turns, in the place of one on files.
     """
 
     clients: int
@@ -46,10 +50,13 @@ class Load:
     shared: int
     least: int
     kills: bool = False
+    nodes: bool = False
 
 
 SMALL = Load(clients=4, seconds=7, grace=2, shared=30, least=1)
 LARGE = Load(clients=8, seconds=120, grace=4, shared=400, least=500, kills=True)
+# A push takes longer there, and so does a collection.
+NODES = Load(clients=6, seconds=120, grace=12, shared=150, least=50, kills=True, nodes=True)
 
 
 @dataclass
@@ -58,14 +65,14 @@ class Client:
 
     Attributes:
         number: Tells it from the others.
-        http: Its connections.
+        servers: Its connections, to each server.
         shared: Layers that it shares with the others.
         tags: The manifest at each of its tags, with its blobs and, of an index, its members.
         done: How often it has done what.
     """
 
     number: int
-    http: httpx.Client
+    servers: list[httpx.Client]
     shared: int
     tags: dict[tuple[str, str], tuple[bytes, list[bytes], list[bytes]]] = field(
         default_factory=dict
@@ -75,6 +82,11 @@ class Client:
     def __post_init__(self) -> None:
         self._random = random.Random(self.number)
         self._pushed: dict[str, str] = {}
+
+    @property
+    def http(self) -> httpx.Client:
+        """Whom it asks next."""
+        return self._random.choice(self.servers)
 
     def step(self) -> None:
         """Do one thing that clients do."""
@@ -184,7 +196,7 @@ class Client:
                 continue
             assert begun.status_code == 202, begun.text
             url = httpx.URL(begun.headers["location"]).copy_merge_params({"digest": digest})
-            done = self.http.put(url, content=data)
+            done = self.http.put(url.raw_path.decode(), content=data)
             assert done.status_code == 201, done.text
 
     def _put(self, name: str, reference: str, manifest: bytes) -> None:
@@ -210,6 +222,20 @@ class Client:
 
     def _count(self, what: str) -> None:
         self.done[what] = self.done.get(what, 0) + 1
+
+
+class Registry(NamedTuple):
+    """What runs.
+
+    Attributes:
+        config: A configuration of the store.
+        urls: Of each server.
+        old: Images that are there already, as `Client.tags` has them.
+    """
+
+    config: Path
+    urls: list[str]
+    old: dict[tuple[str, str], tuple[bytes, list[bytes], list[bytes]]]
 
 
 class Collecting(threading.Thread):
@@ -247,7 +273,7 @@ class Collecting(threading.Thread):
         command = [REGISTRY, "garbage-collect", "-m", "--grace", f"{self._load.grace}s"]
         process = subprocess.Popen([*command, str(self._config)], stdout=subprocess.DEVNULL)
         try:
-            process.wait(random.uniform(0.7, 2.0))
+            process.wait(random.uniform(0.7, 4.0 if self._load.nodes else 2.0))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -260,18 +286,62 @@ def collect(config: Path, grace: float) -> GarbageReport:
     return asyncio.run(collect_garbage(loaded, options, lambda what, count, total: None))
 
 
+@contextmanager
+def registry_of(load: Load, folder: Path, request: pytest.FixtureRequest) -> Iterator[Registry]:
+    """Run what the load is for; an image that distribution has pushed is in a bucket."""
+    if not load.nodes:
+        with running(our_server(folder)) as server:
+            yield Registry(write_config(folder), [server.url], {})
+        return
+    program: Callable[[str], str] = request.getfixturevalue("program")
+    store = node_store(request.getfixturevalue("seaweedfs"))
+    # It has no preset, and wants to be told that there is no TLS.
+    section = {**store["s3"], "secure": False}
+    del section["preset"]
+    theirs = docker_registry(program("docker-registry"), folder, store={"s3": section})
+    with running(theirs), httpx.Client(base_url=theirs.url) as http:
+        old = Repository(http, "old")
+        kept = image(b"kept")
+        old.push_blob(b"kept")
+        old.push_blob(b"{}")
+        old.push_blob(b"garbage from the beginning")
+        assert old.push_manifest(kept, "v1").status_code == 201
+    with ExitStack() as stack:
+        servers = nodes(folder, store, request.getfixturevalue("valkey"), {"max_stale": 0})
+        urls = [stack.enter_context(running(server)).url for server in servers]
+        yield Registry(servers[0].config, urls, {("old", "v1"): (kept, [b"{}", b"kept"], [])})
+
+
+async def stored_blobs(config: Path) -> set[str]:
+    backend = load_configuration(config).backend
+    assert backend is not None
+    async with backend.build() as storage:
+        found = [info.path async for info in storage.walk(paths.BLOBS)]
+    return {f"sha256:{path.split('/')[-2]}" for path in found if path.endswith("/data")}
+
+
 @pytest.mark.parametrize(
-    "load", [SMALL, pytest.param(LARGE, marks=pytest.mark.large)], ids=["small", "large"]
+    "load",
+    [
+        SMALL,
+        pytest.param(LARGE, marks=pytest.mark.large),
+        pytest.param(NODES, marks=[pytest.mark.large, pytest.mark.service("docker-registry")]),
+    ],
+    ids=["small", "large", "nodes"],
 )
 def test_clients_notice_nothing_and_nothing_is_left(
-    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    config = write_config(tmp_path)
-    with running(our_server(tmp_path)) as server:
-        clients = [
-            Client(number, httpx.Client(base_url=server.url, timeout=60), load.shared)
-            for number in range(load.clients)
-        ]
+    with registry_of(load, tmp_path, request) as registry, ExitStack() as stack:
+        config = registry.config
+        clients = []
+        for number in range(load.clients):
+            servers = [
+                stack.enter_context(httpx.Client(base_url=url, timeout=60)) for url in registry.urls
+            ]
+            clients.append(Client(number, servers, load.shared))
+        # Images from before, which nobody changes.
+        clients.append(Client(load.clients, clients[0].servers, load.shared, dict(registry.old)))
         failures: list[BaseException] = []
         deadline = time.monotonic() + load.seconds
 
@@ -282,7 +352,7 @@ def test_clients_notice_nothing_and_nothing_is_left(
             except BaseException as error:
                 failures.append(error)
 
-        threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+        threads = [threading.Thread(target=work, args=(client,)) for client in clients[:-1]]
         collecting = Collecting(config, load)
         for thread in (*threads, collecting):
             thread.start()
@@ -298,7 +368,7 @@ def test_clients_notice_nothing_and_nothing_is_left(
         for client in clients:
             for key in client.tags:
                 client.check_one(key)
-            assert client.done["push_image"]
+        assert all(client.done["push_image"] for client in clients[:-1])
         # Nobody is at work any more, so nobody has to learn anything.
         monkeypatch.setattr(condemned, "LEARN_SECONDS", 0.0)
         while True:
@@ -310,9 +380,7 @@ def test_clients_notice_nothing_and_nothing_is_left(
             for key, (manifest, blobs, members) in client.tags.items():
                 client.check_one(key)
                 needed.update(map(sha256, (manifest, *blobs, *members)))
-            client.http.close()
-        stored = (server.data / "docker/registry/v2/blobs/sha256").glob("*/*/data")
-        assert {f"sha256:{path.parent.name}" for path in stored} == needed
+        assert asyncio.run(stored_blobs(config)) == needed
         told = {what for client in clients for what in client.done}
         counts = {what: sum(client.done.get(what, 0) for client in clients) for what in told}
         print(f"{counts}; {collecting.blobs} blobs collected, {collecting.spared} spared, ", end="")
