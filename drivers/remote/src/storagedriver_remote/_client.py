@@ -6,8 +6,7 @@ import json
 import logging
 import secrets
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -32,6 +31,9 @@ REQUEST_ID = "X-Request-Id"
 SESSION = "X-Storagedriver-Session"
 CHECKSUM = "X-Body-CRC32"
 
+KEEP_ALIVE_SECONDS = 600.0
+"""How long a connection may be idle; a server keeps it for longer."""
+
 _CONNECT_SECONDS = 10.0
 # How long an answer may take is for the timeout middleware to say.
 _PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
@@ -52,22 +54,31 @@ class Client:
         self.address = address
         self._token = token
         self._session: aiohttp.ClientSession | None = None
+        self._pulse: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Make the session; connections are made as they are needed."""
-        path = self.address.removeprefix("unix:")
-        self._base = "http://localhost" if path != self.address else self.address.rstrip("/")
-        connector: aiohttp.BaseConnector
-        # How many calls run at once is for the limit middleware to say; and a reader that is open
-        # holds a connection, while its owner may ask for another.
-        if path != self.address:
-            connector = aiohttp.UnixConnector(path, limit=0)
-        else:
-            connector = aiohttp.TCPConnector(limit=0)
+        """Make the sessions; connections are made as they are needed."""
         headers = {SESSION: secrets.token_hex(8)}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        self._session = aiohttp.ClientSession(
+        # How many calls run at once is for the limit middleware to say; and a reader that is open
+        # holds a connection, while its owner may ask for another.
+        self._session = self._make_session(headers, limit=0)
+        # A connection of its own, which no cancelled call closes: its end is this process's.
+        self._pulse = self._make_session(headers, limit=1)
+
+    def _make_session(self, headers: Mapping[str, str], *, limit: int) -> aiohttp.ClientSession:
+        path = self.address.removeprefix("unix:")
+        connector: aiohttp.BaseConnector
+        if path != self.address:
+            self._base = "http://localhost"
+            connector = aiohttp.UnixConnector(
+                path, limit=limit, keepalive_timeout=KEEP_ALIVE_SECONDS
+            )
+        else:
+            self._base = self.address.rstrip("/")
+            connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEEP_ALIVE_SECONDS)
+        return aiohttp.ClientSession(
             connector=connector,
             timeout=_PATIENCE,
             headers=headers,
@@ -79,9 +90,11 @@ class Client:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions = self._session, self._pulse
+        self._session = self._pulse = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     async def handshake(self) -> Any:
         """Ask who is there.
@@ -89,11 +102,14 @@ class Client:
         Raises:
             ConfigurationError: Nobody who speaks this version.
         """
-        async with self._answer("GET", "handshake", None, "none") as answer:
-            said = await self._result(answer, "none")
+        said = await self._over(self._pulse, "GET", "handshake", None, "none")
         if not isinstance(said, dict) or said.get("protocol") != VERSION:
             raise ConfigurationError(f"{self.address} does not speak version {VERSION}")
         return said
+
+    async def renew(self) -> None:
+        """Say that this process lives, and goes on with what it holds."""
+        await self._over(self._pulse, "POST", "renew", _body({}, None), "none")
 
     async def call(
         self,
@@ -112,13 +128,12 @@ class Client:
             changes: Whether it may change anything, so that nobody knows what a lost answer said.
         """
         outcome: Outcome = "unknown" if changes else "none"
-        body = _body(arguments, data)
-        async with self._answer("POST", name, body, outcome) as answer:
-            return await self._result(answer, outcome)
+        return await self._over(self._session, "POST", name, _body(arguments, data), outcome)
 
     async def stream(self, name: str, arguments: Mapping[str, Any]) -> Stream:
         """Make a call whose answer comes in frames. It changes nothing."""
-        answer = await self._request("POST", name, _body(arguments, None), "none")
+        body = _body(arguments, None)
+        answer = await self._request(self._session, "POST", name, body, "none")
         try:
             if answer.status != 200 or answer.content_type != FRAMES:
                 await self._result(answer, "none")
@@ -128,22 +143,30 @@ class Client:
             answer.close()
             raise
 
-    @asynccontextmanager
-    async def _answer(
-        self, method: str, name: str, body: bytes | ContentBody | None, outcome: Outcome
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        answer = await self._request(method, name, body, outcome)
+    async def _over(
+        self,
+        session: aiohttp.ClientSession | None,
+        method: str,
+        name: str,
+        body: bytes | ContentBody | None,
+        outcome: Outcome,
+    ) -> Any:
+        answer = await self._request(session, method, name, body, outcome)
         try:
-            yield answer
+            return await self._result(answer, outcome)
         except BaseException:
             answer.close()
             raise
-        answer.release()
 
     async def _request(
-        self, method: str, name: str, body: bytes | ContentBody | None, outcome: Outcome
+        self,
+        session: aiohttp.ClientSession | None,
+        method: str,
+        name: str,
+        body: bytes | ContentBody | None,
+        outcome: Outcome,
     ) -> aiohttp.ClientResponse:
-        if self._session is None:
+        if session is None:
             raise UnavailableError("not connected")
         request_id = secrets.token_hex(8)
         headers = {REQUEST_ID: request_id}
@@ -151,7 +174,7 @@ class Client:
             headers["Content-Type"] = "application/json"
             headers[CHECKSUM] = f"{zlib.crc32(body):08x}"
         try:
-            return await self._session.request(
+            return await session.request(
                 method,
                 f"{self._base}{PLACE}/{name}",
                 data=body,

@@ -68,6 +68,11 @@ class Link:
         client = await self._ready()
         return await client.call(call, _given(arguments), changes=False)
 
+    async def renew(self) -> None:
+        """Say that this process lives."""
+        client = await self._ready()
+        await client.renew()
+
     async def tell(
         self, call: str, data: Sequence[Buffer] | None = None, /, **arguments: Any
     ) -> Any:

@@ -200,6 +200,6 @@ class RemoteUploads(StorageDriver):
 
     async def _tell_that_we_live(self) -> None:
         try:
-            await self._link.ask("renew")
+            await self._link.renew()
         except StorageDriverError as error:
             _logger.debug("the lease is not renewed: %s", error)

@@ -122,10 +122,15 @@ class RemoteHarness(Harness):
         return self._driver(self._addresses.get("driver", "unix:/not-started"))
 
     def missing_driver(self) -> StorageDriver:
-        return self._driver(self._addresses["missing_driver"])
+        return self._elsewhere("missing_driver")
 
     def other_root_driver(self) -> StorageDriver:
-        return self._driver(self._addresses["other_root_driver"])
+        return self._elsewhere("other_root_driver")
+
+    def _elsewhere(self, name: str) -> StorageDriver:
+        # What it can do may differ, as how long a path may be, and is told at the opening.
+        configured = self._configured(self._addresses[name])
+        return RemoteDriver(RemoteConfig.model_validate({**configured, "capabilities": None}))
 
     def rotated_driver(self) -> StorageDriver:
         return self._driver(self._addresses["driver"], _TOKENS[1])

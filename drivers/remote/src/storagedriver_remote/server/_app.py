@@ -59,6 +59,7 @@ class _Server:
         async def answer() -> web.StreamResponse:
             self._admit(request)
             await self._service.open()
+            self._service.sessions.renew(request.headers.get(SESSION, ""), request.transport)
             return _result(request, self._service.handshake())
 
         return await self._answered(request, answer)
@@ -68,9 +69,11 @@ class _Server:
             self._admit(request)
             await self._service.open()
             session = request.headers.get(SESSION, "")
-            self._service.heard_of(session)
-            calls = Calls(self._service, session)
-            return await self._call(request, calls, request.match_info["call"])
+            self._service.sessions.heard_of(session)
+            name = request.match_info["call"]
+            if name == "renew":
+                self._service.sessions.renew(session, request.transport)
+            return await self._call(request, Calls(self._service, session), name)
 
         return await self._answered(request, answer)
 

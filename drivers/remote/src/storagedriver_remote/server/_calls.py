@@ -39,7 +39,7 @@ class Calls:
     # Calls with one answer ---------------------------------------------------------------------
 
     async def renew(self, arguments: Json) -> Any:
-        return None  # to be heard of is all
+        """Nothing: that it came is all."""
 
     async def check(self, arguments: Json) -> Any:
         await self._driver.check()
@@ -110,7 +110,7 @@ class Calls:
         options = _wire.upload_options_from(arguments.get("options") or {})
         self._checks.needs(put_with_metadata=options.content_type is not None or options.metadata)
         upload = await self._driver.open_upload(path, holder, options)
-        self._service.hold(self._session, upload)
+        self._service.sessions.hold(self._session, upload)
         return _wire.upload_json(upload)
 
     async def put_part(self, arguments: Json, data: Data) -> Any:
@@ -134,12 +134,14 @@ class Calls:
         await self._driver.sync_upload(self._upload(arguments))
 
     async def release_upload(self, arguments: Json) -> Any:
-        self._service.release(self._session, self._upload(arguments))
+        upload = self._upload(arguments)
+        self._service.sessions.forget(self._session, upload)
+        self._driver.release_upload(upload)
 
     async def upload_state(self, arguments: Json) -> Any:
         upload = self._upload(arguments)
         state = await self._driver.upload_state(upload, _wire.count(arguments["size"]))
-        self._service.hold(self._session, upload)
+        self._service.sessions.hold(self._session, upload)
         return _wire.state_json(state)
 
     async def complete_upload(self, arguments: Json) -> Any:
@@ -153,7 +155,7 @@ class Calls:
     async def abort_upload(self, arguments: Json) -> Any:
         upload = self._upload(arguments)
         await self._driver.abort_upload(upload)
-        self._service.forget(self._session, upload)
+        self._service.sessions.forget(self._session, upload)
 
     # Calls with an answer in pieces ------------------------------------------------------------
 
@@ -181,6 +183,7 @@ class Calls:
 
     def list_uploads(self, arguments: Json) -> AsyncGenerator[Any, None]:
         self._checks.needs(list_uploads=True)
+        self._service.sessions.let_lost_go()
         return self._driver.list_uploads()
 
     def _upload(self, arguments: Json) -> Upload:

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from storagedriver_core import ConfigurationError
+from storagedriver_remote._client import KEEP_ALIVE_SECONDS
 from storagedriver_remote.server._app import make_app
 from storagedriver_remote.server._service import Service
 
@@ -47,6 +48,7 @@ async def listening(
         # Who goes away has no use for the answer: the call is cancelled.
         handler_cancellation=True,
         read_bufsize=_READ_BYTES,
+        keepalive_timeout=2 * KEEP_ALIVE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
     )
     try:
