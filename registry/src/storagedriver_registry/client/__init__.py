@@ -11,15 +11,24 @@
 #   platforms, blobs, manifests,
 #   tags, referrers              parts of a repository
 #   repository, registry         what users hold
+#   blocking                     the same for callers without an event loop
+#   references, docker_config    names of images, and credentials, as Docker has them
 #   transfer                     copying images between places, repositories among them
 #   layouts                      the other places: OCI layouts, archives, stores
+#   commands                     the `dist` command
 #
 # Everything public is exported here. Nothing of the server is imported.
 
 from __future__ import annotations
 
 from storagedriver_registry.client.blobs import BlobContent, BlobInfo, Blobs
+from storagedriver_registry.client.blocking import (
+    SyncBlobReader,
+    SyncRegistryClient,
+    SyncRepository,
+)
 from storagedriver_registry.client.credentials import Credentials, CredentialSource
+from storagedriver_registry.client.docker_config import DockerConfig
 from storagedriver_registry.client.errors import (
     CertificateError,
     ConnectionFailedError,
@@ -47,6 +56,7 @@ from storagedriver_registry.client.manifests import (
 )
 from storagedriver_registry.client.platforms import Platform
 from storagedriver_registry.client.reading import BlobReader
+from storagedriver_registry.client.references import ImageReference, parse_reference
 from storagedriver_registry.client.referrers import Referrers
 from storagedriver_registry.client.registry import RegistryClient
 from storagedriver_registry.client.repository import Repository
@@ -68,8 +78,10 @@ __all__ = [
     "CredentialsError",
     "DeniedError",
     "DigestMismatchError",
+    "DockerConfig",
     "ErrorEntry",
     "FetchedManifest",
+    "ImageReference",
     "InvalidAnswerError",
     "InvalidReferenceError",
     "ManifestInfo",
@@ -86,10 +98,14 @@ __all__ = [
     "ResponseError",
     "Retries",
     "ServerError",
+    "SyncBlobReader",
+    "SyncRegistryClient",
+    "SyncRepository",
     "TLSOptions",
     "Tags",
     "TooManyRequestsError",
     "UnauthorizedError",
     "UnsupportedError",
     "UploadSession",
+    "parse_reference",
 ]
