@@ -174,7 +174,9 @@ def test_driver_of_a_broken_plugin_says_that_it_is_broken(site: Site) -> None:
 
 
 def test_unknown_middleware_lists_what_is_installed() -> None:
-    with pytest.raises(ConfigurationError, match=r"did you mean 'retry'\?.*limit, .*prefix, .*retry"):
+    with pytest.raises(
+        ConfigurationError, match=r"did you mean 'retry'\?.*limit, .*prefix, .*retry"
+    ):
         load_plugins().middleware("retyr")
 
 
@@ -190,12 +192,18 @@ def test_middlewares_of_the_core_have_their_ranks(site: Site) -> None:
     ranks = {name: spec.rank for name, spec in middlewares.items()}
     assert ranks == {
         "prefix": 10,
+        "readonly": 10,
         "redirect": 12,
         "cloudfront": 12,
         "rewrite": 12,
+        "checksum": 14,
+        "cache": 16,
         "retry": 20,
         "limit": 30,
         "timeout": 40,
+        "chaos": 50,
+        "metrics": None,
+        "tracing": None,
     }
     # storagedriver_register_middlewares of a plugin is called as the core's own is.
     source = BROKEN["middleware 'retry' is already registered by storagedriver-core"]
