@@ -18,6 +18,7 @@ import pytest
 
 from servers._process import MissingProgramError, Server
 from servers.azurite import Azurite
+from servers.chromium import Chromium
 from servers.fake_gcs import FakeGcs
 from servers.moto import Moto
 from servers.rclone_webdav import RcloneWebDav
@@ -30,6 +31,13 @@ from servers.wsgidav import WsgiDav
 
 PROGRAMS = Path(__file__).parent / ".services" / "bin"
 ServerT = TypeVar("ServerT", bound=Server)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests in a browser write the documentation's pictures, which they take anyway."""
+    parser.addoption(
+        "--write-screenshots", action="store_true", help="write docs/images/page-*.png anew"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -131,3 +139,9 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """Run Valkey, or Redis where there is none."""
     yield from _running(Valkey, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """Run Chromium, a browser."""
+    yield from _running(Chromium, tmp_path_factory)

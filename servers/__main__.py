@@ -24,6 +24,7 @@ SERVERS = {
     "wsgidav": "WsgiDav",
     "sshd": "Sshd",
     "valkey": "Valkey",
+    "chromium": "Chromium",
 }
 
 

@@ -15,13 +15,14 @@ from storagedriver_registry.access_log import AccessLog, RequestEntry
 from storagedriver_registry.api.codes import UNAVAILABLE
 from storagedriver_registry.api.errors import ApiError, to_api_error
 from storagedriver_registry.api.request import ASGIApp, Receive, Request, Scope, Send
-from storagedriver_registry.api.response import RawHeaders, error_response
+from storagedriver_registry.api.response import RawHeaders, Response, error_response
 from storagedriver_registry.api.router import find_handler, route_name
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.api.urls import UrlBuilder
 from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.pages import Site
 from storagedriver_registry.purging import UploadPurger
 from storagedriver_registry.storage import Caches, make_caches, make_stores
 from storagedriver_registry.storage.errors import RegistryError
@@ -124,6 +125,7 @@ class RegistryApp:
         self._purger = UploadPurger(self._services.stores, section.maintenance.uploadpurging)
         self._access_log = AccessLog(disabled=config.settings.log.accesslog.disabled)
         self._guard = _make_guard(config.auth)
+        self._site = None if http.pages.disabled else Site()
         self.health = _make_health(config, storage)
         self._notifier = _make_notifier(config, self._services, meters)
         self._proxy = _make_proxy(config, storage, self._services, caches, meters)
@@ -180,8 +182,15 @@ class RegistryApp:
                 await self._open()
             if self.health is not None and self.health.failures():
                 raise ApiError(UNAVAILABLE, "health check failed: please see /debug/health")
-            handler = find_handler(request)
-            if self._guard is not None:
+            try:
+                handler = find_handler(request)
+            except ApiError:
+                page = None if self._site is None else self._site.find(request)
+                if page is None:
+                    raise
+                handler = page
+            # What a page has for everybody has no route.
+            if self._guard is not None and request.route:
                 needed = required_accesses(
                     request.route, request.method, request.name, request.query
                 )
@@ -190,7 +199,7 @@ class RegistryApp:
             if self._notifier is not None:
                 await self._notifier.note(request, response, entry.fields())
         except Exception as error:
-            response = error_response(to_api_error(error))
+            response = await self._failure(request, to_api_error(error))
         headers = [*self._headers, (b"x-request-id", entry.id)]
         try:
             await response.send(request, entry.send, headers)
@@ -198,6 +207,14 @@ class RegistryApp:
             # The status is out: all that is left is to cut the connection, which the server does.
             logger.error("an answer was cut off: %s", error)
             raise
+
+    async def _failure(self, request: Request, error: ApiError) -> Response:
+        if self._site is not None and self._site.tells(request):
+            try:
+                return await self._site.failure(request, error)
+            except Exception as failure:
+                logger.error("a page failed", exc_info=failure)
+        return error_response(error)
 
     def _request(self, scope: Scope, receive: Receive) -> Request:
         root = scope.get("root_path", "")

@@ -93,11 +93,15 @@ async def delete(services: Services, request: Request) -> Response:
 
 
 def _headers(digest: Digest, media_type: str) -> dict[str, str]:
-    return {
+    headers = {
         "content-type": media_type,
         "docker-content-digest": str(digest),
         "etag": etag(digest),
     }
+    if media_type[:5].lower() == "text/":
+        # Whoever pushes says the type, and must not run scripts in the browser of who looks.
+        headers |= {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
+    return headers
 
 
 def _tags(request: Request) -> list[str]:

@@ -24,9 +24,10 @@ class UrlBuilder:
     def build(self, request: Request, route: Route, query: str = "", **parameters: object) -> str:
         """Give the URL of a resource."""
         path = request.base + route.path(**parameters) + (f"?{query}" if query else "")
-        return path if self._relative else self._origin(request) + path
+        return path if self._relative else self.origin(request) + path
 
-    def _origin(self, request: Request) -> str:
+    def origin(self, request: Request) -> str:
+        """Give scheme and host by which clients reach this server; empty if nobody knows."""
         if self._host:
             return self._host
         forwarded = request.header(b"forwarded")

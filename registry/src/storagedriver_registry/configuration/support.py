@@ -113,6 +113,7 @@ SUPPORT: dict[str, Support] = {
     "http.headers": ACTED_ON,
     "http.http2.disabled": ACTED_ON,
     "http.h2c.enabled": ACTED_ON,
+    "http.pages.disabled": ACTED_ON,
     "notifications": ACTED_ON,
     "redis": ACTED_ON,
     "redis.contexttimeoutenabled": _never(_REDIS_TIMES, harmless=False),

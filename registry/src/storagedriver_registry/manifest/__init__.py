@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from storagedriver_registry.manifest.documents import read_stored
 from storagedriver_registry.manifest.media_types import OCI_INDEX, named_type, shape_type
 from storagedriver_registry.manifest.models import (
     ArtifactManifest,
@@ -39,6 +40,7 @@ __all__ = [
     "named_digests",
     "named_type",
     "parse_manifest",
+    "read_stored",
     "referrers_tag",
     "shape_type",
     "subject_of",

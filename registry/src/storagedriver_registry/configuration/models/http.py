@@ -166,6 +166,16 @@ class H2cSettings(Section):
     enabled: bool = False
 
 
+class PagesSettings(Section):
+    """Pages for people; not distribution's.
+
+    Attributes:
+        disabled: Whether there are none.
+    """
+
+    disabled: bool = False
+
+
 class HttpSettings(Section):
     """How the registry is served.
 
@@ -183,6 +193,7 @@ class HttpSettings(Section):
         debug: The debug server.
         http2: HTTP/2 over TLS.
         h2c: HTTP/2 without TLS.
+        pages: Pages for people.
     """
 
     net: Literal["tcp", "unix"] = "tcp"
@@ -197,6 +208,7 @@ class HttpSettings(Section):
     debug: DebugSettings = DebugSettings()
     http2: Http2Settings = Http2Settings()
     h2c: H2cSettings = H2cSettings()
+    pages: PagesSettings = PagesSettings()
 
     @field_validator("host")
     @classmethod
