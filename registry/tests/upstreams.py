@@ -7,7 +7,7 @@ import http.client
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -201,7 +201,8 @@ class Relay:
 
 def cut(connection: socket.socket) -> None:
     """End a connection, whatever was announced."""
-    connection.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -23,7 +23,8 @@ import tempfile
 from storagedriver_core import finish
 from storagedriver_registry.proxy.errors import UpstreamBrokenError
 
-_READ_BYTES = 1024 * 1024
+# Less costs hops between threads; more costs memory, here and in the server, for each follower.
+_READ_BYTES = 512 * 1024
 
 
 class Spool:
