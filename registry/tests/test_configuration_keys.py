@@ -343,6 +343,7 @@ middleware:
 proxy:
   remoteurl: https://registry.example
   password: confidential
+  remotenamespace: team
 """
 
 
@@ -362,7 +363,7 @@ def test_what_is_not_acted_on_is_warned_of_with_line_and_key(tmp_path: Path) -> 
         "policy.repository.classes",
         "log.hooks",
         "middleware.registry",
-        "proxy",
+        "proxy.remotenamespace",
         "middleware.storage.0.name",
     ]
     assert "confidential" not in str(found)

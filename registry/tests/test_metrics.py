@@ -261,8 +261,9 @@ def test_what_is_not_asked_for_is_not_imported(tmp_path: Path) -> None:
         "from storagedriver_registry import create_app\n"
         f"create_app({{'storage': {{'filesystem': {{'rootdirectory': {str(tmp_path)!r}}}}}}})\n"
         "names = ['health', 'notifications', 'doctor.others', 'serving.debug', 'tracing.spans']\n"
+        "names += ['proxy.proxy', 'client.registry']\n"
         "names = [f'storagedriver_registry.{name}' for name in names]\n"
-        "names += ['prometheus_client', 'sqlite3', 'urllib.request', 'http.server']\n"
+        "names += ['prometheus_client', 'sqlite3', 'aiohttp', 'urllib.request', 'http.server']\n"
         "print([name for name in names if name in sys.modules])\n"
     )
     done = subprocess.run(

@@ -14,6 +14,7 @@
 #   access_log              a line for each request, and its id
 #   health                  checks
 #   notifications           events, and who is told of them
+#   proxy                   a cache of another registry; metrics count what it does
 #   metrics, tracing        what is measured, and traced
 #   pages                   pages for people
 #   app                     all of it as one ASGI application
