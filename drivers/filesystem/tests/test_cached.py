@@ -85,7 +85,33 @@ def test_what_is_not_in_memory_is_left_to_a_thread(
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("look", [FilesystemDriver.get_content, FilesystemDriver.local_path])
+LOOKS = [FilesystemDriver.get_content, FilesystemDriver.local_path]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_that_there_is_nothing_is_known_without_a_thread_until_there_is(
+    local: None, root: Path, opened: Opener, hops: list[str], look: Callable[..., Any]
+) -> None:
+    async def main() -> None:
+        async with opened() as driver:
+            for path in ("/missing", "/way/to/missing", "/missing"):
+                with pytest.raises(PathNotFoundError):
+                    await look(driver, path)
+                hops.clear()
+                with pytest.raises(PathNotFoundError):
+                    await look(driver, path)
+                assert hops == []
+            (root / "way" / "to").mkdir(parents=True)
+            for name in ("missing", "way/to/missing"):
+                (root / name).write_bytes(b"x")
+                assert await look(driver, f"/{name}")
+
+    if local_device("/dev/shm") == os.stat(root.parent).st_dev:
+        pytest.skip("a filesystem in memory remembers nothing of what is not there")
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("look", LOOKS)
 def test_what_is_no_file_is_the_same_error_as_from_a_thread(
     root: Path, opened: Opener, look: Callable[..., Any]
 ) -> None:
@@ -139,10 +165,10 @@ def test_root_that_is_gone_is_no_missing_file(root: Path, opened: Opener) -> Non
             (root / "file").write_bytes(b"x")
             assert await driver.get_content("/file") == b"x"
             root.rename(root.parent / "elsewhere")
-            with pytest.raises(ConfigurationError):
-                await driver.get_content("/file")
-            with pytest.raises(ConfigurationError):
-                await driver.local_path("/file")
+            for look in (driver.get_content, driver.local_path):
+                for path in ("/file", "/missing", "/missing"):
+                    with pytest.raises(ConfigurationError):
+                        await look(path)
             (root.parent / "elsewhere").rename(root)
             assert await driver.get_content("/file") == b"x"
 

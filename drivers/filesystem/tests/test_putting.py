@@ -7,16 +7,15 @@ import errno
 import os
 import stat
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from storagedriver_filesystem import _tree
+from storagedriver_filesystem import _putting, _tree
 from storagedriver_filesystem._beneath import open_beneath
 from storagedriver_filesystem._gathering import PutQueue
-from storagedriver_filesystem._putting import Put
+from storagedriver_filesystem._putting import Put, put_all
 from storagedriver_filesystem._threads import Threads
 
 from storagedriver_core import (
@@ -145,14 +144,14 @@ class Recorded:
     def put(self, path: str) -> asyncio.Task[FileInfo]:
         return asyncio.create_task(self.queue.run(Put(path, b"", PutOptions())))
 
-    def _write(self, puts: Sequence[Put]) -> None:
+    def _write(self, puts: Sequence[Put]) -> float:
         self.batches.append([put.path for put in puts])
         self.begun.set()
         if self._gate is not None:
             self._gate.wait(10)
-        time.sleep(self._seconds * len(puts))
         for put in puts:
             put.info = FileInfo(put.path)
+        return self._seconds * len(puts)
 
 
 def test_what_comes_while_a_batch_is_under_way_is_the_next_batch() -> None:
@@ -185,6 +184,36 @@ def test_on_a_slow_store_each_put_has_a_thread_in_the_end() -> None:
         return recorded
 
     assert [len(batch) for batch in asyncio.run(run()).batches] == [1] * 8
+
+
+def test_syncs_do_not_count_for_how_long_a_batch_takes(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def taking(seconds: float, name: str) -> None:
+        call = getattr(os, name)
+
+        def slow(*args: Any) -> Any:
+            nonlocal now
+            now += seconds
+            return call(*args)
+
+        monkeypatch.setattr(os, name, slow)
+
+    async def run() -> float:
+        async with opened() as driver:
+            await driver.put_content("/warm", b"", PutOptions())
+            taking(60.0, "fsync")
+            taking(0.25, "pwritev")
+            monkeypatch.setattr(_putting.time, "perf_counter", lambda: now)
+            put = Put("/x", b"1", PutOptions())
+            seconds = put_all(driver._tree, driver._staging, driver._threads, [put])
+            assert put.result().size == 1
+            return seconds
+
+    assert asyncio.run(run()) == 0.25
+    assert now == 120.25
 
 
 def test_cancelled_put_that_waits_is_never_begun() -> None:

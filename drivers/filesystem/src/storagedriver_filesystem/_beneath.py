@@ -81,10 +81,10 @@ def open_cached(path: str, how: Cached) -> int:
         how: What for.
 
     Returns:
-        The descriptor; or -1, if the kernel does not know, or for any error.
+        The descriptor; or, negative, the error's number: `EAGAIN` if the kernel does not know.
     """
     fd: int = _quick_syscall(_SYS_OPENAT2, _AT_FDCWD, os.fsencode(path), how, len(how))
-    return fd
+    return fd if fd >= 0 else -ctypes.get_errno()
 
 
 def _how(flags: int, mode: int, resolve: int) -> bytes:
@@ -92,13 +92,16 @@ def _how(flags: int, mode: int, resolve: int) -> bytes:
 
 
 def _cached(flags: int) -> Cached:
-    return Cached(_how(flags | _ALWAYS, 0, _RESOLVE_CACHED | _RESOLVE_NO_SYMLINKS))
+    return Cached(_how(flags | os.O_CLOEXEC, 0, _RESOLVE_CACHED | _RESOLVE_NO_SYMLINKS))
 
 
-CACHED_LOOK = _cached(READ)
+CACHED_LOOK = _cached(READ | os.O_NOCTTY)
 """For looking at a file."""
 
-CACHED_READ = _cached(READ | os.O_NOATIME)
+CACHED_DIRECTORY = _cached(os.O_PATH | os.O_DIRECTORY)
+"""For knowing whether there is a directory."""
+
+CACHED_READ = _cached(READ | os.O_NOCTTY | os.O_NOATIME)
 """For reading from it. To note the time of that can wait for the disk; only of one's own files can
 it be left out, and others are not opened."""
 
@@ -164,5 +167,5 @@ def _has_openat2() -> bool:
 
 _syscall = _load_syscall(ctypes.CDLL(None, use_errno=True))
 # For calls that never wait: it keeps the interpreter's lock.
-_quick_syscall = _load_syscall(ctypes.PyDLL(None))
+_quick_syscall = _load_syscall(ctypes.PyDLL(None, use_errno=True))
 _open = _open_in_one_step if _has_openat2() else _open_by_components

@@ -3,16 +3,24 @@
 A call in a thread costs its caller many times what such a look does. Whether it would have to wait,
 for a disk or a file server, is the kernel's to say: `RESOLVE_CACHED` (Linux 5.12) opens only what
 can be found in memory, and `RWF_NOWAIT` reads only what is there; io_uring tries its calls on the
-caller's thread by the same means. Whatever cannot be answered so, or is an error, is left to a
-thread: here the answer is then "not known".
+caller's thread by the same means. That there is nothing at a path is known so, too. Whatever cannot
+be answered at once, or is another error, is left to a thread: here the answer is then "not known".
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
-from storagedriver_filesystem._beneath import CACHED_LOOK, CACHED_READ, Cached, open_cached
+from storagedriver_core import PathNotFoundError
+from storagedriver_filesystem._beneath import (
+    CACHED_DIRECTORY,
+    CACHED_LOOK,
+    CACHED_READ,
+    Cached,
+    open_cached,
+)
 
 # Of these it is known that opening what is in memory waits for nobody; on a file server's it may.
 _LOCAL_TYPES = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs"})
@@ -56,7 +64,11 @@ class CachedFiles:
         return True
 
     def has_file(self, path: str) -> bool:
-        """Tell whether it is known that there is a file at a contract path."""
+        """Tell whether it is known that there is a file at a contract path.
+
+        Raises:
+            PathNotFoundError: It is known that there is nothing.
+        """
         fd = self._open(path, CACHED_LOOK)
         if fd < 0:
             return False
@@ -66,7 +78,11 @@ class CachedFiles:
             os.close(fd)
 
     def content(self, path: str) -> bytes | None:
-        """Give a small file; None if that cannot be done at once."""
+        """Give a small file; None if that cannot be done at once.
+
+        Raises:
+            PathNotFoundError: It is known that there is nothing.
+        """
         fd = self._open(path, CACHED_READ)
         if fd < 0:
             return None
@@ -84,10 +100,21 @@ class CachedFiles:
             os.close(fd)
 
     def _open(self, path: str, how: Cached) -> int:
-        """Open a file; -1 if that cannot be done at once."""
+        """Open a file; a negative number if that cannot be done at once."""
         if self._device is None:
             return -1
-        return open_cached(self._root + path, how)
+        fd = open_cached(self._root + path, how)
+        if fd == -errno.ENOENT and self._has_root():
+            raise PathNotFoundError("not found")
+        return fd
+
+    def _has_root(self) -> bool:
+        """Tell whether it is known that the root is there: else nothing is missing below it."""
+        fd = open_cached(self._root, CACHED_DIRECTORY)
+        if fd < 0:
+            return False
+        os.close(fd)
+        return True
 
     def _size(self, fd: int) -> int:
         """Give the size of an open file; -1 if it is none, or not known to be a local one."""

@@ -152,8 +152,8 @@ class FilesystemDriver(StorageDriver):
         await self._threads.run(self._write_puts, [put], stop=put.stop)
         return put.result()
 
-    def _write_puts(self, puts: Sequence[Put]) -> None:
-        put_all(self._tree, self._staging, self._threads, puts)
+    def _write_puts(self, puts: Sequence[Put]) -> float:
+        return put_all(self._tree, self._staging, self._threads, puts)
 
     async def list(
         self, path: str, options: ListOptions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,12 +12,16 @@ from storagedriver_core import ClosedError, FileInfo
 from storagedriver_filesystem._putting import Put
 from storagedriver_filesystem._threads import PATIENCE_SECONDS, Threads
 
-# What a batch should take: long against handing it to a thread, short against what callers notice.
-# On a slow disk or a file server a single put takes longer, and then each has a thread again.
+# What a batch should take, its syncs left out: long against handing it to a thread, short against
+# what callers notice. On a file server a single put takes longer, and then each has a thread again.
+# Syncs do not count. Batches wait for each other's at the disk, so to make them small where they
+# take long would make more of them, and each slower: measured with 8 clients beside other load,
+# puts that each had a thread took 4 times the processor time, most of it for changes of threads.
 _BATCH_SECONDS = 0.004
 _FIRST_GUESS_SECONDS = 0.0005
 _GROWTH = 1.1
 _MAX_PUTS = 64
+_LEAST_SECONDS = _BATCH_SECONDS / _MAX_PUTS
 
 
 class PutQueue:
@@ -29,10 +32,11 @@ class PutQueue:
 
     Args:
         threads: Where batches are written.
-        write: Writes a batch; blocks, and never raises.
+        write: Writes a batch, and gives the seconds that this took, syncs left out; blocks, and
+            never raises.
     """
 
-    def __init__(self, threads: Threads, write: Callable[[Sequence[Put]], None]) -> None:
+    def __init__(self, threads: Threads, write: Callable[[Sequence[Put]], float]) -> None:
         self._threads = threads
         self._write = write
         self._lock = threading.Lock()
@@ -81,7 +85,7 @@ class PutQueue:
                 self._end(batch, self._seconds_per_put * len(batch))
 
     def _next_batch(self) -> list[_Waiting]:
-        limit = max(1, min(_MAX_PUTS, int(_BATCH_SECONDS / self._seconds_per_put)))
+        limit = max(1, int(_BATCH_SECONDS / self._seconds_per_put))
         with self._lock:
             if not self._waiting or (self._batches and len(self._waiting) < limit):
                 return []
@@ -91,9 +95,7 @@ class PutQueue:
     def _work(self, batch: list[_Waiting]) -> None:
         """Write batches, as long as there is one. Runs in a thread."""
         while batch:
-            started = time.perf_counter()
-            self._write([waiting.put for waiting in batch])
-            self._end(batch, time.perf_counter() - started)
+            self._end(batch, self._write([waiting.put for waiting in batch]))
             batch = self._next_batch()
 
     def _end(self, batch: list[_Waiting], seconds: float) -> None:
@@ -102,7 +104,7 @@ class PutQueue:
             # The least is what it takes; more was somebody else's load, or threads that wait for
             # each other, of which larger batches are the cure. A slow store shows in time.
             slower = self._seconds_per_put * _GROWTH
-            self._seconds_per_put = min(seconds / len(batch), slower)
+            self._seconds_per_put = max(min(seconds / len(batch), slower), _LEAST_SECONDS)
         loops: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         for waiting in batch:
             loops.setdefault(waiting.loop, []).append(waiting)

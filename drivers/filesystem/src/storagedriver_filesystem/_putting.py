@@ -10,9 +10,11 @@ is still synced before its own rename, and every put waits for the sync of its d
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from storagedriver_core import Buffer, FileInfo, PutOptions, StorageDriverError
 from storagedriver_filesystem._beneath import Descriptor
@@ -24,6 +26,8 @@ from storagedriver_filesystem._threads import Stop, Threads
 from storagedriver_filesystem._tree import Tree
 from storagedriver_filesystem._writeback import begin_writeback
 from storagedriver_filesystem._writing import write_all
+
+T = TypeVar("T")
 
 # Syncs that wait together share flushes of the disk. Measured with puts of 4 KiB by eight tasks:
 # beside other load one thread takes five times as long as eight, and without it as long.
@@ -70,25 +74,38 @@ class Put:
         return self.info
 
 
-def put_all(tree: Tree, staging: Staging, threads: Threads, puts: Sequence[Put]) -> None:
-    """Store objects; what becomes of one does not touch the others."""
+def put_all(tree: Tree, staging: Staging, threads: Threads, puts: Sequence[Put]) -> float:
+    """Store objects; what becomes of one does not touch the others.
+
+    Returns:
+        Seconds that were spent on one put after the other. What is left of the time is the syncs',
+        for which all of them wait together.
+    """
+    started, synced = time.perf_counter(), 0.0
     try:
         with (
             tree.open_root() as root,
             staging.make(root) as directory,
             Parents(tree, root) as parents,
         ):
-            _Batch(parents, staging, threads, directory, puts).run()
+            batch = _Batch(parents, staging, threads, directory, puts)
+            batch.run()
+            synced = batch.synced
     except (OSError, StorageDriverError) as error:
         if len(puts) == 1:
             _fail(puts[0], error)
         else:  # each with an error of its own
             for put in puts:
                 put_all(tree, staging, threads, [put])
+    return time.perf_counter() - started - synced
 
 
 class _Batch:
-    """Puts on their way from the staging directory to their targets."""
+    """Puts on their way from the staging directory to their targets.
+
+    Attributes:
+        synced: Seconds that the syncs have taken.
+    """
 
     def __init__(
         self,
@@ -103,6 +120,7 @@ class _Batch:
         self._threads = threads
         self._directory = directory
         self._puts = puts
+        self.synced = 0.0
 
     def run(self) -> None:
         """Take the puts through their steps, all through one before any through the next."""
@@ -111,7 +129,7 @@ class _Batch:
             if len(self._puts) > 1:
                 self._each(lambda put: begin_writeback(put.fd))
             written = [put for put in self._puts if put.error is None]
-            self._threads.share(_sync, written, max_threads=_SYNC_THREADS)
+            self._together(_sync, written)
             self._each(self._publish)
             self._settle()
         finally:
@@ -151,10 +169,15 @@ class _Batch:
             except OSError as error:
                 errors.append(error)
 
-        self._threads.share(sync, changed, max_threads=_SYNC_THREADS)
+        self._together(sync, changed)
         # Not asked again for each: the kernel tells of a failure once.
         for put in published if errors else ():
             _fail(put, unsettled(errors[0]))
+
+    def _together(self, sync: Callable[[T], object], items: Sequence[T]) -> None:
+        started = time.perf_counter()
+        self._threads.share(sync, items, max_threads=_SYNC_THREADS)
+        self.synced += time.perf_counter() - started
 
     def _clean_up(self, put: Put) -> None:
         if put.file is None:
