@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from bisect import bisect_right
 from contextlib import aclosing
 
 from storagedriver_core import StorageDriverError, at_once
@@ -57,10 +56,9 @@ async def show_repositories(services: Services, request: Request) -> Response:
 async def show_repository(services: Services, request: Request) -> Response:
     """List tags of a repository, each with the digest that it points to."""
     stores, name, last = services.stores, request.name, last_seen(request)
-    tags = await stores.tags.list(name)
     count = min(limits.TAGS, services.most_tags or limits.TAGS)
-    rest = tags[bisect_right(tags, last) :] if last else tags
-    page = rest[:count]
+    found = await stores.tags.list(name, after=last, most=count + 1)
+    page = found[:count]
 
     async def resolve(tag: str) -> Digest | None:
         try:
@@ -77,9 +75,8 @@ async def show_repository(services: Services, request: Request) -> Response:
         "name": name,
         "origin": _origin(services, request),
         "tags": list(zip(page, digests, strict=True)),
-        "count": len(tags),
         "last": last,
-        "has_more": len(rest) > len(page),
+        "has_more": len(found) > count,
     }
     return await asyncio.to_thread(render, request, "repository", values)
 
