@@ -83,6 +83,7 @@ class _Served:
         parameters = {"root_directory": str(store)} if driver == "filesystem" else {}
         self._harness = plugins.load_factory(spec)(store, parameters)
         self._servers = AsyncExitStack()
+        self._services: list[Service] = []
         self._states: dict[str, AbstractContextManager[None]] = {}
 
     def facts(self) -> dict[str, Any]:
@@ -107,6 +108,7 @@ class _Served:
     async def _serve(self, name: str, driver: StorageDriver) -> str:
         listen = "127.0.0.1:0" if self._tokens else f"unix:{self._directory}/{name}"
         service = Service(Storage(driver))
+        self._services.append(service)
         return await self._servers.enter_async_context(listening(service, listen, self._tokens))
 
     async def stop(self) -> None:
@@ -114,10 +116,17 @@ class _Served:
         await self._servers.aclose()
         await self._harness.stop()
 
+    async def _settled(self) -> None:
+        """Wait until what was cancelled on the other side has ended here, too."""
+        while any(service.under_way for service in self._services):  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.001)
+
     async def raw_list(self) -> list[str]:
+        await self._settled()
         return list(await self._harness.raw_list())
 
     async def raw_uploads(self) -> list[str]:
+        await self._settled()
         return list(await self._harness.raw_uploads())
 
     async def raw_get(self, path: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -99,7 +100,8 @@ class _Server:
             if request.content_type != CONTENT:
                 raise ValueError(f"{name} carries content, as {CONTENT}")
             arguments, data = await read_content(request, MOST_CONTENT_BYTES)
-            return _result(request, await CARRYING[name](calls, arguments, data))
+            with self._counted():
+                return _result(request, await CARRYING[name](calls, arguments, data))
         if request.content_type != "application/json":
             raise ValueError("arguments are application/json")
         arguments = json.loads(await read_json(request))
@@ -112,8 +114,17 @@ class _Server:
             begin, spell = LISTING[name]
             return await Answer(request, _headers(request)).pages(begin(calls, arguments), spell)
         if name in PLAIN:
-            return _result(request, await PLAIN[name](calls, arguments))
+            with self._counted():
+                return _result(request, await PLAIN[name](calls, arguments))
         raise ConfigurationError(f"there is no call {name!r}")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._service.under_way += 1
+        try:
+            yield
+        finally:
+            self._service.under_way -= 1
 
     async def _answered(
         self, request: web.Request, answer: Callable[[], Awaitable[web.StreamResponse]]

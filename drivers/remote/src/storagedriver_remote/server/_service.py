@@ -28,15 +28,18 @@ class Service:
         capabilities: What is served; known once it is open.
         checks: What is checked before the driver is called; as the next, known once it is open.
         sessions: Who holds which upload.
+        under_way: Calls with one answer that are not over.
     """
 
     capabilities: Capabilities
     checks: Checks
     sessions: Sessions
+    under_way: int
 
     def __init__(self, storage: Storage, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self.lease_seconds = lease_seconds
         self._storage = storage
+        self.under_way = 0
         self._opening = asyncio.Lock()
         self._is_open = False
 
