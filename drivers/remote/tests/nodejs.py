@@ -106,12 +106,7 @@ class NodeHarness(Harness):
         """Wait until what was cancelled in the middle of a put has ended there, too."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         uploads = self._root / ".storagedriver" / "uploads"
-        while time.monotonic() < deadline:
-            try:
-                if not any("is_put" in file.read_text() for file in uploads.glob("*/info.json")):
-                    return
-            except FileNotFoundError:
-                pass  # it has ended in this moment
+        while any(map(_is_put, uploads.glob("*"))) and time.monotonic() < deadline:
             await asyncio.sleep(0.005)
 
     async def raw_list(self) -> Sequence[str]:
@@ -158,3 +153,11 @@ class NodeHarness(Harness):
         finally:
             shutil.rmtree(self._root, ignore_errors=True)
             away.rename(self._root)
+
+
+def _is_put(upload: Path) -> bool:
+    """Tell whether it is a put on its way, or has only just begun and may be one."""
+    try:
+        return "is_put" in Path(upload, "info.json").read_text()
+    except FileNotFoundError:
+        return upload.exists()
