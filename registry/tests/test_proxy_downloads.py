@@ -20,6 +20,7 @@ from storagedriver_registry.proxy.errors import (
     UpstreamError,
     UpstreamUnknownError,
 )
+from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.proxy.spool import SpoolReader
 from storagedriver_registry.storage import Stores, make_stores
 
@@ -70,7 +71,8 @@ def run(test: Callable[[World], Awaitable[None]], folder: Path, *blobs: bytes) -
         async with Storage(driver) as storage:
             stores = make_stores(storage)
             upstream, counter = ScriptedUpstream(*(blobs or (DATA,))), Counting()
-            downloads = Downloads(upstream, stores.blobs, str(folder), counter)
+            fetched = Fetched(storage)
+            downloads = Downloads(upstream, stores.blobs, fetched, str(folder), counter)
             await test(World(upstream, downloads, stores, driver, counter))
             await downloads.aclose()
             # Whatever became of them, no file is left open.

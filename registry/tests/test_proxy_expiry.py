@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 import pytest
 from storagedriver_registry.digest import Digest, compute_digest
 from storagedriver_registry.proxy.expiry import Expired, Expirer
+from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.storage import Stores, make_stores
 from storagedriver_registry.storage.errors import TagUnknownError
 from storagedriver_registry.storage.manifests import StoredManifest
@@ -27,24 +28,30 @@ class Cache:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.stores: Stores = make_stores(storage)
-        self.expirer = Expirer(storage, self.stores, 60.0, 0.0, self._forget)
+        self.fetched = Fetched(storage)
+        self.expirer = Expirer(storage, self.stores, self.fetched, 60.0, 0.0, self._forget)
 
-    async def blob(self, data: bytes, name: str = NAME) -> Digest:
+    async def blob(self, data: bytes, name: str = NAME, *, is_fetched: bool = True) -> Digest:
         digest = compute_digest(data)
+        if is_fetched:
+            await self.fetched.note_blob(name, digest)
         await self.stores.blobs.put(digest, data)
         await self.stores.blobs.link(name, digest)
         return digest
 
-    async def image(self, *layers: Digest, tag: str, name: str = NAME) -> Digest:
+    async def image(
+        self, *layers: Digest, tag: str, name: str = NAME, is_fetched: bool = True
+    ) -> Digest:
         described = [{"mediaType": "l/l", "digest": str(layer), "size": 1} for layer in layers]
         config = {"mediaType": "c/c", "digest": str(compute_digest(tag.encode())), "size": 1}
-        return await self._put(OCI_MANIFEST, {"config": config, "layers": described}, tag, name)
+        body = {"config": config, "layers": described}
+        return await self._put(OCI_MANIFEST, body, tag, name, is_fetched)
 
     async def index(self, *members: Digest, tag: str) -> Digest:
         described = [
             {"mediaType": OCI_MANIFEST, "digest": str(member), "size": 1} for member in members
         ]
-        return await self._put(OCI_INDEX, {"manifests": described}, tag, NAME)
+        return await self._put(OCI_INDEX, {"manifests": described}, tag, NAME, True)
 
     async def now(self) -> datetime:
         """Give a moment after everything that was stored, and before all that comes."""
@@ -60,10 +67,14 @@ class Cache:
     async def has_manifest(self, digest: Digest) -> bool:
         return await self.stores.manifests.exists(NAME, digest)
 
-    async def _put(self, kind: str, body: dict[str, object], tag: str, name: str) -> Digest:
+    async def _put(
+        self, kind: str, body: Mapping[str, object], tag: str, name: str, is_fetched: bool
+    ) -> Digest:
         data = json.dumps({"schemaVersion": 2, "mediaType": kind, **body}).encode()
         digest = compute_digest(data)
         manifest = StoredManifest(digest, data, kind)
+        if is_fetched:
+            await self.fetched.note_manifest(name, digest)
         await self.stores.manifests.put(name, manifest, keep_type=False)
         await self.stores.tags.put(name, tag, digest)
         return digest
@@ -94,6 +105,31 @@ def test_old_goes_and_new_stays() -> None:
         # The bytes are for the collector of garbage.
         assert await cache.stores.blobs.is_stored(old)
         assert await cache.expirer.expire(limit) == Expired(0, 0)
+        assert set((await cache.fetched.all())[NAME].blobs) == {new}
+
+    run(test)
+
+
+def test_what_was_pushed_never_goes() -> None:
+    async def test(cache: Cache) -> None:
+        pushed = await cache.blob(b"pushed", is_fetched=False)
+        fetched = await cache.blob(b"fetched")
+        image = await cache.image(pushed, fetched, tag="pushed", is_fetched=False)
+        assert await cache.expirer.expire(await cache.now()) == Expired(0, 0)
+        assert await cache.has_manifest(image)
+        assert await cache.has_blob(pushed)
+        assert await cache.has_blob(fetched)
+
+    run(test)
+
+
+def test_what_was_fetched_anew_stays() -> None:
+    async def test(cache: Cache) -> None:
+        blob = await cache.blob(b"blob")
+        limit = await cache.now()
+        await cache.blob(b"blob")
+        assert await cache.expirer.expire(limit) == Expired(0, 0)
+        assert await cache.has_blob(blob)
 
     run(test)
 

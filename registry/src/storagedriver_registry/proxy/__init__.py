@@ -6,6 +6,7 @@
 #   upstream           the other registry, as this package sees it
 #   credentials, client_upstream    how it is asked
 #   counting           who counts
+#   fetched            notes of what was fetched
 #   flights            one question for many who ask the same
 #   spool, downloads   blobs on their way
 #   answers            from errors to what clients are told

@@ -14,6 +14,7 @@ from storagedriver_registry.proxy.answers import telling
 from storagedriver_registry.proxy.counting import Kind, ProxyCounter
 from storagedriver_registry.proxy.downloads import Downloads
 from storagedriver_registry.proxy.errors import UpstreamBrokenError
+from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.proxy.upstream import FetchedBlob, Upstream
 from storagedriver_registry.storage.errors import BlobUnknownError
 
@@ -27,12 +28,16 @@ class ProxiedBlobs:
     Args:
         upstream: Where they are.
         downloads: Those that are on their way.
+        fetched: Where what is linked is noted.
         counter: Is told.
     """
 
-    def __init__(self, upstream: Upstream, downloads: Downloads, counter: ProxyCounter) -> None:
+    def __init__(
+        self, upstream: Upstream, downloads: Downloads, fetched: Fetched, counter: ProxyCounter
+    ) -> None:
         self._upstream = upstream
         self._downloads = downloads
+        self._fetched = fetched
         self._counter = counter
 
     async def get(self, services: Services, request: Request) -> Response:
@@ -90,6 +95,7 @@ class ProxiedBlobs:
         await self._upstream.blob_size(request.name, digest)
         # A collector of garbage may be faster.
         with suppress(BlobUnknownError):
+            await self._fetched.note_blob(request.name, digest)
             await services.stores.blobs.link(request.name, digest)
             return await ordinary.get(services, request)
         return None

@@ -26,6 +26,7 @@ from storagedriver_core import StorageDriverError
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.proxy.counting import Kind, ProxyCounter
 from storagedriver_registry.proxy.errors import UpstreamDownError, UpstreamError
+from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.proxy.spool import Spool, SpoolReader
 from storagedriver_registry.proxy.upstream import Upstream
 from storagedriver_registry.storage.blobs import BlobStore
@@ -84,15 +85,22 @@ class Downloads:
     Args:
         upstream: Where they come from.
         blobs: Where they are kept.
+        fetched: Where that is noted.
         directory: For their bytes while they come; None for the system's.
         counter: Is told.
     """
 
     def __init__(
-        self, upstream: Upstream, blobs: BlobStore, directory: str | None, counter: ProxyCounter
+        self,
+        upstream: Upstream,
+        blobs: BlobStore,
+        fetched: Fetched,
+        directory: str | None,
+        counter: ProxyCounter,
     ) -> None:
         self._upstream = upstream
         self._blobs = blobs
+        self._fetched = fetched
         self._directory = directory
         self._counter = counter
         self._under_way: dict[Digest, _Download] = {}
@@ -206,7 +214,9 @@ class Downloads:
             async with spool.follow() as pieces:
                 await self._blobs.put(download.digest, pieces)
             while download.names:
-                await self._blobs.link(download.names.pop(), download.digest)
+                name = download.names.pop()
+                await self._fetched.note_blob(name, download.digest)
+                await self._blobs.link(name, download.digest)
         except UpstreamError:
             pass  # who fetches it says so
         except (StorageDriverError, RegistryError) as error:

@@ -1,17 +1,18 @@
 """What has been kept for `proxy.ttl` goes.
 
-What was fetched was linked then, so the time of its link says when it has to go: nothing else has
-to be kept, nor lost. Any number of servers may look at the same storage; each finds the same.
+The notes of what was fetched say since when it is kept (see `fetched`). Any number of servers may
+look at the same storage, after any number of restarts: each finds the same.
 
-Rule 1: a manifest goes when its time is over, with the tags that point to it; one that an index
-lists which is still to be kept stays as long as that.
-Rule 2: a blob goes out of a repository when its time is over, unless a manifest that stays there
+Rule 1: only what was fetched goes, never what was pushed.
+Rule 2: a manifest goes when its time is over, with the tags that point to it; one that an index
+lists which stays, stays too.
+Rule 3: a blob goes out of a repository when its time is over, unless a manifest that stays there
 names it.
-Rule 3: the bytes go by garbage collection, once no repository has any use for them, with a grace
+Rule 4: the bytes go by garbage collection, once no repository has any use for them, with a grace
 period as always: a client may have begun to pull. Where the storage does not allow for that beside
 servers at work, they stay until `registry garbage-collect --offline`.
 
-What was linked anew meanwhile is looked at again just before it would go. If another server links
+What was fetched anew meanwhile is looked at again just before it would go. If another server links
 it after that look, it is not cached, though its bytes are, and the next request links it again.
 """
 
@@ -19,21 +20,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from storagedriver_core import PathNotFoundError, Storage, StorageDriverError
+from storagedriver_core import Storage, StorageDriverError
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.manifest import listed_digests, named_digests
+from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.storage import Stores, paths
 from storagedriver_registry.storage.collector_turn import CollectorBusyError
 from storagedriver_registry.storage.errors import BlobUnknownError, ManifestUnknownError
 from storagedriver_registry.storage.garbage import Collector, least_grace
 from storagedriver_registry.storage.garbage_report import GarbageOptions
-from storagedriver_registry.storage.garbage_scan import GarbageError, Scan, Scanner
+from storagedriver_registry.storage.garbage_scan import GarbageError
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Expirer:
     Args:
         storage: Where it is kept.
         stores: The same.
+        fetched: What of it was fetched.
         ttl: Seconds that it is kept.
         max_stale: For how many seconds servers remember a link, where the store is not local.
         forget: Is told of each blob that is gone.
@@ -70,12 +72,14 @@ class Expirer:
         self,
         storage: Storage,
         stores: Stores,
+        fetched: Fetched,
         ttl: float,
         max_stale: float,
         forget: Callable[[Digest], Awaitable[None]],
     ) -> None:
         self._storage = storage
         self._stores = stores
+        self._fetched = fetched
         self._ttl = ttl
         self._max_stale = max_stale
         self._forget = forget
@@ -117,39 +121,25 @@ class Expirer:
         Args:
             limit: When that was fetched, at the latest.
         """
-        scan = await Scanner(self._storage, delete_untagged=False, is_alone=True).links(limit)
-        old_blobs: dict[str, list[Digest]] = defaultdict(list)
-        for digest, layer in scan.layers.items():
-            if _is_old(layer.newest, limit):
-                for name in layer.names:
-                    old_blobs[name].append(digest)
         expired = Expired()
-        for name in sorted({*scan.repositories, *old_blobs}):
-            await self._expire(name, scan, old_blobs[name], expired)
+        for name, fetched in (await self._fetched.all()).items():
+            blobs = [digest for digest, when in fetched.blobs.items() if when <= limit]
+            manifests = {digest for digest, when in fetched.manifests.items() if when <= limit}
+            if not (blobs or manifests):
+                continue
+            staying, named = await self._staying(name, manifests)
+            for digest in manifests - staying:
+                expired.manifests += await self._drop_manifest(name, digest, limit)
+            for digest in blobs:
+                if digest not in named:
+                    expired.blobs += await self._drop_blob(name, digest, limit)
         return expired
 
-    async def _expire(
-        self, name: str, scan: Scan, old_blobs: list[Digest], expired: Expired
-    ) -> None:
-        """Let go what has been kept long enough in one repository."""
-        repository, limit = scan.repositories.get(name), scan.young_after
-        linked = scan.linked(name)
-        revisions = {} if repository is None else repository.revisions
-        old = {digest for digest in linked if _is_old(revisions[digest].link, limit)}
-        if not (old or old_blobs):
-            return
-        staying, named = await self._staying(name, linked, linked - old)
-        for digest in old - staying:
-            expired.manifests += await self._drop_manifest(name, digest, limit)
-        for digest in old_blobs:
-            if digest not in named:
-                expired.blobs += await self._drop_blob(name, digest, limit)
-
-    async def _staying(
-        self, name: str, linked: set[Digest], young: set[Digest]
-    ) -> tuple[set[Digest], set[Digest]]:
-        """Give the manifests that stay, as they are young or listed, and all that they name."""
-        staying, named, rest = set(young), set[Digest](), list(young)
+    async def _staying(self, name: str, old: set[Digest]) -> tuple[set[Digest], set[Digest]]:
+        """Give the manifests that stay, as they are not old or are listed, and all they name."""
+        linked = {digest async for digest in self._stores.manifests.all(name)}
+        staying, named = linked - old, set[Digest]()
+        rest = list(staying)
         while rest:
             try:
                 data = await self._stores.manifests.content(name, rest.pop())
@@ -162,30 +152,30 @@ class Expirer:
         return staying, named
 
     async def _drop_manifest(self, name: str, digest: Digest, limit: datetime) -> bool:
-        if not await self._is_due(paths.revision_link(name, digest), limit):
+        note = paths.fetched_manifest(name, digest)
+        if not await self._fetched.is_older(note, limit):
             return False
         # Tags first: cut off in between, none is left that points to nothing.
         await self._stores.tags.delete_all(name, digest)
         try:
             await self._stores.manifests.delete(name, digest)
+            return True
         except ManifestUnknownError:
             return False
-        return True
+        finally:
+            await self._fetched.forget(note)
 
     async def _drop_blob(self, name: str, digest: Digest, limit: datetime) -> bool:
-        if not await self._is_due(paths.layer_link(name, digest), limit):
+        note = paths.fetched_blob(name, digest)
+        if not await self._fetched.is_older(note, limit):
             return False
         try:
             await self._stores.blobs.unlink(name, digest)
+            return True
         except BlobUnknownError:
             return False
-        return True
-
-    async def _is_due(self, path: str, limit: datetime) -> bool:
-        try:
-            return _is_old((await self._storage.stat(path)).mod_time, limit)
-        except PathNotFoundError:
-            return False
+        finally:
+            await self._fetched.forget(note)
 
     async def _collect(self) -> None:
         """Delete the bytes that nothing needs any more."""
@@ -204,7 +194,3 @@ class Expirer:
         if report.deleted:
             text = "%d blobs and manifests (%d bytes) are deleted from the cache"
             logger.info(text, len(report.deleted), report.deleted_bytes)
-
-
-def _is_old(when: datetime | None, limit: datetime) -> bool:
-    return when is not None and when <= limit

@@ -21,6 +21,7 @@ from storagedriver_registry.proxy.errors import (
     UpstreamError,
     UpstreamUnknownError,
 )
+from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.proxy.flights import Flights
 from storagedriver_registry.proxy.upstream import Upstream
 from storagedriver_registry.storage import Stores
@@ -36,12 +37,16 @@ class ProxiedManifests:
     Args:
         upstream: Where they are.
         stores: Where they are kept.
+        fetched: Where that is noted.
         counter: Is told.
     """
 
-    def __init__(self, upstream: Upstream, stores: Stores, counter: ProxyCounter) -> None:
+    def __init__(
+        self, upstream: Upstream, stores: Stores, fetched: Fetched, counter: ProxyCounter
+    ) -> None:
         self._upstream = upstream
         self._stores = stores
+        self._fetched = fetched
         self._counter = counter
         # By repository, and tag or digest: how many of them were fetched, which is one or none.
         self._flights: Flights[tuple[str, str], bool] = Flights()
@@ -62,7 +67,7 @@ class ProxiedManifests:
             was_fetched = True
             if digest is None:
                 digest = await self._stores.tags.resolve(name, request.tag)
-            response = await self._fetched(services, request, digest)
+            response = await self._get_fetched(services, request, digest)
         if request.method == "GET":
             self._counter.served(Kind.MANIFEST, response.length, is_hit=not was_fetched)
         return response
@@ -71,7 +76,7 @@ class ProxiedManifests:
         """Give up what is under way."""
         await self._flights.aclose()
 
-    async def _fetched(self, services: Services, request: Request, digest: Digest) -> Response:
+    async def _get_fetched(self, services: Services, request: Request, digest: Digest) -> Response:
         key = (request.name, str(digest))
         with telling(ManifestUnknownError(digest)):
             await self._flights.join(key, lambda: self._fetch_digest(request.name, digest))
@@ -122,6 +127,7 @@ class ProxiedManifests:
             raise UpstreamBrokenError(f"manifest {computed} of {name}: {error}") from None
         self._counter.fetched(Kind.MANIFEST, len(data))
         manifest = StoredManifest(computed, data, pushed.media_type)
+        await self._fetched.note_manifest(name, computed)
         # What it names need not be here: it is fetched when it is asked for.
         await self._stores.manifests.put(name, manifest, keep_type=not pushed.names_type)
         subject = subject_of(data)

@@ -14,6 +14,7 @@ from storagedriver_registry.proxy.client_upstream import ClientUpstream
 from storagedriver_registry.proxy.counting import ProxyCounter
 from storagedriver_registry.proxy.downloads import Downloads
 from storagedriver_registry.proxy.expiry import Expirer
+from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.proxy.lists import ProxiedLists
 from storagedriver_registry.proxy.manifests import ProxiedManifests
 from storagedriver_registry.proxy.upstream import Upstream
@@ -28,6 +29,7 @@ class Proxy:
     Args:
         upstream: The upstream registry.
         stores: Where its content is kept.
+        fetched: Where that is noted.
         directory: For blobs while they come; None for the system's directory of temporary files.
         expirer: Lets go of what was kept long enough; None to keep everything.
         counter: Is told.
@@ -40,17 +42,18 @@ class Proxy:
         self,
         upstream: Upstream,
         stores: Stores,
+        fetched: Fetched,
         directory: str | None,
         expirer: Expirer | None,
         counter: ProxyCounter,
     ) -> None:
         self._upstream = upstream
-        self._downloads = Downloads(upstream, stores.blobs, directory, counter)
-        self._manifests = ProxiedManifests(upstream, stores, counter)
+        self._downloads = Downloads(upstream, stores.blobs, fetched, directory, counter)
+        self._manifests = ProxiedManifests(upstream, stores, fetched, counter)
         self._expirer = expirer
         lists = ProxiedLists(upstream)
         self.handlers: Mapping[Handler, Handler] = {
-            blobs.get: ProxiedBlobs(upstream, self._downloads, counter).get,
+            blobs.get: ProxiedBlobs(upstream, self._downloads, fetched, counter).get,
             manifests.get: self._manifests.get,
             tags.get: lists.tags,
             referrers.get: lists.referrers,
@@ -89,12 +92,12 @@ def make_proxy(
             "proxy: it stores what it fetches, and storage.maintenance.readonly does not let it"
         )
     ttl = _DEFAULT_TTL_SECONDS if settings.ttl is None else settings.ttl
-    expirer = None
+    fetched, expirer = Fetched(storage), None
     if ttl:
         forget = caches.descriptors.forget
-        expirer = Expirer(storage, stores, ttl, caches.max_stale, forget)
+        expirer = Expirer(storage, stores, fetched, ttl, caches.max_stale, forget)
     directory = settings.spool or _beside_the_store(config)
-    return Proxy(ClientUpstream(settings), stores, directory, expirer, counter)
+    return Proxy(ClientUpstream(settings), stores, fetched, directory, expirer, counter)
 
 
 def _beside_the_store(config: Configuration) -> str | None:

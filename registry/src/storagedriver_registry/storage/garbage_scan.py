@@ -186,12 +186,7 @@ class Scanner:
     """
 
     def __init__(
-        self,
-        storage: Storage,
-        *,
-        delete_untagged: bool,
-        is_alone: bool,
-        progress: Progress = lambda what, count, total: None,
+        self, storage: Storage, *, delete_untagged: bool, is_alone: bool, progress: Progress
     ) -> None:
         self._storage = storage
         self._links = Links(storage)
@@ -211,24 +206,12 @@ class Scanner:
             UnreadableManifestError: A manifest cannot be read.
             ForeignUploadError: docker/distribution may be at work.
         """
-        scan = await self.links(young_after)
+        scan = Scan(await self._storage.now(), young_after)
+        await self._walk_repositories(scan)
         for repository in scan.repositories.values():
             await self._find_used(scan, repository)
         if with_blobs:
             await self._walk_blobs(scan)
-        return scan
-
-    async def links(self, young_after: datetime) -> Scan:
-        """Find out what is linked where, and since when. No manifest is read.
-
-        Args:
-            young_after: As of `scan`.
-
-        Raises:
-            ForeignUploadError: docker/distribution may be at work.
-        """
-        scan = Scan(await self._storage.now(), young_after)
-        await self._walk_repositories(scan)
         return scan
 
     async def _walk_repositories(self, scan: Scan) -> None:

@@ -19,6 +19,9 @@
 ├── blobs/<algorithm>/<first two hex>/<hex>/data
 └── storagedriver/                              ours
     ├── upload-key                              signs sessions that hold nothing yet
+    ├── fetched/                                what a proxy has fetched, and so may let go
+    │   ├── blobs/<name>/_<algorithm>/<hex>
+    │   └── manifests/<name>/_<algorithm>/<hex>
     └── garbage/
         ├── collector                           whose turn it is to collect
         ├── sign                                there while there may be markers below
@@ -55,6 +58,12 @@ UPLOAD_KEY = f"{_ROOT}/storagedriver/upload-key"
 BLOBS = f"{_ROOT}/blobs"
 """The directory of all blobs."""
 
+FETCHED_BLOBS = f"{_ROOT}/storagedriver/fetched/blobs"
+"""The directory of the notes of blobs that a proxy has fetched."""
+
+FETCHED_MANIFESTS = f"{_ROOT}/storagedriver/fetched/manifests"
+"""The directory of the notes of manifests that a proxy has fetched."""
+
 _GARBAGE = f"{_ROOT}/storagedriver/garbage"
 
 GARBAGE_COLLECTOR = f"{_GARBAGE}/collector"
@@ -68,6 +77,16 @@ CONDEMNED_BLOBS = f"{_GARBAGE}/blobs"
 
 CONDEMNED_REVISIONS = f"{_GARBAGE}/revisions"
 """The directory of the markers of revisions."""
+
+
+def fetched_blob(name: str, digest: Digest) -> str:
+    """The note that a repository's blob was fetched by a proxy."""
+    return f"{FETCHED_BLOBS}/{name}/_{digest.algorithm}/{digest.hex}"
+
+
+def fetched_manifest(name: str, digest: Digest) -> str:
+    """The note that a repository's manifest was fetched by a proxy."""
+    return f"{FETCHED_MANIFESTS}/{name}/_{digest.algorithm}/{digest.hex}"
 
 
 def condemned_blob(digest: Digest) -> str:
