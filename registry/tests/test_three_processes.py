@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,21 +109,28 @@ def kill_each(servers: Sequence[ServerProcess], crowd: Crowd, valkey: Valkey) ->
 
 
 def kill_for(load: Load, servers: Sequence[ServerProcess], crowd: Crowd, valkey: Valkey) -> int:
-    """Kill a node every few seconds, and stop and start the cache now and then."""
+    """Kill a node every few seconds, and stop and start the cache now and then.
+
+    A node that was killed is started at once, and the others do not wait for it. One is always up.
+    """
     chance, kills = random.Random(0), 0
+    starting: dict[ServerProcess, Future[None]] = {}
     end = time.monotonic() + load.seconds
-    while time.monotonic() < end:
-        crowd.check()
-        server = chance.choice(servers)
-        server.kill()
-        kills += 1
-        if kills % 5 == 2:
-            valkey.kill()
-        if kills % 5 == 4:
-            valkey.start()
-        again = time.monotonic() + load.between
-        server.start()
-        time.sleep(max(0.0, again - time.monotonic()))
+    with ThreadPoolExecutor(len(servers)) as threads:
+        while time.monotonic() < end:
+            crowd.check()
+            for server in [one for one, started in starting.items() if started.done()]:
+                starting.pop(server).result()
+            up = [server for server in servers if server not in starting]
+            if len(up) > 1:
+                server = chance.choice(up)
+                server.kill()
+                starting[server] = threads.submit(server.start)
+                kills += 1
+                (valkey.kill if kills % 6 < 3 else valkey.start)()
+            time.sleep(load.between)
+        for started in starting.values():
+            started.result()
     valkey.start()
     return kills
 
