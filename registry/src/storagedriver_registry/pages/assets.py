@@ -16,7 +16,7 @@ TYPES = {
     "icon.svg": "image/svg+xml",
 }
 
-_FOLDER = Path(__file__).with_name("assets")
+_FOLDER = Path(__file__).with_name("static")
 _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
 

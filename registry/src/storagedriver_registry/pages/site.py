@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -54,6 +55,7 @@ class Site:
 
     async def failure(self, request: Request, error: ApiError) -> Response:
         """Give the page that tells of a failure."""
+        await _load("showing")
         from storagedriver_registry.pages.showing import show_failure
 
         return await show_failure(request, error)
@@ -82,7 +84,13 @@ async def _say_what_this_is(services: Services, request: Request) -> Response:
     return Response(200, headers, text.encode())
 
 
+async def _load(name: str) -> None:
+    """Import a module in a thread: the first time takes so long that others would wait for it."""
+    await asyncio.to_thread(importlib.import_module, f"storagedriver_registry.pages.{name}")
+
+
 async def _send_asset(services: Services, request: Request) -> Response:
+    await _load("assets")
     from storagedriver_registry.pages.assets import answer_asset
 
     name = request.path.removeprefix(ASSETS)
@@ -90,18 +98,21 @@ async def _send_asset(services: Services, request: Request) -> Response:
 
 
 async def _show_repositories(services: Services, request: Request) -> Response:
+    await _load("showing")
     from storagedriver_registry.pages.showing import show_repositories
 
     return await show_repositories(services, request)
 
 
 async def _show_repository(services: Services, request: Request) -> Response:
+    await _load("showing")
     from storagedriver_registry.pages.showing import show_repository
 
     return await show_repository(services, request)
 
 
 async def _show_manifest(services: Services, request: Request) -> Response:
+    await _load("showing")
     from storagedriver_registry.pages.showing import show_manifest_page
 
     return await show_manifest_page(services, request)
