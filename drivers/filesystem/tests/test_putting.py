@@ -7,12 +7,13 @@ import errno
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from storagedriver_filesystem import _putting, _tree
+from storagedriver_filesystem import _tree
 from storagedriver_filesystem._beneath import open_beneath
 from storagedriver_filesystem._gathering import PutQueue
 from storagedriver_filesystem._putting import Put, put_all
@@ -206,7 +207,7 @@ def test_syncs_do_not_count_for_how_long_a_batch_takes(
             await driver.put_content("/warm", b"", PutOptions())
             taking(60.0, "fsync")
             taking(0.25, "pwritev")
-            monkeypatch.setattr(_putting.time, "perf_counter", lambda: now)
+            monkeypatch.setattr(time, "perf_counter", lambda: now)
             put = Put("/x", b"1", PutOptions())
             seconds = put_all(driver._tree, driver._staging, driver._threads, [put])
             assert put.result().size == 1
