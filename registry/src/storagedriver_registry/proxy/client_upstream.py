@@ -74,7 +74,7 @@ class ClientUpstream:
 
     def __init__(self, settings: ProxySettings) -> None:
         url = _remote_url(settings)
-        self._host = url.authority
+        self._host = url.host_port_subcomponent or ""
         self._is_plain = url.scheme == "http"
         self._is_hub = url.host in _HUB
         self._username = settings.username or ""
