@@ -37,12 +37,14 @@ class TLSOptions:
         key = certificate.with_suffix(".key") if certificate is not None else None
         return cls(tuple(sorted(folder.glob("*.crt"))), certificate, key)
 
-    def context(self) -> ssl.SSLContext:
-        """Make the context of the connections.
+    def context(self) -> ssl.SSLContext | bool:
+        """Make the context of the connections; True for the usual one, which aiohttp has made.
 
         Raises:
             CertificateError: A file cannot be read or does not hold what it should.
         """
+        if self == TLSOptions():
+            return True
         context = ssl.create_default_context()
         if not self.verify:
             context.check_hostname = False
