@@ -24,6 +24,8 @@ from typer.testing import CliRunner
 
 from registry.tests.deploying import NODES, RECIPES, recipe
 from registry.tests.processes import REGISTRY, free_port, our_server, running
+from servers.seaweedfs import SeaweedFS
+from servers.valkey import Valkey
 
 ROOT = RECIPES.parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load(recipe("compose.yml", {}))
@@ -110,6 +112,48 @@ def test_seaweedfs_knows_its_options(program: Callable[[str], str]) -> None:
     done = subprocess.run([program("weed"), "help", "server"], capture_output=True, text=True)
     known = set(re.findall(r"^  (-[\w.]+)", done.stdout + done.stderr, re.MULTILINE))
     assert {argument.partition("=")[0] for argument in command} <= known
+
+
+class Store(SeaweedFS):
+    """The recipe's store: with its identity beside the one that the server needs itself."""
+
+    def _identities(self) -> dict[str, Any]:
+        own = super()._identities()
+        return {
+            "identities": [*own["identities"], *json.loads(recipe("s3.json", {}))["identities"]]
+        }
+
+
+@pytest.mark.large
+@pytest.mark.service("weed", "valkey-server")
+def test_store_of_the_recipe_gives_its_user_all_that_a_node_needs(
+    program: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [making] = SERVICES["bucket"]["command"]
+    with Store(tmp_path / "store") as store, Valkey(tmp_path / "valkey") as valkey:
+        # Its port of gRPC is not the one that goes by the other's number.
+        master = f"127.0.0.1:{store.ports[1]}.{store.ports[6]}"
+        assert "weed shell -master=seaweedfs:9333" in making
+        command = making.replace("seaweedfs:9333", master).replace("weed ", f"{program('weed')} ")
+        for said in ("created bucket", "already exists"):
+            done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0
+            assert said in done.stdout
+        for name, value in secrets().items():
+            monkeypatch.setenv(name, value)
+        replaced = {
+            "http://seaweedfs:8333": store.url,
+            "valkey:6379": valkey.url.removeprefix("redis://"),
+            '":5000"': f'"127.0.0.1:{free_port()}"',
+            '":5001"': f'"127.0.0.1:{free_port()}"',
+        }
+        config = tmp_path / "config.yml"
+        config.write_text(recipe("registry.yml", replaced))
+        examined = CliRunner().invoke(app, ["doctor", "--json", str(config)])
+        findings = [json.loads(line) for line in examined.stdout.splitlines()]
+        assert {one["step"] for one in findings} >= {"storage: write", "redis", "several nodes"}
+        assert [one for one in findings if one["result"] == "failed"] == []
+        assert examined.exit_code == 0
 
 
 def test_image_is_made_of_what_is_there() -> None:
