@@ -73,7 +73,7 @@ def open_beneath(directory: int, path: str, flags: int, mode: int = 0) -> int:
     return _open(directory, path or ".", flags | _ALWAYS, mode)
 
 
-def open_cached(path: str, how: Cached) -> int:
+def open_cached(path: bytes, how: Cached) -> int:
     """Open a file, if the kernel knows the way to it by heart.
 
     Args:
@@ -83,7 +83,7 @@ def open_cached(path: str, how: Cached) -> int:
     Returns:
         The descriptor; or, negative, the error's number: `EAGAIN` if the kernel does not know.
     """
-    fd: int = _quick_syscall(_SYS_OPENAT2, _AT_FDCWD, os.fsencode(path), how, len(how))
+    fd: int = _quick_syscall(_SYS_OPENAT2, _AT_FDCWD, path, how, len(how))
     return fd if fd >= 0 else -ctypes.get_errno()
 
 

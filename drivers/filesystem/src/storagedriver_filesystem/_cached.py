@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 from storagedriver_core import PathNotFoundError
 from storagedriver_filesystem._beneath import (
@@ -28,6 +29,9 @@ _LOCAL_TYPES = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs
 # Reading more takes longer than handing it to a thread.
 _MOST_BYTES = 64 * 1024
 
+# Half a character is no part of a contract path, so it needs no care as in `os.fsencode`.
+_ENCODING = sys.getfilesystemencoding()
+
 # A loop has other things to do: so many looks take less than a millisecond.
 _LOOKS_IN_A_ROW = 50
 
@@ -41,6 +45,7 @@ class CachedFiles:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._root_bytes = os.fsencode(root)
         self._device: int | None = None
         self._looks = 0
 
@@ -103,14 +108,14 @@ class CachedFiles:
         """Open a file; a negative number if that cannot be done at once."""
         if self._device is None:
             return -1
-        fd = open_cached(self._root + path, how)
+        fd = open_cached(self._root_bytes + path.encode(_ENCODING), how)
         if fd == -errno.ENOENT and self._has_root():
             raise PathNotFoundError("not found")
         return fd
 
     def _has_root(self) -> bool:
         """Tell whether it is known that the root is there: else nothing is missing below it."""
-        fd = open_cached(self._root, CACHED_DIRECTORY)
+        fd = open_cached(self._root_bytes, CACHED_DIRECTORY)
         if fd < 0:
             return False
         os.close(fd)

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 from storagedriver_registry.api.errors import ApiError
-from storagedriver_registry.api.request import Request, Send
+from storagedriver_registry.api.request import Message, Request, Send
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+# Bodies of these are not looked for: see `Request.skip_body`.
+_WITHOUT_BODY = frozenset({"GET", "HEAD"})
 
 
 class Response:
@@ -48,15 +51,15 @@ class Response:
 
     async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
         """Send it, with the headers that every answer has."""
-        if not await request.skip_body():
+        if request.method not in _WITHOUT_BODY and not await request.skip_body():
             headers = [*headers, (b"connection", b"close")]
-        await self._start(send, headers)
+        await send(self._start(headers))
         body = b"" if request.method == "HEAD" else self._body
         await send({"type": "http.response.body", "body": body})
 
-    async def _start(self, send: Send, headers: RawHeaders) -> None:
+    def _start(self, headers: RawHeaders) -> Message:
         headers = [*self.headers, *headers]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        return {"type": "http.response.start", "status": self.status, "headers": headers}
 
 
 class FileResponse(Response):
@@ -68,7 +71,7 @@ class FileResponse(Response):
 
     async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
         """Send it."""
-        await self._start(send, headers)
+        await send(self._start(headers))
         await send({"type": "http.response.pathsend", "path": self._path})
 
 
@@ -101,7 +104,7 @@ class StreamResponse(Response):
         gone = asyncio.ensure_future(request.disconnected())
         try:
             async with self._reader:
-                await self._start(send, headers)
+                await send(self._start(headers))
                 async for chunk in self._reader:
                     if gone.done():
                         return

@@ -73,23 +73,31 @@ class Links:
         Raises:
             StorageDriverError: The file holds no digest.
         """
+        if not self._max_stale:
+            return await self._look(path)
         known = None if is_fresh else self._known(path)
         if known is not None and known.digest is not None:
             return known.digest
         began, deletions = time.monotonic(), self._deletions
+        digest = await self._look(path)
+        if digest is not None:
+            self._remember(path, _Found(began, digest), deletions)
+        return digest
+
+    async def _look(self, path: str) -> Digest | None:
         try:
             content = await self._storage.get_content(path)
         except PathNotFoundError:
             return None
         try:
-            digest = _digest_in(content)
+            return _digest_in(content)
         except (UnicodeDecodeError, InvalidDigestError):
             raise StorageDriverError("the link holds no digest", path=path) from None
-        self._remember(path, _Found(began, digest), deletions)
-        return digest
 
     async def exists(self, path: str) -> bool:
         """Tell whether there is a link."""
+        if not self._max_stale:
+            return await is_file(self._storage, path)
         if self._known(path) is not None:
             return True
         began, deletions = time.monotonic(), self._deletions

@@ -132,7 +132,8 @@ def revisions(name: str, algorithm: str) -> str:
 
 def revision_link(name: str, digest: Digest) -> str:
     """The link that makes a manifest part of a repository."""
-    return f"{revisions(name, digest.algorithm)}/{digest.hex}/link"
+    # One step, since every request for a manifest comes here.
+    return f"{REPOSITORIES}/{name}/{MANIFESTS}/revisions/{digest.algorithm}/{digest.hex}/link"
 
 
 def revision_media_type(name: str, digest: Digest) -> str:
@@ -162,7 +163,8 @@ def tag(name: str, tag: str) -> str:
 
 def tag_link(name: str, tag: str) -> str:
     """The link to the manifest that a tag points to now."""
-    return f"{tags(name)}/{tag}/current/link"
+    # One step, since every request for a tag comes here.
+    return f"{REPOSITORIES}/{name}/{MANIFESTS}/tags/{tag}/current/link"
 
 
 def tag_index_link(name: str, tag: str, digest: Digest) -> str:
