@@ -84,6 +84,8 @@ def test_filter_gives_the_names_that_begin_with_a_text() -> None:
         assert await names_of(one, "/", prefix=" Team/ ") == [["team/app"]]
         assert await names_of(one, "/", prefix="a", last="a.b") == [["a0/b"]]
         assert await names_of(one, "/", prefix="b", last="a") == [["b", "b0/x", "b1"]]
+        # Not the order of texts: `a-b` comes after all that is in `a/`.
+        assert await names_of(one, "/", prefix="a-", last="a/b") == [["a-b"]]
         assert "No repository" in (await get(one, "/", prefix="x")).text
 
     run(look)
