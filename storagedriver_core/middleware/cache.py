@@ -147,24 +147,39 @@ class CacheMiddleware(DriverMiddleware):
     async def open_reader(self, path: str, options: ReadOptions) -> ByteStream:
         if is_internal(path) or options.conditions is not None:
             return await self.driver.open_reader(path, options)
+        is_whole = options == ReadOptions()
         async with self._alone(path):
-            entry = await self.threads.run(lambda: self._files.find(path), undo=_close)
+            # Nobody else begins to fill meanwhile. So if nobody does now, whatever was filled can
+            # be found.
+            while is_whole and (fill := self._fills.get(path)) is not None:
+                if not await self._is_current(path, fill.info):
+                    return await self.driver.open_reader(path, options)
+                if not fill.is_over:
+                    return FilledStream(self, fill)
+            entry = await self._current_entry(path)
             if entry is not None:
                 try:
-                    if await self._is_current(path, entry.info):
-                        return EntryStream(self, entry, options)
+                    return EntryStream(self, entry, options)
                 except BaseException:
                     entry.close()
                     raise
-                entry.close()
-                await self.drop(path)
-            is_whole = options == ReadOptions()
-            fill = self._fills.get(path)
-            is_current = is_whole and fill is not None and await self._is_current(path, fill.info)
-            # It may have ended while the store was asked.
-            if fill is not None and is_current and not fill.is_over:
-                return FilledStream(self, fill)
             return await self._from_store(path, options, is_whole)
+
+    async def _current_entry(self, path: str) -> Entry | None:
+        """Open the entry of a path; one that the store has another version of is dropped."""
+        entry = await self.threads.run(lambda: self._files.find(path), undo=_close)
+        if entry is None:
+            return None
+        try:
+            is_current = await self._is_current(path, entry.info)
+        except BaseException:
+            entry.close()
+            raise
+        if is_current:
+            return entry
+        entry.close()
+        await self.drop(path)
+        return None
 
     async def _from_store(self, path: str, options: ReadOptions, is_whole: bool) -> ByteStream:
         changes = self._changes
