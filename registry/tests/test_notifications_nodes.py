@@ -18,6 +18,8 @@ from registry.tests.serving import eventually
 from registry.tests.test_notifications import section, waiting
 from registry.tests.test_notifications_kept import Receiver, tags_by_repository
 
+_PAUSE_SECONDS = 0.05
+
 
 class Pusher(threading.Thread):
     """Pushes tags to one repository, each at the next server, whatever becomes of those.
@@ -36,14 +38,12 @@ class Pusher(threading.Thread):
         with httpx.Client(base_url=self._urls[0]) as http:
             manifest = Repository(http, self.name).image(self.name.encode())
         for number, url in zip(itertools.count(), itertools.cycle(self._urls), strict=False):
-            if self.stopping.is_set():
+            if self.stopping.wait(_PAUSE_SECONDS):
                 return
             try:
                 with httpx.Client(base_url=url, timeout=30) as http:
                     answer = Repository(http, self.name).push_manifest(manifest, f"t{number}")
             except httpx.TransportError:
-                # One that is down refuses at once.
-                self.stopping.wait(0.02)
                 continue
             if answer.status_code == 201:
                 self.acknowledged.append(f"t{number}")
