@@ -38,16 +38,14 @@ def dist_json(*arguments: str | Path) -> Any:
     return json.loads(dist(*arguments, "--json"))
 
 
-def started(
-    *arguments: str | Path, home: Path, environment: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
+def started(*arguments: str | Path, home: Path) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own, with a home of its own."""
     return subprocess.Popen(
         [DIST, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home)} | (environment or {}),
+        env=os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home)},
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from storagedriver_registry.client import Clock, RegistryClient, Retries
 
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass
@@ -58,7 +58,7 @@ class HostileRegistry:
         """Give the headers of the requests of a method to paths that have this in them."""
         return [headers for one, where, headers in self.requests if one == method and path in where]
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append((request.method, request.path_qs, request.headers))
         for (method, path), handler in self._handlers.items():
             is_it = request.path == path or (
@@ -108,7 +108,7 @@ def with_hostile(
 def sent(data: bytes, status: int = 200, **headers: str) -> Handler:
     """Answer with this."""
 
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         named = {key.replace("_", "-"): value for key, value in headers.items()}
         return web.Response(body=data, status=status, headers=named)
 
@@ -125,7 +125,7 @@ def in_turn(*handlers: Handler) -> Handler:
     """Answer with one after the other, and then with the last one."""
     left = list(handlers)
 
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         return await (left.pop(0) if len(left) > 1 else left[0])(request)
 
     return handler
@@ -134,7 +134,7 @@ def in_turn(*handlers: Handler) -> Handler:
 def cut(data: bytes, length: int) -> Handler:
     """Announce all of `data` from where the request wants it, send so much, and reset."""
 
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         begin = request.http_range.start or 0
         status = 206 if begin else 200
         response = web.StreamResponse(status=status)

@@ -138,17 +138,17 @@ def upload_server(registry: HostileRegistry, lost_after: list[int]) -> bytearray
     """Take uploads, but reset the connection when so many bytes of a PATCH have come."""
     stored = bytearray()
 
-    async def begin(request: web.Request) -> web.StreamResponse:
+    async def begin(request: web.BaseRequest) -> web.StreamResponse:
         stored.clear()
         return web.Response(status=202, headers={"Location": f"{UPLOADS}1?state=x%2By"})
 
-    async def state(request: web.Request) -> web.StreamResponse:
+    async def state(request: web.BaseRequest) -> web.StreamResponse:
         assert request.path_qs.endswith("?state=x%2By")
         last = max(0, len(stored) - 1)
         headers = {"Location": f"{UPLOADS}1?state=x%2By", "Range": f"0-{last}"}
         return web.Response(status=204, headers=headers)
 
-    async def patch(request: web.Request) -> web.StreamResponse:
+    async def patch(request: web.BaseRequest) -> web.StreamResponse:
         begin = request.headers.get("Content-Range", "0-").partition("-")[0]
         assert int(begin) == len(stored)
         limit = lost_after.pop(0) if lost_after else len(DATA)
@@ -161,7 +161,7 @@ def upload_server(registry: HostileRegistry, lost_after: list[int]) -> bytearray
         headers = {"Location": f"{UPLOADS}1?state=x%2By"}
         return web.Response(status=202, headers=headers)
 
-    async def end(request: web.Request) -> web.StreamResponse:
+    async def end(request: web.BaseRequest) -> web.StreamResponse:
         stored.extend(await request.read())
         assert request.query["digest"] == sha256(bytes(stored))
         return web.Response(status=201)
@@ -201,7 +201,7 @@ def test_lost_answer_to_the_last_request_is_looked_up() -> None:
         upload_server(registry, [])
         small = DATA[:1000]
 
-        async def lost(request: web.Request) -> web.StreamResponse:
+        async def lost(request: web.BaseRequest) -> web.StreamResponse:
             await request.read()
             assert request.transport is not None
             request.transport.abort()
@@ -402,7 +402,7 @@ def test_cancelled_upload_is_dropped() -> None:
         upload_server(registry, [])
         arrived, over = asyncio.Event(), asyncio.Event()
 
-        async def waits(request: web.Request) -> web.StreamResponse:
+        async def waits(request: web.BaseRequest) -> web.StreamResponse:
             arrived.set()
             await over.wait()
             return web.Response(status=202)

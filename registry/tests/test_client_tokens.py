@@ -62,12 +62,12 @@ def guarded(registry: HostileRegistry, lifetime: int) -> list[Mapping[str, Any]]
     asked: list[Mapping[str, Any]] = []
     realm = f'Bearer realm="{registry.url}/token",service="s",scope="repository:a:pull"'
 
-    async def token(request: web.Request) -> web.StreamResponse:
+    async def token(request: web.BaseRequest) -> web.StreamResponse:
         form = parse_qs((await request.read()).decode())
         asked.append({"form": form, "query": request.query, "headers": request.headers})
         return web.json_response({"token": f"t{len(asked)}", "expires_in": lifetime})
 
-    async def blob(request: web.Request) -> web.StreamResponse:
+    async def blob(request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Authorization") != f"Bearer t{len(asked)}":
             return await failing(401, "UNAUTHORIZED", WWW_Authenticate=realm)(request)
         return await sent(DATA)(request)

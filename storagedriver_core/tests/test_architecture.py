@@ -149,6 +149,20 @@ def test_storage_of_the_registry_knows_no_web_framework() -> None:
     assert not imports_from("storagedriver_registry", WEB, below="storage")
 
 
+def test_client_of_registries_imports_nothing_of_the_server() -> None:
+    shared = {"client", "digest", "manifest", "reference"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{one.line} imports {one.module}"
+        for path, imports in sources(MEMBERS["storagedriver_registry"] / "storagedriver_registry")
+        for one in imports
+        if "client" in path.parts
+        and top(one) == "storagedriver_registry"
+        and one.module.split(".")[1:2] != []
+        and one.module.split(".")[1] not in shared
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def imports_from(member: str, packages: set[str], below: str = "") -> list[str]:
     return [
         f"{path.relative_to(ROOT)}:{one.line} imports {one.module}"

@@ -104,14 +104,16 @@ class BlobReader:
         """Send the request; called once, before anything else."""
         await self._ask()
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._chunks is None:
-            self._chunks = self._checked()
-        return self._chunks
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            yield rest
+        async for chunk in self._started():
+            yield chunk
 
     async def read(self, size: int = -1) -> bytes:
         """Give the next `size` bytes, fewer only at the end; all that is left for -1."""
-        chunks = aiter(self)
+        chunks = self._started()
         parts, held = [self._rest], len(self._rest)
         while size < 0 or held < size:
             chunk = await anext(chunks, b"")
@@ -122,6 +124,11 @@ class BlobReader:
         data = b"".join(parts)
         self._rest = data[size:] if size >= 0 else b""
         return data[:size] if size >= 0 else data
+
+    def _started(self) -> AsyncGenerator[bytes, None]:
+        if self._chunks is None:
+            self._chunks = self._checked()
+        return self._chunks
 
     async def _checked(self) -> AsyncGenerator[bytes, None]:
         if self._end == self.size == 0:
