@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from storagedriver_inmemory import InMemoryDriver
 
 from benchmarks._measure import Row, alternate, overhead_row
@@ -20,6 +24,9 @@ ROUNDS = 7
 AIM_MICROSECONDS = 8.0
 # Some look at every byte, or set a timer.
 MIDDLEWARE_MICROSECONDS = 25.0
+# What may always be on has to cost little.
+WATCHING = ({"metrics": {}}, {"tracing": {}})
+WATCHING_MICROSECONDS = 15.0
 PATH = "/benchmark/object"
 DATA = bytes(1024)
 
@@ -78,7 +85,19 @@ def _rows(rounds: int, calls: int, layers: Mapping[str, Layer]) -> Iterator[Row]
                 put, get = _calls(wrapped)
                 yield compare(f"put_content 1 KiB through {name}", put, plain_put)
                 yield compare(f"get_content 1 KiB through {name}", get, plain_get)
+        _sample_nothing()
+        with _opened(runner, *WATCHING) as wrapped:
+            title = "1 KiB through metrics and tracing, sampled out"
+            put, get = _calls(wrapped)
+            yield compare(f"put_content {title}", put, plain_put, WATCHING_MICROSECONDS)
+            yield compare(f"get_content {title}", get, plain_get, WATCHING_MICROSECONDS)
         runner.run(driver.aclose())
+
+
+@functools.cache
+def _sample_nothing() -> None:
+    """Give this process a tracer provider, once, of which every sampler says no."""
+    trace.set_tracer_provider(TracerProvider(sampler=ParentBased(ALWAYS_OFF)))
 
 
 def measurable(folder: str) -> dict[str, Layer]:

@@ -112,9 +112,10 @@ async def _measure(
     tell(f"{work.title}: laying out")
     for contender in able if material.judge is None else [material.judge]:
         await work.prepare(contender, material)
-    for contender in able:
-        tell(f"{work.title}: verifying {contender.role}")
-        await work.verify(contender, material)
+    if work.verify is not None:
+        for contender in able:
+            tell(f"{work.title}: verifying {contender.role}")
+            await work.verify(contender, material)
     costs = {contender.role: Costs() for contender in able}
     rounds = min(rounds, work.rounds)
     for number in range(rounds):

@@ -8,6 +8,7 @@
 #   tls             what granian is told of TLS
 #   signals         what stops a server
 #   lifespan        starting the application up, and shutting it down
+#   allocation      how much freed memory is kept
 #   worker          one process that serves
 #   supervisor      the process that watches over several
 #   running         from a configuration to all of these

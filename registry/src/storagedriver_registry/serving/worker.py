@@ -27,6 +27,7 @@ from granian.server.embed import Server
 
 from storagedriver_registry.api.body import Body
 from storagedriver_registry.api.request import ASGIApp
+from storagedriver_registry.serving.allocation import keep_freed_memory
 from storagedriver_registry.serving.errors import StartError
 from storagedriver_registry.serving.lifespan import Lifespan
 from storagedriver_registry.serving.options import ServingOptions
@@ -107,6 +108,7 @@ def work(job: Job, signals: Sequence[signal.Signals], parent: int | None = None)
         StartError: The application does not start up, or the address cannot be used.
     """
     _raise_descriptors()
+    keep_freed_memory()
     return uvloop.run(_work(job, signals, parent))
 
 
