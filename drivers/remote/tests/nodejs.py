@@ -106,7 +106,7 @@ class NodeHarness(Harness):
         """Wait until what was cancelled in the middle of a put has ended there, too."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         uploads = self._root / ".storagedriver" / "uploads"
-        while any(map(_is_put, uploads.glob("*"))) and time.monotonic() < deadline:
+        while any(map(_is_put, uploads.glob("*"))) and time.monotonic() < deadline:  # noqa: ASYNC110  # no event
             await asyncio.sleep(0.005)
 
     async def raw_list(self) -> Sequence[str]:

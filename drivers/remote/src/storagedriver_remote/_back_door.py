@@ -6,7 +6,7 @@ the suite                          this process
   RemoteDriver   ── protocol ────►   a server for each of its drivers
 ```
 
-Orders come as lines of JSON over a socket, one a connection. The process ends with its standard
+Orders come as lines of JSON over a socket. The process ends with its standard
 input. Nothing but the harness uses it.
 """
 
@@ -42,15 +42,15 @@ class BackDoor:
         self._served: dict[int, _Served] = {}
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one order."""
+        """Answer one order after the other."""
         try:
-            order = json.loads(await reader.readline())
-            try:
-                said = {"result": await self._obey(order)}
-            except Exception as error:
-                said = {"error": f"{type(error).__name__}: {error}"}
-            writer.write(json.dumps(said).encode() + b"\n")
-            await writer.drain()
+            while line := await reader.readline():
+                try:
+                    said = {"result": await self._obey(json.loads(line))}
+                except Exception as error:
+                    said = {"error": f"{type(error).__name__}: {error}"}
+                writer.write(json.dumps(said).encode() + b"\n")
+                await writer.drain()
         finally:
             writer.close()
 

@@ -24,6 +24,7 @@ from storagedriver_remote._client import VERSION
 PREFIX = "registry-storagedriver-"
 
 _STOP_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 1.0
 # A program that has lived so long has not failed to start.
 _LIVED_SECONDS = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -136,7 +137,8 @@ class Child:
                 raise ConfigurationError(message)
             raise UnavailableError(message)
         self._up.set()
-        run.ended.add_done_callback(lambda _: self._ended(run, loop.time()))
+        started = loop.time()
+        run.ended.add_done_callback(lambda _: self._ended(run, started))
         _logger.debug("%s%s runs as process %d", PREFIX, self._name, run.pid)
 
     def _ended(self, run: _Run, started: float) -> None:
@@ -213,7 +215,6 @@ class _Run(asyncio.SubprocessProtocol):
             with suppress(ProcessLookupError):
                 self._transport.kill()
             await asyncio.wait([self.ended])
-        self._transport.close()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         *lines, self._lines[fd] = (self._lines[fd] + data).split(b"\n")
@@ -222,8 +223,16 @@ class _Run(asyncio.SubprocessProtocol):
             self._hear(fd, line.decode(errors="replace").rstrip())
 
     def process_exited(self) -> None:
+        # What it said last is still on its way, and others may hold its pipes open.
+        self._loop.call_later(_LAST_WORDS_SECONDS, self._end)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
         if not self.ended.done():
             code = self._transport.get_returncode()
+            self._transport.close()
             self.ended.set_result(-1 if code is None else code)
 
     def _hear(self, fd: int, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import secrets
@@ -182,6 +183,9 @@ class Client:
                 allow_redirects=False,
             )
         except aiohttp.ClientConnectorError as error:
+            # A socket refuses at once. Who tries again and again must not keep the loop from
+            # seeing that the program has ended, and from starting it again.
+            await asyncio.sleep(0)
             raise UnavailableError(f"no connection to {self.address}") from error
         except (aiohttp.ClientError, OSError) as error:
             _logger.debug("request %s (%s) broke off: %s", request_id, name, error)

@@ -36,7 +36,7 @@ class RemoteConfig(BaseModel):
         default_factory=dict, description="What the program is given as its configuration."
     )
     start_seconds: float = Field(
-        10.0, gt=0, description="Seconds that the program has to be ready in, and a call to wait."
+        30.0, gt=0, description="Seconds that the program has to be ready in, and a call to wait."
     )
     capabilities: dict[str, Any] | None = Field(
         None,

@@ -44,6 +44,9 @@ class RunningBackDoor:
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"ready\n"
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._connection.connect(f"{self._directory}/orders")
+        self._answers = self._connection.makefile("rb")
         atexit.register(self._stop)
 
     @classmethod
@@ -55,17 +58,16 @@ class RunningBackDoor:
 
     def order(self, do: str, **arguments: Any) -> Any:
         """Have something done there, and give what comes of it."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(f"{self._directory}/orders")
-            connection.sendall(json.dumps({"do": do, **arguments}).encode() + b"\n")
-            with connection.makefile("rb") as answers:
-                said = json.loads(answers.readline())
+        self._connection.sendall(json.dumps({"do": do, **arguments}).encode() + b"\n")
+        said = json.loads(self._answers.readline())
         if "error" in said:
             raise AssertionError(f"{do}: {said['error']}")
         return said["result"]
 
     def _stop(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None
+        self._answers.close()
+        self._connection.close()
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
