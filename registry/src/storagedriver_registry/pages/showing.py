@@ -41,9 +41,11 @@ async def show_repositories(services: Services, request: Request) -> Response:
         async with aclosing(services.stores.catalog.names(after)) as found:
             async for name in found:
                 # Names with one prefix follow each other, component by component.
-                if not name.startswith(prefix) or len(names) > most:
+                if not name.startswith(prefix):
                     break
                 names.append(name)
+                if len(names) > most:
+                    break
     values = {
         "names": names[:most],
         "prefix": prefix,
