@@ -13,7 +13,8 @@
 #   _threads, _blocking_driver,
 #   _blocking                           the contract for authors with a blocking SDK
 #   _at_once, _uploads, _copying,
-#   _putting, _storage, _transfer       the portable layer that users hold
+#   _putting, _storage, _transfer,
+#   _mirroring                          the portable layer that users hold
 #   _loop_thread, _sync_streams,
 #   _sync                               the same for callers without an event loop
 #   middleware                          drivers around drivers

@@ -11,7 +11,16 @@ import typer
 
 from storagedriver_core._errors import ConfigurationError, StorageDriverError
 from storagedriver_core._plugins import PluginRegistry, load_plugins
-from storagedriver_core.cli import _config, _content, _copy, _doctor, _drivers, _tree, _uploads
+from storagedriver_core.cli import (
+    _config,
+    _content,
+    _copy,
+    _doctor,
+    _drivers,
+    _mirror,
+    _tree,
+    _uploads,
+)
 from storagedriver_core.hookspecs import CommandSpec
 
 _TESTSUITE = "storagedriver-testsuite"
@@ -47,7 +56,7 @@ def make_app(plugins: PluginRegistry) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for module in (_drivers, _doctor, _tree, _content, _copy):
+    for module in (_drivers, _doctor, _tree, _content, _copy, _mirror):
         for command in module.COMMANDS:
             app.command()(command)
     app.add_typer(_config.app, name="config")
