@@ -48,7 +48,7 @@ class FilesystemProgramHarness(DirectoryHarness):
 
     def driver(self) -> StorageDriver:
         parameters = {"driver": "filesystem", "parameters": {"root_directory": str(self.root)}}
-        return RemoteDriver(RemoteConfig(program="python", parameters=parameters))
+        return RemoteDriver(RemoteConfig(program="python", parameters=parameters, start_seconds=60))
 
 
 class NodeProgramHarness(DirectoryHarness):
@@ -56,5 +56,7 @@ class NodeProgramHarness(DirectoryHarness):
 
     def driver(self) -> StorageDriver:
         return RemoteDriver(
-            RemoteConfig(program="nodejs", parameters={"directory": str(self.root)})
+            RemoteConfig(
+                program="nodejs", parameters={"directory": str(self.root)}, start_seconds=60
+            )
         )

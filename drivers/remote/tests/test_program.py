@@ -43,7 +43,7 @@ def run(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
 
 def filesystem(directory: Path, **options: Any) -> Storage:
     parameters = {"driver": "filesystem", "parameters": {"root_directory": str(directory)}}
-    config = {"program": "python", "parameters": parameters, **options}
+    config = {"program": "python", "parameters": parameters, "start_seconds": BOUND, **options}
     return open_storage({"storage": {"driver": "remote", "parameters": config}})
 
 
@@ -134,7 +134,7 @@ async def test_call_in_the_middle_of_a_kill_is_a_temporary_error(tmp_path: Path)
 
 def write_program(directory: Path, name: str, text: str) -> None:
     file = directory / f"registry-storagedriver-{name}"
-    file.write_text(f"#!{sys.executable}\n{text}")
+    file.write_text(f"#!/bin/sh\n{text}")
     file.chmod(0o755)
 
 
@@ -164,10 +164,9 @@ async def test_program_that_is_never_ready_is_given_up_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pid_file = tmp_path / "pid"
-    text = f"import os, sys\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\nsys.stdin.read()"
-    write_program(tmp_path, "mute", text)
+    write_program(tmp_path, "mute", f"echo $$ > '{pid_file}'\ncat > /dev/null\n")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    driver = RemoteDriver(RemoteConfig(program="mute", start_seconds=3.0))
+    driver = RemoteDriver(RemoteConfig(program="mute", start_seconds=5.0))
     with pytest.raises(UnavailableError, match="not ready"):
         await driver.open()
     assert not psutil.pid_exists(int(pid_file.read_text()))
@@ -177,9 +176,7 @@ async def test_program_that_is_never_ready_is_given_up_and_ended(
 async def test_what_a_program_says_goes_to_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_program(
-        tmp_path, "talks", "import sys\nsys.stderr.write('I am not well\\n')\nsys.exit(7)"
-    )
+    write_program(tmp_path, "talks", "echo I am not well >&2\nexit 7\n")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     driver = RemoteDriver(RemoteConfig(program="talks"))
     with caplog.at_level("INFO"), pytest.raises(UnavailableError, match=r"code 7.*not well"):
