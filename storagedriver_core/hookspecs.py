@@ -67,6 +67,7 @@ CORE_COMMANDS = (
     "put",
     "rm",
     "stat",
+    "sync",
     "uploads",
 )
 """Subcommands of the core, whose names no plugin can take."""
