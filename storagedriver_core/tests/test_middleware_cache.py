@@ -186,6 +186,10 @@ def test_what_this_process_changes_there_is_seen_at_once(tmp_path: Path) -> None
         await storage.put_content("/x", b"moved")
         await storage.move("/x", "/still/c")
         assert await read(storage, "/still/c") == b"moved"
+        await read(storage, "/still/a/b")
+        cached.asked()
+        await read(storage, "/still/a/b")
+        assert cached.asked() == []
         await storage.delete("/still/a")
         with pytest.raises(PathNotFoundError):
             await read(storage, "/still/a/b")
@@ -451,6 +455,20 @@ def test_directory_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) 
             await Cached(tmp_path / "file" / "cache").storage.open()
 
     asyncio.run(main())
+
+
+def test_entry_that_takes_the_place_of_another_is_counted_once(tmp_path: Path) -> None:
+    """As of two processes that fill it at the same time."""
+    directory = CacheDirectory(tmp_path, MIB)
+    directory.open()
+    fillings = [directory.begin(FileInfo("/a", 1000, etag="x")) for _ in range(2)]
+    for filling in fillings:
+        assert filling is not None
+        filling.write(bytes(1000))
+        filling.publish()
+        filling.close()
+    (entry,) = [path for path in (tmp_path / "entries").rglob("*") if path.is_file()]
+    assert int((tmp_path / "accounts").read_bytes()) == entry.stat().st_size
 
 
 def child(root: Path, cache: Path, *arguments: str) -> subprocess.Popen[str]:
