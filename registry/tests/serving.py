@@ -33,8 +33,10 @@ T = TypeVar("T")
 SECONDS = 30
 
 
-def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool) -> T:
-    deadline = time.monotonic() + SECONDS
+def eventually(
+    look: Callable[[], T], wanted: Callable[[T], bool] = bool, seconds: float = SECONDS
+) -> T:
+    deadline = time.monotonic() + seconds
     while not wanted(found := look()):
         assert time.monotonic() < deadline, found
         time.sleep(0.02)

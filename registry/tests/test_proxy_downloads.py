@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from storagedriver_registry.proxy.errors import (
     UpstreamUnknownError,
 )
 from storagedriver_registry.proxy.fetched import Fetched
-from storagedriver_registry.proxy.spool import SpoolReader
+from storagedriver_registry.proxy.spool import Spool, SpoolReader
 from storagedriver_registry.storage import Stores, make_stores
 
 from registry.tests.application import Watched
@@ -163,9 +164,13 @@ def test_what_does_not_end_well_is_whole_for_nobody(tmp_path: Path, error: Upstr
         readers = [(await world.downloads.follow("a", DIGEST))[1] for _ in range(3)]
         await first(readers[0])
         world.upstream.gate.set()
-        for reader in readers:
+        with pytest.raises(type(error)):
+            await readers[0].read_all()
+        for reader in readers[1:]:
+            # Nor is anybody given more of what is worth nothing.
             with pytest.raises(type(error)):
-                await reader.read_all()
+                await anext(reader)
+            reader.close()
         assert not await world.stores.blobs.is_stored(DIGEST)
         # The next one begins anew.
         world.upstream.ending = None
@@ -289,6 +294,23 @@ def test_upstream_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
         _, reader = await world.downloads.follow("a", DIGEST)
         with pytest.raises(UpstreamDownError, match="nothing came"):
             await reader.read_all()
+
+    run(test, tmp_path)
+
+
+def test_disk_that_is_full_is_an_error_for_who_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(spool: Spool, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Spool, "_write", write)
+
+    async def test(world: World) -> None:
+        _, reader = await world.downloads.follow("a", DIGEST)
+        with pytest.raises(UpstreamDownError, match="full"):
+            await reader.read_all()
+        assert not await world.stores.blobs.is_stored(DIGEST)
 
     run(test, tmp_path)
 
