@@ -25,6 +25,7 @@ BENCHMARKS = {
     "drivers_resume": "benchmarks.drivers:resume",
     "registry_s3": "benchmarks.registry_s3:run",
     "registry_crowd": "benchmarks.registry_crowd:run",
+    "client": "benchmarks.client:run",
 }
 
 

@@ -50,7 +50,7 @@ class Scale:
     """
 
     repositories: Sequence[int] = (1, 10, 100, 1000)
-    tags: int = 100
+    tags: int = 20
     connections: Sequence[int] = (1, 10, 100, 1000)
     seconds: int = 4
     bytes: Sequence[int] = (
@@ -199,7 +199,8 @@ def _list(count: int, scale: Scale, found: Found) -> None:
     def plant(tree: Tree) -> None:
         # The last of the repositories is the one with the tags.
         tree.plant_bare(names[:-1])
-        tree.plant(names[-1], names)
+        tree.plant(names[-1], [])
+        tree.plant_bare_tags(names[-1], names)
 
     with planted(plant) as (_, server), Connection(server.url) as connection:
         times = max(1, min(scale.requests, 20_000 // count))

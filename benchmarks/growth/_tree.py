@@ -54,6 +54,13 @@ class Tree:
         for name in names:
             self._place(paths.manifests(name)).mkdir(parents=True)
 
+    def plant_bare_tags(self, name: str, tags: Iterable[str]) -> None:
+        """Write tags that point to nothing: for lists they are as others."""
+        place = self._place(paths.tags(name))
+        place.mkdir(parents=True)
+        for tag in tags:
+            (place / tag).mkdir()
+
     def _blob(self, data: bytes) -> Digest:
         digest = parse_digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
         place = self._place(paths.blob(digest))

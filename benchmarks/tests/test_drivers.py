@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,18 +21,38 @@ from storagedriver_core import load_plugins
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.service("weed", "fake-gcs-server", "azurite-blob", "docker-registry")
-def test_a_quick_run_has_every_benchmark(tmp_path: Path) -> None:
-    path = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(path)]
+@pytest.mark.service("weed", "fake-gcs-server", "azurite-blob")
+def test_a_quick_run_compares_every_driver(tmp_path: Path) -> None:
+    names = ["core_overhead", "filesystem_speed", "drivers"]
+    figures = quick_run(tmp_path, names)
+    assert figures.keys() == {name for name in BENCHMARKS if name.startswith(tuple(names))}
+    # An upload of 9 MiB: begun, two parts, completed.
+    [put] = [row for row in figures["drivers_s3"]["rows"] if row["work"] == "put 9 MiB"]
+    assert put["costs"]["ours"]["requests"] == 4
+    for row in figures["drivers_filesystem"]["rows"]:
+        assert row["costs"]["ours"]["requests"] is None
+    for row in figures["drivers_resume"]["rows"]:
+        assert all(cost["requests"] in (1, None) for cost in row["costs"])
+
+
+@pytest.mark.large
+@pytest.mark.service("weed", "docker-registry")
+def test_a_quick_run_compares_registries(tmp_path: Path) -> None:
+    assert quick_run(tmp_path, ["registry"]).keys() == {"registry_s3", "registry_crowd"}
+
+
+def quick_run(folder: Path, names: list[str]) -> dict[str, Any]:
+    """Run some, see that they show what they found, and give that."""
+    path = folder / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", *names, "--quick", "--json", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "left out" not in done.stderr
-    figures = json.loads(path.read_text())
-    assert figures.keys() == BENCHMARKS.keys()
+    figures: dict[str, Any] = json.loads(path.read_text())
     for name, found in figures.items():
         assert found["rows"], name
         assert found["title"] in done.stdout
+    return figures
 
 
 def test_the_documentation_has_a_place_for_every_benchmark() -> None:
