@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import re
 import stat
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 from storagedriver_registry import create_app
+from storagedriver_registry.cli import app
+from typer.testing import CliRunner
 
 from registry.tests.authentication import TokenServerProcess, write_users
 from registry.tests.client import Repository, error_codes, sha256
@@ -306,6 +309,17 @@ def test_program_gives_the_credentials(images: Images, tmp_path: Path) -> None:
         with running(proxy_of(upstream.url, tmp_path / "refused", proxy=settings)) as proxy:
             response = httpx.get(f"{proxy.url}/v2/team/image/manifests/v1")
             assert (response.status_code, error_codes(response)) == (403, ["DENIED"])
+        assert examined(tmp_path / "kept") == ("ok", f"{upstream.url} answers")
+        assert examined(tmp_path / "refused")[0] == "failed"
+
+
+def examined(folder: Path) -> tuple[str, str]:
+    """Give what the doctor says of a proxy's upstream."""
+    [config] = folder.glob("*.yml")
+    done = CliRunner().invoke(app, ["doctor", str(config), "--json"])
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    [found] = [one for one in findings if one["step"] == "upstream"]
+    return found["result"], found["detail"]
 
 
 def asked_for_credentials(

@@ -22,6 +22,8 @@ from storagedriver_registry.health import CheckFailedError, make_health
 from storagedriver_registry.notifications.endpoints import Endpoint, make_endpoints
 from storagedriver_registry.notifications.notifier import queue_directory
 from storagedriver_registry.notifications.queue import Queue
+from storagedriver_registry.proxy.client_upstream import ClientUpstream
+from storagedriver_registry.proxy.errors import UpstreamError
 from storagedriver_registry.serving.errors import StartError
 from storagedriver_registry.serving.options import options_of
 from storagedriver_registry.serving.sockets import bind
@@ -63,6 +65,8 @@ class _Examination:
             yield await self._step("authentication", self._auth)
         if self._settings.storage.cache.blobdescriptor == "redis":
             yield await self._step("redis", self._redis)
+        if self._settings.proxy.remoteurl is not None:
+            yield await self._step("upstream", self._upstream)
         async for finding in self._notifications():
             yield finding
         async for finding in self._health():
@@ -113,6 +117,16 @@ class _Examination:
         finally:
             await redis.aclose()
         return f"{', '.join(self._settings.redis.addresses)} answers"
+
+    async def _upstream(self) -> str:
+        upstream = ClientUpstream(self._settings.proxy)
+        try:
+            await upstream.ping()
+        except UpstreamError as error:
+            raise CheckFailedError(str(error)) from error
+        finally:
+            await upstream.aclose()
+        return f"{self._settings.proxy.remoteurl} answers"
 
     async def _notifications(self) -> AsyncIterator[Finding]:
         try:

@@ -93,6 +93,11 @@ class ClientUpstream:
         if current is not None:
             await current.client.aclose()
 
+    async def ping(self) -> None:
+        """Return if it is a registry that takes our credentials."""
+        async with self._asking() as client:
+            await client.ping()
+
     # What is asked -----------------------------------------------------------------------------
 
     async def tagged(self, name: str, tag: str) -> Digest | None:
