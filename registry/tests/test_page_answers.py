@@ -278,6 +278,19 @@ def test_what_is_not_there_is_a_page_for_browsers_and_json_for_others(path: str)
     run(look)
 
 
+@pytest.mark.parametrize(
+    "end", ["A", "a//b", "a/..%2Fb", "a:.b", "a:..%2Fb", "a:", "a@", "a@sha256:1", "a:.b@sha256:1"]
+)
+def test_what_cannot_be_there_is_looked_for_nowhere(end: str) -> None:
+    async def look(one: Application) -> None:
+        one.driver.calls.clear()
+        response = await one.http.get(f"/repositories/{end}", headers=BROWSER)
+        assert response.status_code == 404
+        assert one.driver.calls == []
+
+    run(look)
+
+
 @pytest.mark.parametrize("path", ["/v2", "/v2/a", "/v2/a/tags/list", "/v2/a/manifests/x"])
 def test_api_answers_json_to_browsers_too(path: str) -> None:
     async def ask(one: Application) -> None:
