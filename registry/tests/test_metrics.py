@@ -281,3 +281,28 @@ def test_nothing_is_measured_unless_it_is_asked_for() -> None:
     run(test)
     run(test, sections={"http": {"debug": {"prometheus": {"enabled": True}}}})
     run(test, sections={"http": {"debug": {"addr": "127.0.0.1:0"}}})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_calls_of_the_driver_are_shown_where_the_middleware_counts_them(
+    tmp_path: Path, workers: int
+) -> None:
+    port = free_port()
+    storage = {
+        "filesystem": {"rootdirectory": str(tmp_path / "data")},
+        "middleware": [{"metrics": {"storage": "disk"}}],
+    }
+    with served(tmp_path, workers, http=http_with_metrics(port), storage=storage) as server:
+        measured = Measured(server, port)
+        for name in ("a", "b"):
+            with each_time(server, name).http as http:
+                pushed = http.post(
+                    f"/v2/{name}/blobs/uploads/", params={"digest": sha256(DATA)}, content=DATA
+                )
+                assert pushed.status_code == 201
+        labels = {"storage": "disk", "operation": "put_content"}
+        assert measured.get("storagedriver_call_seconds_count", **labels) >= 2
+        assert measured.get("storagedriver_call_bytes_total", **labels) >= len(DATA)
+        # Beside those of the operations, which are counted all the same.
+        of_operations = {"driver": "filesystem", "action": "PutContent"}
+        assert measured.get("registry_storage_action_seconds_count", **of_operations) >= 2

@@ -8,7 +8,6 @@ import ipaddress
 import json
 import logging
 import time
-import urllib.request
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any
@@ -71,6 +70,9 @@ class IpRanges:
             logger.warning("%s: no list of addresses: %s", self._url, error)
 
     def _read(self) -> dict[int, list[tuple[int, int]]]:
+        # Imported here: every process imports this module, and few ask.
+        import urllib.request
+
         with urllib.request.urlopen(self._url, timeout=_SECONDS) as answer:
             document: dict[str, Any] = json.loads(answer.read(_MOST_BYTES))
         networks = {4: self._networks(document.get("prefixes", ()), "ip_prefix")}

@@ -8,20 +8,23 @@ Those that it does not have begin with `storagedriver_registry_`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
 from prometheus_client import (
+    REGISTRY,
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Metric,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from storagedriver_registry.metrics.sharing import VARIABLE, forget_the_dead
 
@@ -33,6 +36,22 @@ _ACTION_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """Media type of what `Meters.exposition` gives."""
+
+
+_OF_CALLS = (
+    *(f"storagedriver_call_seconds_{part}" for part in ("bucket", "count", "sum")),
+    "storagedriver_call_bytes_total",
+    "storagedriver_call_errors_total",
+    "storagedriver_open_readers",
+)
+
+
+class _CallsOfDrivers(Collector):
+    """What the core's middleware `metrics` has measured, in prometheus-client's own registry."""
+
+    def collect(self) -> Iterable[Metric]:
+        found: Iterable[Metric] = REGISTRY.restricted_registry(_OF_CALLS).collect()
+        return found
 
 
 class Meters:
@@ -54,6 +73,8 @@ class Meters:
         self._directory = os.environ.get(VARIABLE)
         if self._directory is None:
             ProcessCollector(registry=self._registry)
+            # Where there is a directory, they are in it.
+            self._registry.register(_CallsOfDrivers())
 
     def _add_requests(self) -> None:
         own = self._registry
