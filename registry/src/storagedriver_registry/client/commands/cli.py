@@ -37,8 +37,3 @@ for name, command in {
     "logout": logout,
 }.items():
     app.command(name)(command)
-
-
-def main() -> None:
-    """Run the command."""
-    app()

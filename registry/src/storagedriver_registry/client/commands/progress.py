@@ -35,20 +35,23 @@ def size_of(count: float) -> str:
 
 
 @contextmanager
-def told(*, quiet: bool, console: Console | None = None) -> Iterator[OnEvent]:
-    """Give what tells of a transfer's events.
+def told(*, quiet: bool) -> Iterator[OnEvent]:
+    """Give what tells of a transfer's events, on the standard error output.
 
     Args:
         quiet: Tell nothing.
-        console: A terminal; by default the standard error output, if it is one.
     """
     if quiet:
         yield lambda event: None
-    elif console is None and not sys.stderr.isatty():
+    elif not sys.stderr.isatty():
         yield _line
     else:
-        with _bars(console) as on_event:
-            yield on_event
+        # Imported here: in a pipe nobody needs it.
+        from rich.console import Console
+
+        bars = Bars(Console(stderr=True))
+        with bars.progress:
+            yield bars.on_event
 
 
 def _line(event: TransferEvent) -> None:
@@ -57,39 +60,42 @@ def _line(event: TransferEvent) -> None:
         typer.echo(f"{digest}  {size_of(event.blob.size):>10}  {_DONE[event.kind]}", err=True)
 
 
-@contextmanager
-def _bars(console: Console | None) -> Iterator[OnEvent]:
-    # Imported here: in a pipe nobody needs them.
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+class Bars:
+    """A bar for each blob.
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=28),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[state]}", style="green"),
-    )
-    tasks: dict[Digest, TaskID] = {}
-    with Progress(*columns, console=console or Console(stderr=True)) as bars:
+    Attributes:
+        progress: What is shown while it is entered.
+    """
 
-        def on_event(event: TransferEvent) -> None:
-            digest = event.blob.digest
-            if digest not in tasks:
-                tasks[digest] = bars.add_task(
-                    digest.hex[:_SHORT], total=event.blob.size or 1, state=""
-                )
-            if event.kind in _DONE:
-                bars.update(tasks[digest], completed=event.blob.size or 1, state=_DONE[event.kind])
-            elif event.kind == "moved":
-                bars.update(tasks[digest], completed=event.offset)
+    def __init__(self, console: Console) -> None:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
 
-        yield on_event
+        self.progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=28),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[state]}", style="green"),
+            console=console,
+        )
+        self._tasks: dict[Digest, TaskID] = {}
+
+    def on_event(self, event: TransferEvent) -> None:
+        """Show an event."""
+        digest, total = event.blob.digest, event.blob.size or 1
+        if digest not in self._tasks:
+            name = digest.hex[:_SHORT]
+            self._tasks[digest] = self.progress.add_task(name, total=total, state="")
+        task = self._tasks[digest]
+        if event.kind in _DONE:
+            self.progress.update(task, completed=total, state=_DONE[event.kind])
+        elif event.kind == "moved":
+            self.progress.update(task, completed=event.offset)
