@@ -18,6 +18,7 @@ import aiohttp
 import httpx
 
 SECONDS = 60
+_NARROW = 600
 
 
 class Browser:
@@ -130,10 +131,13 @@ class Tab:
         return self._browser.call(method, self._session, **params)
 
     def set_size(self, width: int, height: int) -> None:
-        """Be so many pixels large."""
+        """Be so many pixels large; a narrow one is a telephone, which shows pages as they ask."""
         self._call(
             "Emulation.setDeviceMetricsOverride",
-            **{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < _NARROW,
         )
 
     def set_scheme(self, scheme: str) -> None:
