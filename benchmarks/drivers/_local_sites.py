@@ -52,6 +52,7 @@ class FsspecSite(FilesSite):
 
     name = "Files on the local disk: the fsspec driver"
     driver = "fsspec"
+    entries = 10_000
 
     def parameters(self, url: str) -> dict[str, Any]:
         return {"protocol": "file", "root_directory": str(self._root)}
