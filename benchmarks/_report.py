@@ -17,6 +17,9 @@ from benchmarks._measure import Row
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
+# Waiting for a core, for each core: server, store, load and client are about two.
+_BUSY = 2.5
+
 # Wide enough for the names, whatever the terminal: the table is read in files, too.
 _WIDTH = 160
 
@@ -101,7 +104,18 @@ def circumstances(packages: Sequence[str], others: Sequence[str] = ()) -> str:
     day = datetime.now(UTC).date().isoformat()
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     versions = [f"{package} {version(package)}" for package in dict.fromkeys(packages)]
-    return f"Measured {day}: {machine}; {', '.join((*versions, *others))}."
+    return f"Measured {day}: {machine}; {', '.join((*versions, *others))}.{_business()}"
+
+
+def _business() -> str:
+    """Tell of a machine that does much else: what is measured keeps no more than a few busy."""
+    load, cores = os.getloadavg()[1], os.cpu_count() or 1
+    if load <= _BUSY * cores:
+        return ""
+    return (
+        f" The machine was busy with other work (load {load:.0f} on {cores} cores): times are several "
+        "times too long, and ratios rough."
+    )
 
 
 def write_section(name: str, text: str, document: Path = DOCUMENT) -> None:

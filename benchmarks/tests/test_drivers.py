@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS
-from benchmarks._report import DOCUMENT, Report
+from benchmarks._report import DOCUMENT, Report, circumstances
 from benchmarks.core_overhead import measurable
 from benchmarks.drivers._memory import peak_of
 from benchmarks.registry_load._plan import MIB
@@ -84,3 +85,11 @@ def test_a_second_table_is_shown_and_written_too() -> None:
         "| --- | ---: |",
         "| put | 1.5 |",
     ]
+
+
+@pytest.mark.parametrize(("load", "is_said"), [(1.0, False), (100_000.0, True)])
+def test_a_busy_machine_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, load: float, is_said: bool
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, load, 0.0))
+    assert ("busy" in circumstances([])) is is_said
