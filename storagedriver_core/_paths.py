@@ -18,7 +18,7 @@ INTERNAL_COMPONENT = ".storagedriver"
 
 _PORTABLE = re.compile(r"(?:/[A-Za-z0-9._-]+)+")
 # Half of a surrogate pair cannot be UTF-8, so os.fsdecode's spelling of invalid bytes is refused.
-_ANY = re.compile("(?:/[^/\x00\ud800-\udfff]+)+")
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 _NEEDS_A_LOOK = re.compile(r"/\.(?:\.?(?:/|$)|storagedriver(?:/|$))")
 
 
@@ -28,7 +28,7 @@ def path_checker(capabilities: Capabilities) -> Callable[[str], None]:
     The function takes the path of a file or directory other than `/`.
     """
     alphabet = capabilities.path_alphabet
-    match = (_PORTABLE if alphabet == "portable" else _ANY).fullmatch
+    is_spelt_well = _is_portable if alphabet == "portable" else _is_any
     needs_a_look = _NEEDS_A_LOOK.search
     printable = alphabet == "unicode"
     max_path, max_component = capabilities.max_path_bytes, capabilities.max_component_bytes
@@ -37,7 +37,7 @@ def path_checker(capabilities: Capabilities) -> Callable[[str], None]:
     def check(path: str) -> None:
         if not isinstance(path, str):
             raise TypeError(f"a path is a str, not {type(path).__name__}")
-        if match(path) is None:
+        if not is_spelt_well(path):
             raise InvalidPathError(_why(path, alphabet), path=path)
         if "/." in path and needs_a_look(path):
             raise InvalidPathError("'.', '..' and '.storagedriver' are refused", path=path)
@@ -54,6 +54,21 @@ def path_checker(capabilities: Capabilities) -> Callable[[str], None]:
                 )
 
     return check
+
+
+def _is_portable(path: str) -> bool:
+    return _PORTABLE.fullmatch(path) is not None
+
+
+def _is_any(path: str) -> bool:
+    # Each operation comes here: an expression for all of the path takes three times as long.
+    return (
+        path.startswith("/")
+        and not path.endswith("/")
+        and "//" not in path
+        and "\x00" not in path
+        and (path.isascii() or _HALF_A_PAIR.search(path) is None)
+    )
 
 
 def _why(path: str, alphabet: str) -> str:

@@ -43,8 +43,10 @@ _OF_OS = (
     *("getxattr", "setxattr", "listxattr"),
 )
 
-_TOLERANCE = 0.1
-"""Of the functions: how an interpreter wakes up a coroutine is its own affair."""
+
+def about(functions: int) -> object:
+    """Allow for a few functions more or less: how a coroutine is woken up is Python's affair."""
+    return pytest.approx(functions, rel=0.1, abs=3)
 
 
 @dataclass
@@ -238,14 +240,14 @@ READ = {**LOOK, "preadv": 1}
     [
         ("GET", "", {}, 15),
         # The tag, and whether the repository has what it points to; the bytes are remembered.
-        ("GET", "a/manifests/v1", _sum(READ, LOOK), 67),
+        ("GET", "a/manifests/v1", _sum(READ, LOOK), 69),
         # Whether the repository has it; size and type are remembered.
-        ("HEAD", f"a/manifests/{sha256(MANIFEST)}", LOOK, 54),
-        ("HEAD", f"a/blobs/{sha256(SMALL)}", LOOK, 52),
+        ("HEAD", f"a/manifests/{sha256(MANIFEST)}", LOOK, 56),
+        ("HEAD", f"a/blobs/{sha256(SMALL)}", LOOK, 54),
         # The same, for small blobs are remembered.
-        ("GET", f"a/blobs/{sha256(SMALL)}", LOOK, 66),
+        ("GET", f"a/blobs/{sha256(SMALL)}", LOOK, 67),
         # The link, and whether the file is there that the server is to send.
-        ("GET", f"a/blobs/{sha256(LARGE)}", _sum(LOOK, LOOK), 80),
+        ("GET", f"a/blobs/{sha256(LARGE)}", _sum(LOOK, LOOK), 82),
     ],
     ids=["v2", "manifest-get", "manifest-head", "blob-head", "blob-get", "pull"],
 )
@@ -254,7 +256,7 @@ def test_answers_from_memory_need_no_thread_and_few_calls(
 ) -> None:
     measured(meter, tmp_path, lambda client: client.ask(method, f"/v2/{path}"))
     assert meter.calls == calls
-    assert meter.functions == pytest.approx(functions, rel=_TOLERANCE)
+    assert meter.functions == about(functions)
 
 
 SMALL_PUT = {
@@ -285,7 +287,7 @@ def test_push_of_a_small_blob(meter: Meter, tmp_path: Path) -> None:
     # there is one already.
     looks = {"open": 2, "close": 1, "stat": 1}
     assert meter.calls == _sum(SMALL_PUT, SMALL_PUT, looks)
-    assert meter.functions == pytest.approx(223, rel=_TOLERANCE)
+    assert meter.functions == about(226)
 
 
 def test_push_of_a_blob_in_chunks(meter: Meter, tmp_path: Path) -> None:
@@ -321,4 +323,4 @@ def test_push_of_a_blob_in_chunks(meter: Meter, tmp_path: Path) -> None:
         # The mark by which a commit is known whose answer was lost.
         **{"setxattr": 1, "getxattr": 1, "listxattr": 1},
     }
-    assert meter.functions == pytest.approx(646, rel=_TOLERANCE)
+    assert meter.functions == about(660)
