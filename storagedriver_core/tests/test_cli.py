@@ -281,7 +281,7 @@ def test_names_of_the_core_are_all_reserved() -> None:
     names = {
         entry.name or entry.callback.__name__ for entry in app.registered_commands if entry.callback
     } | {group.name for group in app.registered_groups}
-    extras = {"bench", "conformance"} | set(load_plugins().commands)
+    extras = {"bench", "conformance", "new"} | set(load_plugins().commands)
     assert names - extras == set(CORE_COMMANDS)
 
 

@@ -1,4 +1,4 @@
-"""Plugin module: adds the commands that test and measure drivers."""
+"""Plugin module: adds the commands that test, measure and begin drivers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from storagedriver_core import CommandSpec, hookimpl
 
 @hookimpl
 def storagedriver_register_commands() -> list[CommandSpec]:
-    """Register `conformance` and `bench`."""
+    """Register `conformance`, `bench` and `new`."""
     return [
         CommandSpec(
             name="conformance",
@@ -18,5 +18,10 @@ def storagedriver_register_commands() -> list[CommandSpec]:
             name="bench",
             summary="Measure a driver",
             factory="storagedriver_testsuite.command:bench",
+        ),
+        CommandSpec(
+            name="new",
+            summary="Write a driver package that works, to be changed",
+            factory="storagedriver_testsuite.new.command:new",
         ),
     ]
