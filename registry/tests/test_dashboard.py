@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -72,47 +72,57 @@ def grouped(expression: str) -> set[str]:
 Series = dict[str, list[dict[str, str]]]
 
 
+def series_of(debug: str) -> Series:
+    """Give what a debug server shows."""
+    found: Series = {}
+    for family in text_string_to_metric_families(httpx.get(f"{debug}/metrics").text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(dict(sample.labels))
+    return found
+
+
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> Series:
-    """Give the labels of every series of a server that has done all that is counted."""
-    folder, port = tmp_path_factory.mktemp("exposed"), free_port()
-    debug = f"http://127.0.0.1:{port}"
-    settings: dict[str, Any] = {
-        "http": {"debug": {"addr": f"127.0.0.1:{port}", "prometheus": {"enabled": True}}},
-        "storage": {
-            "filesystem": {"rootdirectory": str(folder / "data")},
-            "cache": {"blobdescriptor": "inmemory"},
-        },
+    """Give the labels of every series of servers that have done all that is counted."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("exposed", "proxy")]
+    ports = [free_port(), free_port()]
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    http, of_proxy = (
+        {"debug": {"addr": f"127.0.0.1:{port}", "prometheus": {"enabled": True}}} for port in ports
+    )
+    storage = {
+        "filesystem": {"rootdirectory": str(folders[0] / "data")},
+        "cache": {"blobdescriptor": "inmemory"},
     }
-
-    def series() -> Series:
-        found: Series = {}
-        for family in text_string_to_metric_families(httpx.get(f"{debug}/metrics").text):
-            for sample in family.samples:
-                found.setdefault(sample.name, []).append(dict(sample.labels))
-        return found
-
     with answering() as receiver:
         receiver.statuses = [500]
         notifications = section(receiver.url)
         gone = {"name": "gone", "url": f"http://127.0.0.1:{free_port()}/"}
         notifications["endpoints"].append(gone)
         notifications["queue"] = {"most": 1}
-        with served(folder, **settings, notifications=notifications) as server:
-            with httpx.Client(base_url=server.url) as http:
-                repository = Repository(http, "a")
-                repository.push_image("v1")
-                assert http.get(repository.url("manifests/v1")).status_code == 200
-                assert http.get(repository.url("manifests/none")).status_code == 404
-                httpx.post(f"{debug}/debug/health/down")
-                assert http.get("/v2/").status_code == 503
+        with served(folders[0], http=http, storage=storage, notifications=notifications) as server:
+            do_all(server.url, urls[0])
             status = {"code": "200 OK", "endpoint": "listener"}
             found = eventually(
-                series,
+                lambda: series_of(urls[0]),
                 lambda known: status in known.get("registry_notifications_status_total", ()),
             )
-            assert server.stop() == 0
-            return found
+            proxy = {"remoteurl": server.url}
+            # From its start on it shows all that it counts.
+            with served(folders[1], http=of_proxy, proxy=proxy):
+                return series_of(urls[1]) | found
+
+
+def do_all(url: str, debug: str) -> None:
+    """Do what is counted, as far as a server does it when it is asked."""
+    with httpx.Client(base_url=url) as http:
+        repository = Repository(http, "a")
+        repository.push_image("v1")
+        assert http.get(repository.url("manifests/v1")).status_code == 200
+        assert http.get(repository.url("manifests/none")).status_code == 404
+        httpx.post(f"{debug}/debug/health/down")
+        assert http.get("/v2/").status_code == 503
+        httpx.post(f"{debug}/debug/health/up")
 
 
 @pytest.mark.parametrize("expression", list(expressions()))

@@ -25,8 +25,8 @@ MIB = 1024 * 1024
 SECONDS = 60
 # What the recipes give a client that says no more, and what a test can wait for.
 SHORT_PAUSES = {
-    "nginx": {"client_body_timeout 60s": "client_body_timeout 3s"},
-    "caddy": {"read_body 1h": "read_body 3s"},
+    "nginx": {"client_body_timeout 60s": "client_body_timeout 5s"},
+    "caddy": {"read_body 1h": "read_body 5s"},
 }
 
 pytestmark = pytest.mark.service("nginx", "caddy")

@@ -47,7 +47,7 @@ class Load:
     looks: int = 1
 
 
-SMALL = Load(clients=3, large=4, pause=0.4)
+SMALL = Load(clients=3, large=4, pause=1)
 LARGE = Load(clients=8, large=10, pause=0, seconds=120, between=3, looks=3)
 
 
