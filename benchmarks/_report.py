@@ -113,8 +113,8 @@ def _business() -> str:
     if load <= _BUSY * cores:
         return ""
     return (
-        f" The machine was busy with other work (load {load:.0f} on {cores} cores): times are several "
-        "times too long, and ratios rough."
+        f" The machine was busy with other work (load {load:.0f} on {cores} cores): times are "
+        "several times too long, and ratios rough."
     )
 
 
