@@ -20,7 +20,7 @@ from storagedriver_core import Storage
 
 PAGE = (Path(__file__).parents[3] / "docs" / "remote-protocol.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(
-    r"^```http\n(?P<method>GET|POST) /v1/(?P<call>\w+)\n(?P<rest>.*?)^```\n\n"
+    r"^```http\n(?P<method>GET|POST) /v1/(?P<call>\w+) HTTP/1.1\n(?P<rest>.*?)^```\n\n"
     r"^```(?:json|text)\n(?P<answer>.*?)^```\n",
     re.MULTILINE | re.DOTALL,
 )
