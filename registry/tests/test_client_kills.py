@@ -14,7 +14,7 @@ import pytest
 from registry.tests.client import unique_name
 from registry.tests.counting import CountingProxy, counting
 from registry.tests.dist import Layout, dist_json, started
-from registry.tests.processes import ServerProcess
+from registry.tests.processes import ServerProcess, docker_registry, running
 
 MIB = 1 << 20
 SLACK = 4 * MIB
@@ -98,6 +98,19 @@ def kill_in_the_middle(
 @pytest.mark.parametrize("verb", ["push", "pull"])
 def test_next_run_moves_what_is_missing(proxy: CountingProxy, tmp_path: Path, verb: str) -> None:
     kill_in_the_middle(proxy, tmp_path, 24 * MIB, [9 * MIB, 9 * MIB], verb)
+
+
+@pytest.mark.service("docker-registry")
+def test_upload_that_the_registry_has_forgotten_is_sent_again(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    image, digest = layer(tmp_path, 9 * MIB)
+    server = docker_registry(program("docker-registry"), tmp_path)
+    with running(server), counting(server.host) as proxy:
+        command = ["push", image, f"{proxy.host}/a/b:v1"]
+        struck(proxy, signal.SIGKILL, 5 * MIB, command, tmp_path / "home")
+        assert dist_json(*command)["digest"] == digest
+        assert dist_json("verify", command[2])["digest"] == digest
 
 
 @pytest.mark.large

@@ -10,7 +10,6 @@ import typer
 
 from storagedriver_core import StorageDriverError
 from storagedriver_registry.client.errors import (
-    ConnectionFailedError,
     CredentialsError,
     DeniedError,
     DigestMismatchError,
@@ -54,9 +53,7 @@ def exit_code(error: Exception) -> int:
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code
-    if isinstance(error, ConnectionFailedError) or getattr(error, "temporary", False):
-        return TRY_AGAIN
-    return FAILED
+    return TRY_AGAIN if getattr(error, "temporary", False) else FAILED
 
 
 def tell(error: Exception, *, as_json: bool) -> None:
