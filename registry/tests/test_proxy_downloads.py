@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -57,6 +58,14 @@ class World(NamedTuple):
         await self.linked("a")
         return await self.stores.blobs.get(DIGEST)
 
+    async def over(self) -> None:
+        """Wait until nothing is on its way."""
+        async with asyncio.timeout(60):
+            while True:
+                if self.downloads.size("a", DIGEST) is None:
+                    return
+                await asyncio.sleep(0.005)
+
     async def linked(self, name: str) -> None:
         """Wait until a repository has the blob."""
         async with asyncio.timeout(60):
@@ -68,6 +77,8 @@ class World(NamedTuple):
 
 def run(test: Callable[[World], Awaitable[None]], folder: Path, *blobs: bytes) -> None:
     async def main() -> None:
+        lost: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
         driver = Watched()
         async with Storage(driver) as storage:
             stores = make_stores(storage)
@@ -78,6 +89,10 @@ def run(test: Callable[[World], Awaitable[None]], folder: Path, *blobs: bytes) -
             await downloads.aclose()
             # Whatever became of them, no file is left open.
             assert [at for at in open_files() if at.startswith(str(folder))] == []
+            # And no error is one that nobody was told.
+            del downloads
+            gc.collect()
+            assert lost == []
 
     asyncio.run(main())
 
@@ -321,6 +336,7 @@ def test_storage_that_fails_keeps_nothing_from_clients(tmp_path: Path) -> None:
             world.driver.fail(operation, NoSpaceError("full"))
         _, reader = await world.downloads.follow("a", DIGEST)
         assert await reader.read_all() == DATA
+        await world.over()
         world.driver.heal()
         assert not await world.stores.blobs.is_stored(DIGEST)
         _, reader = await world.downloads.follow("a", DIGEST)

@@ -31,6 +31,7 @@ from registry.tests.processes import (
     running,
 )
 from registry.tests.serving import eventually, served
+from registry.tests.stores import s3_parameters
 from registry.tests.upstreams import Relay, relaying
 from storagedriver_core import ConfigurationError
 
@@ -387,20 +388,28 @@ def test_what_is_fetched_and_served_is_counted(tmp_path: Path) -> None:
             }
 
 
-def test_store_that_is_not_local_is_a_cache_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["inmemory", "s3"])
+def test_store_that_is_not_local_is_a_cache_as_well(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
     (tmp_path / "upstream").mkdir()
     (tmp_path / "proxy").mkdir()
+    store: dict[str, object] = {"inmemory": {}}
+    if kind == "s3":
+        seaweedfs = request.getfixturevalue("seaweedfs")
+        store = {"s3": {**s3_parameters(seaweedfs), "preset": "seaweedfs"}}
     data = bytes(range(251)) * 50_000
     with running(our_server(tmp_path / "upstream")) as upstream, relaying(upstream.url) as relay:
         with httpx.Client(base_url=upstream.url) as client:
-            digest = Repository(client, "a").push_blob(data)
+            digest = Repository(client, "a").push_image("v1", data)
         settings = {"proxy": {"remoteurl": relay.url}}
-        server = our_server(tmp_path / "proxy", settings, store={"inmemory": {}})
-        with running(server) as proxy:
+        server = our_server(tmp_path / "proxy", settings, store=store)
+        with running(server) as proxy, httpx.Client(follow_redirects=True, timeout=60) as client:
             for _ in range(3):
-                with Pull(proxy, "a", digest) as pull:
-                    assert pull.end() == digest
-        assert relay.count("GET", digest) == 1
+                manifest = client.get(f"{proxy.url}/v2/a/manifests/v1")
+                assert manifest.headers["docker-content-digest"] == digest
+                assert client.get(f"{proxy.url}/v2/a/blobs/{sha256(data)}").content == data
+        assert relay.count("GET", sha256(data)) == relay.count("GET", "manifests/") == 1
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,10 @@ class _Download:
 
     def end(self, task: asyncio.Task[None]) -> None:
         """Let go, once it was fetched or was not."""
+        # Asked for in any case: nobody may wait for it any more, and it is no loss then.
+        failure = None if task.cancelled() else task.exception()
         if not self.begun.done():
-            failure = None if task.cancelled() else task.exception()
             self.begun.set_exception(failure or UpstreamDownError("this server ends"))
-        # Asked for, or it is told of as lost where nobody waits for it any more.
         self.begun.exception()
         self.__exit__()
 
@@ -177,8 +177,10 @@ class Downloads:
         try:
             await self._fetch(download)
         except UpstreamError as error:
-            text = "blob %s of %s does not come from the upstream registry: %s"
-            logger.warning(text, download.digest, download.name, error)
+            # Else whoever waits for the beginning is told, and so is the log.
+            if download.begun.done():
+                text = "blob %s of %s does not come to its end: %s"
+                logger.warning(text, download.digest, download.name, error)
             raise
         except Exception:
             logger.exception("blob %s of %s cannot be taken", download.digest, download.name)
