@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import botocore.session
+import httpx
 import paramiko
 import psutil
 import pytest
@@ -25,7 +26,9 @@ from servers._process import HOST, Server
 from servers._s3 import S3Server
 from servers._webdav import WebDavServer
 from servers.azurite import Azurite
+from servers.caddy import Caddy
 from servers.fake_gcs import FakeGcs
+from servers.nginx import Nginx
 from servers.sshd import Sshd
 from servers.valkey import Valkey
 
@@ -172,3 +175,20 @@ def test_valkey_answers(valkey: Valkey) -> None:
     with socket.create_connection((HOST, valkey.port), timeout=5) as connection:
         connection.sendall(b"SET key value\r\nGET key\r\n")
         assert connection.makefile("rb").readline() == b"+OK\r\n"
+
+
+PROXY_SITES = {
+    Nginx: "server {{ listen 127.0.0.1:{0[0]}; listen 127.0.0.1:{0[1]}; return 418; }}",
+    Caddy: "{{\n\tadmin off\n}}\nhttp://127.0.0.1:{0[0]} {{\n\tbind 127.0.0.1\n\trespond 418\n}}",
+}
+
+
+@pytest.mark.service("nginx", "caddy")
+@pytest.mark.parametrize("kind", list(PROXY_SITES))
+def test_proxy_serves_its_site_and_leaves_no_process(
+    kind: type[Nginx | Caddy], tmp_path: Path
+) -> None:
+    with kind(tmp_path, PROXY_SITES[kind].format) as proxy:
+        assert httpx.get(f"http://{HOST}:{proxy.port}/").status_code == 418
+        assert processes_of(tmp_path)
+    assert not processes_of(tmp_path)
