@@ -68,7 +68,7 @@ class Place:
         self.relay = world.relay
         self.upstream = Repository(upstream, name)
         self.proxy = Repository(http, name)
-        self._data = world.proxy.data
+        self.data = world.proxy.data
 
     def get(self, rest: str, **headers: str) -> httpx.Response:
         return self.proxy.http.get(self.proxy.url(rest), headers=headers)
@@ -79,7 +79,7 @@ class Place:
 
     def is_cached(self, digest: str) -> bool:
         algorithm, _, value = digest.partition(":")
-        root = self._data / "docker/registry/v2"
+        root = self.data / "docker/registry/v2"
         link = root / "repositories" / self.name / "_layers" / algorithm / value / "link"
         return link.exists() and (root / "blobs" / algorithm / value[:2] / value / "data").exists()
 
@@ -328,6 +328,10 @@ def test_blob_of_another_repository_is_linked_if_the_upstream_has_it_there(place
     assert place.proxy.http.get(path).content == data
     assert place.asked("GET", f"blobs/{digest}") == 1
     assert place.relay.count("GET", path) == 0
+    # It was as good as fetched, and expires like what was.
+    algorithm, _, value = digest.partition(":")
+    notes = place.data / "docker/registry/v2/storagedriver/fetched/blobs"
+    assert (notes / other / f"_{algorithm}" / value).exists()
 
 
 def test_client_that_leaves_does_not_end_the_download(place: Place) -> None:

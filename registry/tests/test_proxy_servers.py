@@ -212,15 +212,16 @@ def test_what_is_cached_expires_also_after_a_restart(tmp_path: Path) -> None:
     with running(our_server(tmp_path / "upstream")) as upstream:
         with httpx.Client(base_url=upstream.url) as client:
             manifest = Repository(client, "a").push_image("v1", b"a layer")
-        proxy = proxy_of(upstream.url, tmp_path / "proxy", proxy={"ttl": "2s"})
+        proxy = proxy_of(upstream.url, tmp_path / "proxy")
+        repository = proxy.data / "docker/registry/v2/repositories/a"
+        links = [repository / "_layers", repository / "_manifests/revisions"]
         with running(proxy), httpx.Client(base_url=f"{proxy.url}/v2/a/") as client:
             assert client.get("manifests/v1").status_code == 200
             assert client.get(f"blobs/{sha256(b'a layer')}").content == b"a layer"
-            eventually(lambda: is_stored(proxy, sha256(b"a layer")))
+            eventually(lambda: all(list(path.rglob("link")) for path in links))
             assert proxy.stop() == 0
-        repository = proxy.data / "docker/registry/v2/repositories/a"
-        links = [repository / "_layers", repository / "_manifests/revisions"]
-        assert all(list(path.rglob("link")) for path in links)
+        settings = {"proxy": {"remoteurl": upstream.url, "ttl": "2s"}}
+        proxy = our_server(tmp_path / "proxy", settings)
         with running(proxy):
             # Nobody asks for anything: what was kept says itself how old it is.
             eventually(lambda: not any(list(path.rglob("link")) for path in links), seconds=SECONDS)

@@ -198,6 +198,7 @@ class Downloads:
                         async for piece in pieces:
                             await spool.append(piece)
                     spool.finish()
+                    self._counter.fetched(Kind.BLOB, spool.size)
                 except BaseException as error:
                     self._part_with(download)
                     if isinstance(error, UpstreamError):
@@ -205,7 +206,6 @@ class Downloads:
                     else:
                         spool.fail(UpstreamDownError(f"it cannot be taken: {error}"))
                     raise
-            self._counter.fetched(Kind.BLOB, spool.size)
         finally:
             if storing is not None:
                 await storing
