@@ -77,7 +77,8 @@ def table(site: Site, contenders: Sequence[Contender], measured: Measured, round
         )
     ratios = [f"÷ {role}" for role in compared]
     columns = ["wall / CPU", *roles, *ratios, *(["holds"] if site.is_cloud else []), "spread"]
-    notes = list(_notes(site.service, contenders, rounds))
+    titles = {work.name: work.title for work in measured}
+    notes = list(_notes(site.service, contenders, rounds, titles))
     requests = "Requests and peak memory" if site.server else "Peak memory"
     use = "requests / peak MiB" if site.server else "peak MiB"
     further = Report(f"{requests}: {site.name}", [use, *roles], more, [], [])
@@ -124,7 +125,12 @@ def _ratios(costs: Mapping[Role, Costs], other: Role) -> str:
     return f"{_ratio(costs, other, 'wall'):.2f} / {_ratio(costs, other, 'cpu'):.2f}"
 
 
-def _notes(service: str | None, contenders: Sequence[Contender], rounds: int) -> Iterator[str]:
+def _notes(
+    service: str | None,
+    contenders: Sequence[Contender],
+    rounds: int,
+    titles: Mapping[str, str],
+) -> Iterator[str]:
     packages = [package for each in contenders for package in each.packages]
     yield circumstances(packages, [_pinned(service)] if service else [])
     yield (
@@ -132,7 +138,7 @@ def _notes(service: str | None, contenders: Sequence[Contender], rounds: int) ->
     )
     for each in contenders:
         for work, reason in each.unable.items():
-            yield f"{each.label}, {work}: {reason}."
+            yield f"{each.label}, {titles[work]}: {reason}."
 
 
 def _pinned(service: str) -> str:
