@@ -24,7 +24,8 @@ from storagedriver_registry.client import (
     UploadSession,
 )
 from storagedriver_registry.client.layouts import LocalFiles, OCILayoutTarget
-from storagedriver_registry.client.transfer import RepositoryPlace, copy
+from storagedriver_registry.client.transfer import Blob, RepositoryPlace, copy
+from storagedriver_registry.digest import parse_digest
 
 from registry.tests.client import OCI_MANIFEST, sha256
 from registry.tests.hostile import (
@@ -287,6 +288,36 @@ def test_size_that_is_not_the_descriptors_is_a_lie_too(tmp_path: Path) -> None:
 
     with_hostile(test)
     assert not (tmp_path / "layout" / "index.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("left", "asked"),
+    [
+        (DATA, []),
+        (DATA[:1000], ["bytes=1000-"]),
+        (b"!" * 1000, ["bytes=1000-", None]),
+        (b"!" * len(DATA), [None]),
+        (DATA + b"!", [None]),
+    ],
+    ids=["all", "some", "wrong", "all-wrong", "too-much"],
+)
+def test_what_another_run_has_left_is_used_if_it_is_right(
+    tmp_path: Path, left: bytes, asked: list[str | None]
+) -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("GET", BLOB, cut(DATA, len(DATA)))
+        place = RepositoryPlace(client.repository("a"), "v1")
+        blob = Blob(parse_digest(DIGEST), len(DATA))
+        files = LocalFiles(tmp_path)
+        await files.put_blob("blob", blob, lambda *where: place.chunks(blob, *where))
+        assert [headers.get("Range") for headers in registry.asked("GET")] == asked
+
+    partial = tmp_path / ".partial" / DIGEST.replace(":", "-")
+    partial.parent.mkdir()
+    partial.write_bytes(left)
+    with_hostile(test)
+    assert (tmp_path / "blob").read_bytes() == DATA
+    assert [path.name for path in tmp_path.iterdir()] == ["blob"]
 
 
 @pytest.mark.parametrize("by_tag", [True, False])

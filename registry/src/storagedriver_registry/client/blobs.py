@@ -134,7 +134,7 @@ class Blobs:
         """Upload a blob; the registry checks it against its digest.
 
         After a broken connection it goes on where the registry says that it is. A cancelled upload
-        is dropped, and so is one that failed for good, unless `on_session` is given.
+        is dropped, and so is one that failed, unless `on_session` is given and another try may do.
 
         Args:
             digest: The blob.
@@ -156,7 +156,8 @@ class Blobs:
         try:
             await upload.run()
         except BaseException as error:
-            is_kept = on_session is not None and isinstance(error, RegistryError)
+            is_temporary = isinstance(error, RegistryError) and error.temporary
+            is_kept = on_session is not None and is_temporary
             if upload.session is not None and not is_kept:
                 await finish(self._dropped(upload.session), _CANCEL_SECONDS)
             raise

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
@@ -124,6 +125,11 @@ class LocalFiles:
     async def _fill(self, descriptor: int, blob: Blob, chunks: Chunks) -> None:
         """Write what is missing of a blob."""
         offset, before = await asyncio.to_thread(_hash_of, descriptor, blob)
+        if offset == blob.size and before.hexdigest() == blob.digest.hex:
+            return
+        if offset == blob.size:
+            os.ftruncate(descriptor, 0)
+            offset, before = 0, hashlib.new(blob.digest.algorithm)
         try:
             await _written(descriptor, chunks, offset, before)
         except DigestMismatchError:
@@ -143,7 +149,7 @@ class LocalFiles:
     def _write(self, path: str, data: bytes) -> None:
         final = self.folder / path
         final.parent.mkdir(parents=True, exist_ok=True)
-        partial = final.with_name(f".{final.name}.{os.getpid()}")
+        partial = final.with_name(f".{final.name}.{secrets.token_hex(4)}")
         try:
             with partial.open("wb") as file:
                 file.write(data)

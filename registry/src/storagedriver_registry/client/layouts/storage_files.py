@@ -6,18 +6,26 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from storagedriver_core import (
+    ChecksumMismatchError,
     FileWriter,
     PathNotFoundError,
     Storage,
     StorageDriverError,
 )
-from storagedriver_registry.client.errors import NotFoundError, RegistryError
+from storagedriver_registry.client.errors import (
+    DigestMismatchError,
+    NotFoundError,
+    RegistryError,
+)
 from storagedriver_registry.client.transfer.journal import Entry, Journal
 from storagedriver_registry.client.transfer.places import Blob, Chunks
 
 _JOURNALED_BYTES = 4 << 20
 _CHECKPOINT_BYTES = 64 << 20
 """Far enough apart that making them durable costs little, near enough to lose little."""
+
+_RESUMABLE = (RegistryError, StorageDriverError)
+_WRONG = (DigestMismatchError, ChecksumMismatchError)
 
 
 class StorageFiles:
@@ -105,17 +113,15 @@ class StorageFiles:
         with self._journal.entry("store", self._label, full, str(blob.digest)) as entry:
             try:
                 await self._journaled(full, blob, chunks, entry)
-            except (RegistryError, StorageDriverError):
-                raise
-            except BaseException:
-                # Cancelled: nobody is to go on.
-                entry.remove()
+            except BaseException as error:
+                # Nobody is to go on with what is cancelled, or wrong.
+                if not isinstance(error, _RESUMABLE) or isinstance(error, _WRONG):
+                    entry.remove()
                 raise
             entry.remove()
 
     async def _journaled(self, path: str, blob: Blob, chunks: Chunks, entry: Entry) -> None:
         writer = await self._begun(path, blob, entry)
-        token = writer.token() if writer.durable_offset else None
         try:
             async with aclosing(chunks(writer.offset, None)) as stream:
                 since = 0
@@ -127,11 +133,11 @@ class StorageFiles:
                         entry.write(token=token.to_json())
                         writer, since = await self._storage.resume(token), 0
             await writer.commit(size=blob.size, digest=str(blob.digest))
-        except (RegistryError, StorageDriverError):
-            await writer.aclose()
-            raise
-        except BaseException:
-            await writer.cancel()
+        except BaseException as error:
+            if isinstance(error, _RESUMABLE) and not isinstance(error, _WRONG):
+                await writer.aclose()
+            else:
+                await writer.cancel()
             raise
 
     async def _begun(self, path: str, blob: Blob, entry: Entry) -> FileWriter:

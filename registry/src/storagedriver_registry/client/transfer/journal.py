@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -76,6 +76,7 @@ class Journal:
         name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
         path = self._folder / f"{name}.json"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._clear()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             entry = Entry(path if _is_locked(descriptor, path) else None, descriptor)
@@ -86,9 +87,10 @@ class Journal:
         finally:
             os.close(descriptor)
 
-    def clear(self) -> None:
+    def _clear(self) -> None:
         """Remove what nobody will go on with."""
-        for path in _files(self._folder):
+        for path in self._folder.glob("*.json"):
+            # Another process may be quicker.
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
                     path.unlink()
@@ -101,7 +103,3 @@ def _is_locked(descriptor: int, path: Path) -> bool:
         return os.fstat(descriptor).st_ino == path.stat().st_ino
     except OSError:
         return False
-
-
-def _files(folder: Path) -> Sequence[Path]:
-    return sorted(folder.glob("*.json")) if folder.is_dir() else ()

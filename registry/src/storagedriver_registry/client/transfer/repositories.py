@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from storagedriver_registry.client.errors import (
-    InvalidReferenceError,
-    RegistryError,
-    ResponseError,
-)
+from storagedriver_registry.client.errors import InvalidReferenceError, RegistryError
 from storagedriver_registry.client.manifests import FetchedManifest
 from storagedriver_registry.client.reading import RunningHash
 from storagedriver_registry.client.repository import Repository
@@ -63,8 +59,6 @@ class RepositoryPlace:
         self, blob: Blob, offset: int = 0, before: RunningHash | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Fetch a blob."""
-        if offset == blob.size and offset:
-            return
         async with await self.repository.blobs.open(
             blob.digest, offset=offset, before=before
         ) as reader:
@@ -105,15 +99,10 @@ class RepositoryPlace:
                 keep(session)
             try:
                 await blobs.upload(blob.digest, opened, blob.size, session=session, on_session=keep)
-            except ResponseError as error:
-                if not error.temporary:
+            except BaseException as error:
+                # What is cancelled, or wrong for good, was dropped.
+                if not (isinstance(error, RegistryError) and error.temporary):
                     entry.remove()
-                raise
-            except RegistryError:
-                raise
-            except BaseException:
-                # Cancelled: the upload was dropped.
-                entry.remove()
                 raise
             entry.remove()
         return Outcome.COPIED

@@ -1,0 +1,249 @@
+"""Layouts, archives and stores, and what is wrong with some."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import tarfile
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+
+import pytest
+from storagedriver_registry.client import (
+    ConnectionFailedError,
+    DigestMismatchError,
+    InvalidAnswerError,
+    NotFoundError,
+    RegistryError,
+)
+from storagedriver_registry.client.layouts import (
+    ArchiveTarget,
+    DockerArchive,
+    DockerArchiveTarget,
+    LocalFiles,
+    OCILayout,
+    OCILayoutTarget,
+    StorageFiles,
+    TarFiles,
+)
+from storagedriver_registry.client.layouts import storage_files as storage_files_module
+from storagedriver_registry.client.reading import RunningHash
+from storagedriver_registry.client.transfer import Blob, Journal, copy
+from storagedriver_registry.digest import compute_digest, parse_digest
+
+from registry.tests.client import sha256
+from registry.tests.dist import Layout
+from storagedriver_core import open_storage
+
+MIB = 1 << 20
+DATA = os.urandom(6 * MIB)
+BLOB = Blob(compute_digest(DATA), len(DATA))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "layout")
+
+
+def source(layout: Layout, name: str | None = "v1") -> OCILayout:
+    return OCILayout(LocalFiles(layout.folder), name)
+
+
+def write_tar(
+    path: Path, files: Mapping[str, bytes], links: Mapping[str, str] | None = None
+) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        for name, target in links.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(member)
+    return path
+
+
+# Layouts ---------------------------------------------------------------------------------------
+
+
+def test_layout_with_several_images_wants_a_name(layout: Layout) -> None:
+    layout.name(layout.image(10), "v1")
+    layout.name(layout.image(10), "v2")
+    with pytest.raises(NotFoundError, match="say which"):
+        asyncio.run(source(layout, None).root())
+    with pytest.raises(NotFoundError, match="it has v1, v2"):
+        asyncio.run(source(layout, "v3").root())
+
+
+def test_many_may_add_to_a_layout_at_once(layout: Layout, tmp_path: Path) -> None:
+    names = [f"v{number}" for number in range(8)]
+    for name in names:
+        layout.name(layout.image(10), name)
+
+    async def main() -> list[str]:
+        files = LocalFiles(tmp_path / "target")
+        targets = [copy(source(layout, name), OCILayoutTarget(files, name)) for name in names]
+        await asyncio.gather(*targets)
+        return await OCILayout(files, None).tags()
+
+    assert asyncio.run(main()) == names
+
+
+def test_name_is_given_to_another_image(layout: Layout, tmp_path: Path) -> None:
+    first, second = layout.image(10), layout.image(10)
+    layout.name(first, "v1")
+    layout.name(second, "v2")
+
+    async def main() -> None:
+        files = LocalFiles(tmp_path / "target")
+        for name in ("v1", "v2"):
+            await copy(source(layout, name), OCILayoutTarget(files, "latest"))
+        root = await OCILayout(files, "latest").root()
+        assert str(root.digest) == second["digest"]
+
+    asyncio.run(main())
+
+
+def test_blob_that_is_missing_leaves_no_image(layout: Layout, tmp_path: Path) -> None:
+    layout.name(layout.image(10, 2 * MIB), "v1")
+    largest = max((layout.folder / "blobs/sha256").iterdir(), key=lambda one: one.stat().st_size)
+    largest.unlink()
+    with pytest.raises(NotFoundError):
+        asyncio.run(copy(source(layout), OCILayoutTarget(LocalFiles(tmp_path / "to"), "v1")))
+    assert not (tmp_path / "to" / "index.json").exists()
+
+
+# Archives --------------------------------------------------------------------------------------
+
+
+def test_archive_is_the_same_whoever_makes_it_when(layout: Layout, tmp_path: Path) -> None:
+    layout.name(layout.image(10, 1000), "v1")
+    for name in ("a.tar", "b.tar"):
+        asyncio.run(copy(source(layout), ArchiveTarget(tmp_path / name, "v1")))
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.tar", "b.tar", "layout"]
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive" * 100, b"\x1f\x8b" + bytes(600)])
+def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(data)
+    with pytest.raises(RegistryError):
+        asyncio.run(OCILayout(TarFiles(path), "v1").root())
+    with pytest.raises(RegistryError):
+        asyncio.run(DockerArchive(path, None).root())
+
+
+def test_links_of_an_archive_lead_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    links = {"index.json": "../secret", "a": "b", "b": "a", "to/c": "../d"}
+    files = TarFiles(write_tar(tmp_path / "a.tar", {"d": b"data"}, links))
+    assert asyncio.run(files.read("index.json")) is None
+    assert asyncio.run(files.read("a")) is None
+    assert asyncio.run(files.read("to/c")) == b"data"
+
+
+def test_docker_archive_keeps_layers_and_configuration(layout: Layout, tmp_path: Path) -> None:
+    layout.name(layout.image(10, 1000), "v1")
+    path = tmp_path / "d.tar"
+    asyncio.run(copy(source(layout), DockerArchiveTarget(path, "a:v1")))
+    with tarfile.open(path) as archive:
+        file = archive.extractfile("manifest.json")
+        assert file is not None
+        [entry] = json.load(file)
+        config = archive.extractfile(entry["Config"])
+        assert config is not None
+        diff_ids = json.load(config)["rootfs"]["diff_ids"]
+        for name, diff_id in zip(entry["Layers"], diff_ids, strict=True):
+            layer = archive.extractfile(name)
+            assert layer is not None
+            assert sha256(layer.read()) == diff_id
+    assert entry["RepoTags"] == ["a:v1"]
+    with pytest.raises(NotFoundError, match="0 images of that name"):
+        asyncio.run(DockerArchive(path, "b:v1").root())
+
+
+def test_layer_that_is_not_what_the_configuration_says_is_refused(
+    layout: Layout, tmp_path: Path
+) -> None:
+    descriptor = layout.image(10)
+    blobs = layout.folder / "blobs" / "sha256"
+    manifest = json.loads((blobs / descriptor["digest"].partition(":")[2]).read_bytes())
+    config = json.loads((blobs / manifest["config"]["digest"].partition(":")[2]).read_bytes())
+    config["rootfs"]["diff_ids"] = [sha256(b"another")]
+    manifest["config"] = layout.add(json.dumps(config).encode(), manifest["config"]["mediaType"])
+    layout.name(layout.add(json.dumps(manifest).encode(), descriptor["mediaType"]), "v1")
+    with pytest.raises(DigestMismatchError):
+        asyncio.run(copy(source(layout), DockerArchiveTarget(tmp_path / "d.tar", None)))
+    assert not (tmp_path / "d.tar").exists()
+
+
+def test_index_goes_into_no_docker_archive(layout: Layout, tmp_path: Path) -> None:
+    layout.name(layout.index("amd64", "arm64"), "v1")
+    with pytest.raises(InvalidAnswerError, match="only one image"):
+        asyncio.run(copy(source(layout), DockerArchiveTarget(tmp_path / "d.tar", None)))
+
+
+# Stores ----------------------------------------------------------------------------------------
+
+
+class Fragile:
+    """Gives a blob, but breaks off after so many bytes."""
+
+    def __init__(self, *breaks: type[BaseException]) -> None:
+        self.offsets: list[int] = []
+        self._breaks = list(breaks)
+
+    async def chunks(self, offset: int, before: RunningHash | None) -> AsyncGenerator[bytes, None]:
+        self.offsets.append(offset)
+        end = offset + 3 * MIB if self._breaks else len(DATA)
+        for begin in range(offset, min(end, len(DATA)), MIB):
+            yield DATA[begin : min(begin + MIB, end)]
+        if self._breaks:
+            raise self._breaks.pop(0)()
+
+
+@pytest.mark.parametrize("error", [ConnectionFailedError, asyncio.CancelledError])
+def test_upload_to_a_store_goes_on_unless_it_was_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    monkeypatch.setattr(storage_files_module, "_CHECKPOINT_BYTES", MIB)
+    fragile = Fragile(error)
+
+    async def main() -> None:
+        root = {"root_directory": str(tmp_path / "store")}
+        config = {"storage": {"driver": "filesystem", "parameters": root}}
+        async with open_storage(config) as storage:
+            files = StorageFiles(storage, "/a", "store", Journal(tmp_path / "journal"))
+            with pytest.raises(error):
+                await files.put_blob("blob", BLOB, fragile.chunks)
+            left = [one async for one in storage.list_uploads()]
+            assert len(left) == (1 if error is ConnectionFailedError else 0)
+            await files.put_blob("blob", BLOB, fragile.chunks)
+            assert await files.read("blob") == DATA
+            assert [one async for one in storage.list_uploads()] == []
+
+    asyncio.run(main())
+    assert fragile.offsets == [0, 3 * MIB if error is ConnectionFailedError else 0]
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
+def test_store_does_not_take_what_is_not_what_its_digest_says(tmp_path: Path) -> None:
+    wrong = Blob(parse_digest(sha256(b"another")), len(DATA))
+    fragile = Fragile()
+
+    async def main() -> None:
+        root = {"root_directory": str(tmp_path / "store")}
+        config = {"storage": {"driver": "filesystem", "parameters": root}}
+        async with open_storage(config) as storage:
+            files = StorageFiles(storage, "/a", "store", Journal(tmp_path / "journal"))
+            with pytest.raises(Exception, match="sha256"):
+                await files.put_blob("blob", wrong, fragile.chunks)
+            assert await files.size("blob") is None
+            assert [one async for one in storage.list_uploads()] == []
+
+    asyncio.run(main())
+    assert list((tmp_path / "journal").iterdir()) == []
