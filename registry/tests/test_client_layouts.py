@@ -51,9 +51,7 @@ def source(layout: Layout, name: str | None = "v1") -> OCILayout:
     return OCILayout(LocalFiles(layout.folder), name)
 
 
-def write_tar(
-    path: Path, files: Mapping[str, bytes], links: Mapping[str, str] | None = None
-) -> Path:
+def write_tar(path: Path, files: Mapping[str, bytes], links: Mapping[str, str]) -> Path:
     with tarfile.open(path, "w") as archive:
         for name, data in files.items():
             member = tarfile.TarInfo(name)

@@ -22,6 +22,9 @@ from storagedriver_registry.client.transfer.places import Blob, Chunks
 
 _CHUNK = 1 << 20
 
+_LOCK_SECONDS = 0.02
+"""Between two looks at a lock that somebody else has for a few milliseconds."""
+
 _PARTIAL = ".partial"
 """Folder for what is not whole, beside what is: renaming it is all that is left to do."""
 
@@ -85,7 +88,10 @@ class LocalFiles:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            # No thread may wait for it: who has it needs threads to get on.
+            # An event cannot tell of another process.
+            while not _is_locked(lock):  # noqa: ASYNC110
+                await asyncio.sleep(_LOCK_SECONDS)
             yield await self.read(path), changed.append
             if changed:
                 await self.write(path, changed[-1])
@@ -208,6 +214,14 @@ def _pwrite(descriptor: int, chunk: bytes, offset: int) -> None:
     while view:
         count = os.pwrite(descriptor, view, offset)
         view, offset = view[count:], offset + count
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
