@@ -7,6 +7,7 @@ from the cache. If the upstream does not answer, a tag is what it was when it la
 from __future__ import annotations
 
 import logging
+import time
 
 from storagedriver_registry.api import manifests as ordinary
 from storagedriver_registry.api.request import Request
@@ -18,6 +19,7 @@ from storagedriver_registry.proxy.answers import telling
 from storagedriver_registry.proxy.counting import Kind, ProxyCounter
 from storagedriver_registry.proxy.errors import (
     UpstreamBrokenError,
+    UpstreamDownError,
     UpstreamError,
     UpstreamUnknownError,
 )
@@ -29,6 +31,11 @@ from storagedriver_registry.storage.errors import ManifestUnknownError, TagUnkno
 from storagedriver_registry.storage.manifests import StoredManifest
 
 logger = logging.getLogger(__name__)
+
+_SLOW_SECONDS = 5.0
+_QUIET_SECONDS = 30.0
+"""For so long an upstream that was slow to fail is not asked again about tags that are cached: each
+client would wait as long once more."""
 
 
 class ProxiedManifests:
@@ -48,6 +55,7 @@ class ProxiedManifests:
         self._stores = stores
         self._fetched = fetched
         self._counter = counter
+        self._quiet_until = float("-inf")
         # By repository, and tag or digest: how many of them were fetched, which is one or none.
         self._flights: Flights[tuple[str, str], bool] = Flights()
 
@@ -89,7 +97,11 @@ class ProxiedManifests:
             known: Digest | None = await tags.resolve(name, tag)
         except TagUnknownError:
             known = None
+        began = time.monotonic()
+        is_cached = known is not None and await manifests.exists(name, known)
         try:
+            if is_cached and began < self._quiet_until:
+                raise UpstreamDownError("it did not answer a moment ago")
             current = await self._upstream.tagged(name, tag)
             if current is not None and await manifests.exists(name, current):
                 if current != known:
@@ -104,7 +116,10 @@ class ProxiedManifests:
                 await tags.delete(name, tag)
             raise
         except UpstreamError as error:
-            if known is None or not await manifests.exists(name, known):
+            now = time.monotonic()
+            if now - began > _SLOW_SECONDS:
+                self._quiet_until = now + _QUIET_SECONDS
+            if not is_cached:
                 raise
             text = "%s:%s is served as it was cached, since the upstream registry fails: %s"
             logger.warning(text, name, tag, error)
