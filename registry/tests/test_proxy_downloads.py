@@ -301,6 +301,17 @@ def test_end_of_the_server_is_an_error_for_who_waits(tmp_path: Path) -> None:
     run(test, tmp_path)
 
 
+def test_end_of_the_server_lets_what_has_come_be_stored(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        _, reader = await world.downloads.follow("a", DIGEST)
+        assert await reader.read_all() == DATA
+        await world.downloads.aclose()
+        assert await world.stores.blobs.is_linked("a", DIGEST)
+        assert await world.stores.blobs.get(DIGEST) == DATA
+
+    run(test, tmp_path)
+
+
 def test_upstream_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STALL_SECONDS", 0.05)
 

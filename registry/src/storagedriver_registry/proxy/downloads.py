@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 STALL_SECONDS = 60.0
 """An upstream that sends nothing for so long is given up."""
 
+# Of a server that ends, for what has come and is not stored yet.
+_STORING_SECONDS = 5.0
+
 # Followers are woken for each piece, and read it in a thread.
 _PIECE_BYTES = 1024 * 1024
 _PIECE_SECONDS = 0.1
@@ -59,6 +62,12 @@ class _Download:
         self.begun: asyncio.Future[Spool] = asyncio.get_running_loop().create_future()
         # The task that fetches it is the first to hold it, and lets go with `end`.
         self._holders = 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything has come, and is right."""
+        has_begun = self.begun.done() and self.begun.exception() is None
+        return has_begun and self.begun.result().is_whole
 
     def __enter__(self) -> _Download:
         self._holders += 1
@@ -104,7 +113,7 @@ class Downloads:
         self._directory = directory
         self._counter = counter
         self._under_way: dict[Digest, _Download] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], _Download] = {}
 
     async def follow(self, name: str, digest: Digest) -> tuple[int, SpoolReader]:
         """Give a blob as it comes, and how many bytes it has; begin to fetch it if nobody has.
@@ -147,11 +156,15 @@ class Downloads:
         return download.begun.result()
 
     async def aclose(self) -> None:
-        """Give up what is under way; nothing is left of it."""
+        """Give up what has not come yet, with nothing left of it; what has come is kept."""
+        for task, download in self._tasks.items():
+            if not download.is_whole:
+                task.cancel()
         tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
         if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STORING_SECONDS)
+            for task in late:
+                task.cancel()
             await asyncio.wait(tasks)
 
     def _join(self, name: str, digest: Digest) -> _Download:
@@ -159,13 +172,13 @@ class Downloads:
         if download is None:
             download = self._under_way[digest] = _Download(digest, name)
             task = asyncio.create_task(self._run(download))
-            self._tasks.add(task)
+            self._tasks[task] = download
             task.add_done_callback(partial(self._end, download))
         return download
 
     def _end(self, download: _Download, task: asyncio.Task[None]) -> None:
         self._part_with(download)
-        self._tasks.discard(task)
+        del self._tasks[task]
         download.end(task)
 
     def _part_with(self, download: _Download) -> None:

@@ -37,15 +37,16 @@ class Spool:
     Attributes:
         size: How many will come.
         received: How many have come.
+        is_whole: Whether all of them have, and are right.
     """
 
     def __init__(self, size: int, directory: str | None) -> None:
         self.size = size
         self.received = 0
+        self.is_whole = False
         # Closed by the last of those who need it.
         self._file = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115
         self._users = 1
-        self._is_whole = False
         self._failure: Exception | None = None
         self._news = asyncio.Event()
 
@@ -71,7 +72,7 @@ class Spool:
         """
         if self.received != self.size:
             raise UpstreamBrokenError(f"{self.received} bytes came of {self.size}")
-        self._is_whole = True
+        self.is_whole = True
         self._tell()
 
     def fail(self, error: Exception) -> None:
@@ -92,7 +93,7 @@ class Spool:
 
     async def whole(self) -> None:
         """Wait until everything has come and is right."""
-        while not self._is_whole:
+        while not self.is_whole:
             await self._change()
 
     async def read(self, offset: int, most: int) -> bytes:
@@ -105,7 +106,7 @@ class Spool:
         return await finish(asyncio.to_thread(os.pread, self._file.fileno(), size, offset))
 
     def _readable(self) -> int:
-        if self._is_whole or self.received < self.size:
+        if self.is_whole or self.received < self.size:
             return self.received
         return self.size - 1
 
