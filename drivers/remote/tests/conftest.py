@@ -16,5 +16,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them, before marks select."""
     for item in items:
         heavy = HEAVY.get(getattr(getattr(item, "cls", None), "__name__", ""), set())
-        if any(marker.args[0] in heavy for marker in item.iter_markers("case")):
+        cases = (marker.args[0] for marker in item.iter_markers("case"))
+        if any(getattr(case, "id", "") in heavy for case in cases):
             item.add_marker(pytest.mark.large)
