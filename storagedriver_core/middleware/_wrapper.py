@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._driver import ByteStream, StorageDriver
@@ -54,10 +54,13 @@ class DriverMiddleware(StorageDriver):
 
     Attributes:
         driver: The wrapped driver.
+        own_digests: Algorithms whose digests the middleware wants beside those of the driver.
 
     Raises:
         ConfigurationError: `narrow` would widen, or a verb of `own_verbs` is another one.
     """
+
+    own_digests: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -69,7 +72,6 @@ class DriverMiddleware(StorageDriver):
         self.driver = driver
         # A driver's name is its class's; only a wrapper takes it from an instance.
         self.name = driver.name  # type: ignore[misc]
-        self.wanted_digests = driver.wanted_digests
         for verb in own_verbs:
             if verb not in _OF_ITS_OWN:
                 raise ConfigurationError(f"capability {verb!r} is the driver's alone")
@@ -90,6 +92,7 @@ class DriverMiddleware(StorageDriver):
         declared = self.driver.capabilities
         changes = self._narrow(declared) if callable(self._narrow) else self._narrow
         self._capabilities = dataclasses.replace(declared.narrow(changes), **self._own_verbs)
+        self.wanted_digests = (*self.own_digests, *self.driver.wanted_digests)
 
     async def around(self, operation: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
         """Make one call of the wrapped driver; override to do something around every call.

@@ -79,9 +79,10 @@ class ChecksumMiddleware(DriverMiddleware):
     the object another etag leaves it without a digest until it is written again.
     """
 
+    own_digests = (_ALGORITHM,)
+
     def __init__(self, driver: StorageDriver, parameters: ChecksumParameters) -> None:
         super().__init__(driver, narrow=_shorter_paths)
-        self.wanted_digests = (_ALGORITHM, *driver.wanted_digests)
 
     # Writing -----------------------------------------------------------------------------------
 

@@ -269,14 +269,15 @@ def test_reader_goes_on_at_the_store_when_the_one_who_fetched_is_cancelled(tmp_p
 
     async def test(cached: Cached) -> None:
         await cached.store.put("/a")
-        leader = asyncio.create_task(read(cached.storage))
-        while "stuck" not in cached.store.calls:  # noqa: ASYNC110  # the store says so
-            await asyncio.sleep(0)
-        follower = asyncio.create_task(read(cached.storage))
-        while not any(fill._readers == 2 for fill in cached.driver._running):  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        leader.cancel()
-        assert await follower == DATA
+        async with asyncio.timeout(60):
+            leader = asyncio.create_task(read(cached.storage))
+            while "stuck" not in cached.store.calls:  # noqa: ASYNC110  # the store says so
+                await asyncio.sleep(0)
+            follower = asyncio.create_task(read(cached.storage))
+            while not any(fill._readers == 2 for fill in cached.driver._running):  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0)
+            leader.cancel()
+            assert await follower == DATA
         assert cached.filling() == []
 
     run(tmp_path, test, store=Stuck(InMemoryDriver()))

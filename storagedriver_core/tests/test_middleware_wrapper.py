@@ -42,6 +42,7 @@ def recording_driver() -> Mock:
     driver = Mock(spec=StorageDriver)
     driver.name = "mock"
     driver.capabilities = Capabilities()
+    driver.wanted_digests = ()
     return driver
 
 
@@ -163,3 +164,22 @@ def test_capabilities_are_narrowed() -> None:
 def test_capabilities_are_never_widened() -> None:
     with pytest.raises(ConfigurationError, match="local_path"):
         DriverMiddleware(InMemoryDriver(), narrow={"local_path": True})
+
+
+def test_digests_that_a_driver_wants_once_it_is_open_are_asked_for() -> None:
+    class Wanting(InMemoryDriver):
+        async def open(self) -> None:
+            await super().open()
+            self.wanted_digests = ("md5",)
+
+    class Adding(DriverMiddleware):
+        own_digests = ("sha256",)
+
+    async def main() -> None:
+        driver = Adding(DriverMiddleware(Wanting()))
+        assert list(driver.wanted_digests) == ["sha256"]
+        await driver.open()
+        assert list(driver.wanted_digests) == ["sha256", "md5"]
+        await driver.aclose()
+
+    asyncio.run(main())
