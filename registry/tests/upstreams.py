@@ -6,14 +6,17 @@ import asyncio
 import http.client
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from storagedriver_registry.digest import Digest, compute_digest
 from storagedriver_registry.proxy.errors import UpstreamError, UpstreamUnknownError
 from storagedriver_registry.proxy.upstream import FetchedBlob, FetchedManifest
+
+from registry.tests.processes import ServerProcess, our_server
 
 SECONDS = 60
 _RELAYED_BYTES = 64 * 1024
@@ -214,3 +217,10 @@ def relaying(target: str) -> Iterator[Relay]:
         yield relay
     finally:
         relay.stop()
+
+
+def proxy_of(url: str, folder: Path, **settings: Mapping[str, object]) -> ServerProcess:
+    """Give a proxy, not started."""
+    folder.mkdir()
+    sections = {**settings, "proxy": {"remoteurl": url, **settings.get("proxy", {})}}
+    return our_server(folder, sections)
