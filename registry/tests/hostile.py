@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class HostileRegistry:
 
     @property
     def host(self) -> str:
-        return self.url.removeprefix("http://")
+        return self.url.partition("://")[2]
 
     def on(self, method: str, path: str, handler: Handler) -> None:
         """Answer requests of a method, to a path or to all that begin with `PATH*`."""
@@ -70,16 +71,17 @@ class HostileRegistry:
 
 
 @asynccontextmanager
-async def hostile() -> AsyncIterator[HostileRegistry]:
-    """Run one, at a free port of the loopback."""
+async def hostile(tls: ssl.SSLContext | None = None) -> AsyncIterator[HostileRegistry]:
+    """Run one, at a free port of the loopback; with a context, over https."""
     registry = HostileRegistry()
     # Nobody reads the rest of what a test cuts off.
     server = web.Server(registry.handle, lingering_time=0)
     runner = web.ServerRunner(server, shutdown_timeout=0)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    registry.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    scheme = "http" if tls is None else "https"
+    registry.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield registry
     finally:

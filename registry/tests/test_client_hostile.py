@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from storagedriver_registry.client import (
     RegistryClient,
     ResponseError,
     ServerError,
+    TLSOptions,
     TooManyRequestsError,
     UploadSession,
 )
@@ -39,6 +41,7 @@ from registry.tests.hostile import (
     sent,
     with_hostile,
 )
+from registry.tests.serving import Certificates
 
 DATA = os.urandom(3_000_000)
 DIGEST = sha256(DATA)
@@ -376,6 +379,34 @@ def test_redirect_in_a_circle_or_to_no_registry_is_refused(make: Callable[[str],
         assert len(registry.requests) <= 11
 
     with_hostile(test)
+
+
+def test_certificate_of_the_client_is_shown_and_nothing_goes_without_encryption(
+    tmp_path: Path,
+) -> None:
+    made = Certificates(tmp_path)
+    certificate, key = made.issue("client")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=made.authority)
+    context.load_cert_chain(made.certificate, made.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    async def main() -> None:
+        async with hostile(context) as registry, hostile() as plain:
+            registry.on("GET", BLOB, in_turn(sent(DATA), redirected_to(f"{plain.url}/x")))
+            plain.on("GET", "/x", sent(DATA))
+            tls = TLSOptions((made.authority,), certificate, key)
+            async with RegistryClient(registry.host, tls=tls) as client:
+                assert await read(client) == DATA
+                with pytest.raises(RedirectRefusedError, match="without encryption"):
+                    await read(client)
+            assert plain.requests == []
+            stranger = TLSOptions((made.authority,))
+            retries = FakeTime().retries(attempts=1)
+            async with RegistryClient(registry.host, tls=stranger, retries=retries) as client:
+                with pytest.raises(ConnectionFailedError):
+                    await read(client)
+
+    asyncio.run(main())
 
 
 def test_upload_is_not_sent_to_where_it_is_redirected() -> None:
