@@ -90,24 +90,33 @@ LOOKS = [FilesystemDriver.get_content, FilesystemDriver.local_path]
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_that_there_is_nothing_is_known_without_a_thread_until_there_is(
-    local: None, root: Path, opened: Opener, hops: list[str], look: Callable[..., Any]
+    local: None,
+    root: Path,
+    opened: Opener,
+    hops: list[str],
+    look: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> None:
         async with opened() as driver:
-            for path in ("/missing", "/way/to/missing", "/missing"):
-                with pytest.raises(PathNotFoundError):
-                    await look(driver, path)
-                hops.clear()
-                with pytest.raises(PathNotFoundError):
-                    await look(driver, path)
+            for path in ("/missing", "/way/to/missing"):
+                # The kernel may forget, as it may forget a file, but not each time.
+                for _ in range(20):
+                    hops.clear()
+                    with pytest.raises(PathNotFoundError):
+                        await look(driver, path)
+                    if not hops:
+                        break
                 assert hops == []
             (root / "way" / "to").mkdir(parents=True)
             for name in ("missing", "way/to/missing"):
                 (root / name).write_bytes(b"x")
                 assert await look(driver, f"/{name}")
 
-    if local_device("/dev/shm") == os.stat(root.parent).st_dev:
-        pytest.skip("a filesystem in memory remembers nothing of what is not there")
+    with monkeypatch.context() as patch:
+        patch.setattr(_cached, "_LOCAL_TYPES", frozenset({"tmpfs"}))
+        if local_device(str(root.parent)) is not None:
+            pytest.skip("a filesystem in memory remembers nothing of what is not there")
     asyncio.run(main())
 
 
