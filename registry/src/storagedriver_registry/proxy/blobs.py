@@ -78,6 +78,7 @@ class ProxiedBlobs:
         try:
             if size <= _SMALL_BYTES:
                 return Response(200, headers, await reader.read_all())
+            await reader.begin()
         except BaseException:
             reader.close()
             raise
@@ -117,24 +118,37 @@ class ProxiedBlobs:
         headers = {**headers, "content-range": f"bytes {offset}-{offset + length - 1}/{size}"}
         following = self._downloads.follow_range(digest, offset, length)
         if following is not None:
+            await following.begin()
             return StreamResponse(206, headers, following, length)
         async with AsyncExitStack() as stack:
             blob = self._upstream.blob(name, digest, offset, length)
             fetched = await stack.enter_async_context(blob)
             if fetched.length != length:
                 raise UpstreamBrokenError(f"{fetched.length} bytes are announced of {length}")
-            passing = _Passing(fetched, stack.pop_all(), self._counter)
+            passing = _Passing(fetched, await anext(fetched.chunks, b""), self._counter)
+            passing.keep(stack.pop_all())
         return StreamResponse(206, headers, passing, length)
 
 
 class _Passing:
-    """A range that passes through."""
+    """A range that passes through.
 
-    def __init__(self, fetched: FetchedBlob, stack: AsyncExitStack, counter: ProxyCounter) -> None:
+    Args:
+        fetched: The range.
+        first: What has come of it.
+        counter: Is told.
+    """
+
+    def __init__(self, fetched: FetchedBlob, first: bytes, counter: ProxyCounter) -> None:
         self._fetched = fetched
-        self._stack = stack
+        self._first = first
+        self._stack = AsyncExitStack()
         self._counter = counter
         self._passed = 0
+
+    def keep(self, stack: AsyncExitStack) -> None:
+        """See to the end of what the range needs."""
+        self._stack = stack
 
     async def __aenter__(self) -> _Passing:
         return self
@@ -147,7 +161,8 @@ class _Passing:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await anext(self._fetched.chunks, b"")
+        first, self._first = self._first, b""
+        chunk = first or await anext(self._fetched.chunks, b"")
         self._passed += len(chunk)
         length = self._fetched.length
         if self._passed > length or (not chunk and self._passed < length):

@@ -132,6 +132,7 @@ class SpoolReader:
         self._spool = spool
         self._offset = offset
         self._end = end
+        self._first = b""
         self._is_open = True
 
     def __del__(self) -> None:
@@ -146,7 +147,19 @@ class SpoolReader:
     def __aiter__(self) -> SpoolReader:
         return self
 
+    async def begin(self) -> None:
+        """Wait for the first piece, which is given whatever happens then.
+
+        So who answers with it knows that there is something, and whoever is answered can be cut
+        off: a server that has sent nothing yet would answer for itself.
+        """
+        self._first = await self._next()
+
     async def __anext__(self) -> bytes:
+        first, self._first = self._first, b""
+        return first or await self._next()
+
+    async def _next(self) -> bytes:
         if self._offset >= self._end:
             # Nothing, too, may be the wrong thing.
             if self._end == self._spool.size:
