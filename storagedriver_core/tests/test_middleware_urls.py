@@ -190,6 +190,25 @@ def test_cloudfront_names_the_object_as_the_bucket_does(cloudfront: CloudFront) 
     assert cloudfront.admits(url)
 
 
+OF_STORES = {
+    "filesystem": ({"root_directory": "/r"}, "a/b"),
+    "s3": ({"bucket": "b", "root_directory": "/r"}, "r/a/b"),
+    "gcs": ({"bucket": "b", "root_directory": "/r"}, "r/a/b"),
+    "azure": ({"container": "abc", "root_directory": "/r", "account_name": "abc"}, "r/a/b"),
+}
+
+
+@pytest.mark.parametrize("name", OF_STORES)
+def test_name_that_a_store_has_is_with_its_root_directory(name: str) -> None:
+    given, stored = OF_STORES[name]
+    plugins = load_plugins()
+    spec = plugins.driver(name)
+    driver: StorageDriver = plugins.load_factory(spec)(spec.parameters(**given))
+    prefixed = PrefixMiddleware(driver, PrefixParameters(prefix="/p"))
+    assert asyncio.run(driver.stored_name("/a/b")) == stored
+    assert asyncio.run(prefixed.stored_name("/a/b")) == stored.replace("a/b", "p/a/b")
+
+
 @pytest.mark.parametrize(("duration", "seconds"), [("1h", 3600), ("90", 90), (30.5, 31)])
 def test_duration_of_the_configuration_is_that_of_urls(
     cloudfront: CloudFront, duration: object, seconds: int
