@@ -38,6 +38,7 @@ AIM = 1 / 0.8
 """Of the speeds, where the wall time is to be 0.8 of skopeo's at most."""
 
 MEMORY_AIM = 150
+_LOOK_SECONDS = 0.01
 WORKS = ("push", "pull", "copy")
 _PREFIX = "application/vnd.oci.image"
 
@@ -143,12 +144,24 @@ def _timed(command: Sequence[str], home: Path) -> Run:
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
     )
-    _, status, usage = os.wait4(process.pid, 0)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, _peak(process.pid))
+        time.sleep(_LOOK_SECONDS)
     seconds = time.perf_counter() - begun
-    # Popen must not wait for it again.
-    process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, " ".join(command)
-    return Run(seconds, usage.ru_maxrss / 1024)
+    return Run(seconds, peak)
+
+
+def _peak(pid: int) -> float:
+    """Give the most resident memory that a process has had, in MiB; 0 if it has ended."""
+    # Not what `wait4` says: that counts this process's own, from before the command was begun.
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    lines = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(lines[0].split()[1]) / 1024 if lines else 0.0
 
 
 def _layout(image: str) -> Path:
