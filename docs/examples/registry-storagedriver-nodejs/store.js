@@ -545,7 +545,8 @@ class DirectoryStore {
         const changed = fileInfo('', stats).mod_time;
         yield {
           upload: { path: info.path, upload_id: id, options: info.options },
-          started_at: info.began ?? changed, updated_at: changed,
+          // The clock of files goes in ticks, and may say a moment before.
+          started_at: info.began < changed ? info.began : changed, updated_at: changed,
           size: data ? Number(stats.size) : 0, active: this.isHeld(id),
         };
       } catch (error) {
