@@ -54,6 +54,7 @@ class BlockingStorageDriver(StorageDriver):
     def __init__(self, blocking: BlockingDriver, *, threads: int = 8) -> None:
         # A driver's name is its class's; only a wrapper takes it from an instance.
         self.name = blocking.name  # type: ignore[misc]
+        self.wanted_digests = blocking.wanted_digests
         self._blocking = blocking
         self._threads = Threads(threads)
 
@@ -140,6 +141,9 @@ class BlockingStorageDriver(StorageDriver):
                 path, method=method, expires=expires, content_type=content_type
             )
         )
+
+    async def stored_name(self, path: str) -> str:
+        return await self._threads.run(lambda: self._blocking.stored_name(path))
 
     async def local_path(self, path: str) -> str:
         return await self._threads.run(lambda: self._blocking.local_path(path))

@@ -159,9 +159,11 @@ class BlockingDriver(ABC):
     Attributes:
         name: The driver's name.
         capabilities: What this instance, as configured, declares.
+        wanted_digests: Digests that `complete_upload` is to be given of what a writer writes.
     """
 
     name: ClassVar[str]
+    wanted_digests: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -244,6 +246,10 @@ class BlockingDriver(ABC):
     ) -> str:
         """Give a signed URL. Needs `sign_get`, `sign_head` or `sign_put`."""
         raise UnsupportedMethodError(capability=f"sign_{method.lower()}")
+
+    def stored_name(self, path: str) -> str:
+        """Give the name that the store itself has for the file, without a slash in front."""
+        return path.removeprefix("/")
 
     def local_path(self, path: str) -> str:
         """Give a path for the operating system. Needs `local_path`."""

@@ -44,7 +44,7 @@ from storagedriver_core.tests.faults import settle
 METHODS = sorted(
     name
     for name in vars(StorageDriver)
-    if not name.startswith("_") and name not in {"capabilities", "aclose"}
+    if not name.startswith("_") and name not in {"capabilities", "wanted_digests", "aclose"}
 )
 
 
@@ -198,6 +198,14 @@ def test_documented_example_works(tmp_path: Path) -> None:
                 await storage.writer("/a")
 
     asyncio.run(main())
+
+
+def test_digests_that_the_plain_driver_wants_are_wanted() -> None:
+    class Wanting(Shelf):
+        wanted_digests = ("sha256",)
+
+    assert BlockingStorageDriver(Wanting()).wanted_digests == ("sha256",)
+    assert BlockingStorageDriver(Shelf()).wanted_digests == ()
 
 
 @pytest.mark.parametrize("method", METHODS)
