@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +25,7 @@ from storagedriver_core._driver import ByteStream, StorageDriver
 from storagedriver_core._errors import ConfigurationError, PathNotFoundError
 from storagedriver_core._paths import is_internal
 from storagedriver_core._threads import Threads
-from storagedriver_core._types import FileInfo, ReadOptions
+from storagedriver_core._types import CompleteOptions, FileInfo, Part, ReadOptions, Upload
 from storagedriver_core.middleware._cache_files import CacheDirectory, Entry, Filling
 from storagedriver_core.middleware._cache_streams import EntryStream, Fill, FilledStream
 from storagedriver_core.middleware._wrapper import DriverMiddleware
@@ -138,6 +138,14 @@ class CacheMiddleware(DriverMiddleware):
             await super().copy(source, target, if_absent=if_absent)
         finally:
             self._changed(target)
+
+    async def complete_upload(
+        self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
+    ) -> FileInfo:
+        try:
+            return await super().complete_upload(upload, parts, options)
+        finally:
+            self._changed(options.path)  # another one than the upload's, bound late
 
     async def get_content(self, path: str) -> bytes:
         if is_internal(path):

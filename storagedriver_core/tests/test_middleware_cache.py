@@ -204,6 +204,26 @@ def test_what_this_process_changes_there_is_seen_at_once(tmp_path: Path) -> None
     run(tmp_path, test, immutable=["/still"])
 
 
+def test_commit_to_another_path_is_seen_at_once(tmp_path: Path) -> None:
+    async def commit(storage: Storage, data: bytes) -> None:
+        async with await storage.writer("/elsewhere") as writer:
+            await writer.write(data)
+            await writer.commit(to="/still/a")
+
+    async def test(cached: Cached) -> None:
+        storage = cached.storage
+        await storage.put_content("/still/a", DATA)
+        async with await storage.reader("/still/a") as reader:
+            await reader.read(10)
+            await commit(storage, b"one")  # while it comes
+            assert await reader.read() == DATA[10:]
+        assert await read(storage, "/still/a") == b"one"
+        await commit(storage, b"two")  # of what need not be asked for
+        assert await read(storage, "/still/a") == b"two"
+
+    run(tmp_path, test, immutable=["/still"])
+
+
 def test_many_readers_of_a_cold_object_cause_one_request(tmp_path: Path) -> None:
     async def test(cached: Cached) -> None:
         storage = cached.storage
