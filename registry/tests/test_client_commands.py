@@ -22,7 +22,7 @@ from storagedriver_registry.client.commands.locations import parse_location
 from storagedriver_registry.digest import compute_digest
 
 from registry.tests.authentication import write_users
-from registry.tests.client import sha256, unique_name
+from registry.tests.client import OCI_MANIFEST, sha256, unique_name
 from registry.tests.dist import DIST, Layout, dist, dist_json
 from registry.tests.processes import ServerProcess
 from storagedriver_core import ClosedError, ConfigurationError
@@ -202,6 +202,35 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
         assert "--json" in dist(command, "--help")
     assert "Exit codes: 0 done" in " ".join(text.split())
     assert "HOST/NAME[:TAG][@DIGEST]" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("wrong", ["more", "fewer", "others"])
+def test_configuration_that_is_not_what_its_digest_says_is_not_printed(
+    tmp_path: Path, wrong: str
+) -> None:
+    layout = Layout(tmp_path / "image")
+    config = layout.add(b'{"secret": 1}', "application/vnd.oci.image.config.v1+json")
+    config["size"] += {"more": -3, "fewer": 3, "others": 0}[wrong]
+    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []}
+    image = layout.name(layout.add(json.dumps(manifest).encode(), OCI_MANIFEST), "v1")
+    if wrong == "others":
+        blob = layout.folder / "blobs/sha256" / config["digest"].partition(":")[2]
+        blob.write_bytes(b'{"secret": 2}')
+    assert "secret" not in dist("inspect", image, "--config", code=5)
+
+
+def test_synchronisation_takes_later_signatures_along(
+    server: ServerProcess, image: str, tmp_path: Path
+) -> None:
+    first, second = (f"{server.host}/{unique_name()}" for _ in range(2))
+    (tmp_path / "note.txt").write_text("note")
+    dist("push", image, f"{first}:v1")
+    dist("sync", first, second, "--referrers")
+    dist("attach", f"{first}:v1", "note.txt:text/plain", "--artifact-type", "a/note")
+    [done] = dist_json("sync", first, second, "--referrers")
+    assert (done["copied"], done["unchanged"]) == (0, False)
+    [attached] = dist_json("inspect", f"{second}:v1", "--referrers")["referrers"]
+    assert attached["artifactType"] == "a/note"
 
 
 # Who is logged in ------------------------------------------------------------------------------

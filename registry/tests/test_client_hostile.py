@@ -8,6 +8,7 @@ import json
 import os
 import ssl
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ from storagedriver_registry.client import (
     TLSOptions,
     TooManyRequestsError,
     UploadSession,
+    parse_reference,
 )
+from storagedriver_registry.client import blobs as blobs_module
+from storagedriver_registry.client.commands.connection import Connection
+from storagedriver_registry.client.commands.session import Session
 from storagedriver_registry.client.layouts import LocalFiles, OCILayoutTarget
 from storagedriver_registry.client.transfer import Blob, RepositoryPlace, copy
 from storagedriver_registry.digest import parse_digest
@@ -480,3 +485,37 @@ def test_cancelled_upload_is_dropped() -> None:
         assert len(registry.asked("DELETE")) == 1
 
     with_hostile(test)
+
+
+def test_copy_within_one_registry_has_connections_for_both_of_its_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Each blob is streamed: its upload waits for its download on another connection.
+    monkeypatch.setattr(blobs_module, "AT_ONCE_BYTES", 10)
+    datas = [f"{number:0100}".encode() for number in range(20)]
+    layers = [{"mediaType": "a/b", "digest": sha256(one), "size": 100} for one in datas]
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": layers[0]}
+    manifest = json.dumps(document | {"layers": layers}).encode()
+
+    async def taken(request: web.BaseRequest) -> web.StreamResponse:
+        await request.read()
+        return web.Response(status=202, headers={"Location": request.path})
+
+    async def main() -> None:
+        async with hostile() as registry, AsyncExitStack() as stack:
+            registry.on("GET", "/v2/a/manifests/v1", sent(manifest))
+            for one in datas:
+                registry.on("GET", f"/v2/a/blobs/{sha256(one)}", sent(one))
+            registry.on("POST", "/v2/b/blobs/uploads/", taken)
+            registry.on("PATCH", "/v2/b/blobs/uploads/", taken)
+            registry.on("PUT", "/v2/b/*", sent(b"", 201))
+            connection = Connection(plain_http=[registry.host], authfile=tmp_path / "none")
+            session = Session(connection, stack)
+            begin, end = (parse_reference(f"{registry.host}/{name}:v1") for name in ("a", "b"))
+            async with asyncio.timeout(60):
+                report = await copy(
+                    await session.source(begin), await session.target(end), window=len(datas)
+                )
+            assert report.copied == len(datas)
+
+    asyncio.run(main())

@@ -22,7 +22,7 @@ from storagedriver_registry.client.layouts import OCILayout
 from storagedriver_registry.client.platforms import Platform
 from storagedriver_registry.client.references import ImageReference
 from storagedriver_registry.client.transfer import CopyReport, copy
-from storagedriver_registry.client.transfer.copying import WINDOW
+from storagedriver_registry.client.transfer.copying import MOST_WINDOW, WINDOW
 from storagedriver_registry.digest import Digest
 
 PlatformOption = Annotated[
@@ -33,7 +33,7 @@ ReferrersOption = Annotated[
     bool, typer.Option("--referrers", help="Signatures and whatever else is attached, too.")
 ]
 WindowOption = Annotated[
-    int, typer.Option("--window", min=1, max=64, metavar="N", help="Layers at once.")
+    int, typer.Option("--window", min=1, max=MOST_WINDOW, metavar="N", help="Layers at once.")
 ]
 
 
@@ -134,7 +134,9 @@ def sync(
         for tag in wanted:
             here, there = _at(begin, tag), _at(end, tag)
             before = await _digest(session, there)
-            if before is not None and chosen is None and before == await _digest(session, here):
+            is_same = before is not None and before == await _digest(session, here)
+            # What refers to an image changes without it.
+            if is_same and chosen is None and not referrers:
                 done.append({"tag": tag, "digest": str(before), "unchanged": True})
             else:
                 report = await _copied(session, here, there, chosen, referrers, window)

@@ -19,7 +19,7 @@ from storagedriver_registry.client.layouts import OCILayout
 from storagedriver_registry.client.manifests import FetchedManifest
 from storagedriver_registry.client.platforms import choose, is_index
 from storagedriver_registry.client.references import ImageReference
-from storagedriver_registry.client.transfer import Blob, Source
+from storagedriver_registry.client.transfer import Blob, Source, read_whole
 from storagedriver_registry.digest import parse_digest
 from storagedriver_registry.manifest import MODELS, ImageManifest
 from storagedriver_registry.manifest.documents import read_stored
@@ -125,7 +125,7 @@ async def _config(source: Source, manifest: FetchedManifest) -> bytes:
     if config.size > _MOST_OF_A_CONFIG:
         raise ValueError(f"a configuration of {size_of(config.size)}")
     blob = Blob(config.digest, config.size, config.media_type)
-    return b"".join([chunk async for chunk in source.chunks(blob)])
+    return await read_whole(source, blob)
 
 
 def _about(manifest: FetchedManifest) -> dict[str, Any]:

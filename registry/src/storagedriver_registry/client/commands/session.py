@@ -49,9 +49,14 @@ from storagedriver_registry.client.transfer import (
     Target,
     default_folder,
 )
+from storagedriver_registry.client.transfer.copying import MOST_WINDOW
 from storagedriver_registry.digest import Digest
 
 T = TypeVar("T")
+
+_CONNECTIONS = 2 * MOST_WINDOW + 2
+"""Most connections to a registry: within one, each blob in flight has one that reads and one that
+writes, and the first waits for the second. With fewer all could wait for each other."""
 
 
 class Session:
@@ -84,6 +89,7 @@ class Session:
                     certificates.certificate,
                     certificates.key,
                 ),
+                connections=_CONNECTIONS,
             )
             self._stack.push_async_callback(client.aclose)
             self._clients[host] = client

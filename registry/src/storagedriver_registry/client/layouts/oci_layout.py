@@ -95,13 +95,24 @@ class OCILayout:
         async with aclosing(self._files.chunks(_path(blob.digest), offset)) as chunks:
             async for chunk in chunks:
                 position += len(chunk)
+                if position > blob.size:
+                    raise self._wrong_size(blob, "more")
                 if running is not None:
                     await asyncio.to_thread(running.update, chunk)
                     if position == blob.size:
                         _check(self._files.name, blob, running)
                 yield chunk
-        if running is not None and position == offset == blob.size:
+        if position < blob.size:
+            raise self._wrong_size(blob, str(position))
+        if running is not None and position == offset:
             _check(self._files.name, blob, running)
+
+    def _wrong_size(self, blob: Blob, actual: str) -> DigestMismatchError:
+        return DigestMismatchError(
+            f"{self._files.name}: {blob.digest} has not its {blob.size} bytes",
+            expected=str(blob.size),
+            actual=actual,
+        )
 
     async def referrers(self, digest: Digest) -> list[dict[str, Any]]:
         """Find what refers to a manifest among the images of the layout."""

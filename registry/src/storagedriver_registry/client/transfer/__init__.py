@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from storagedriver_registry.client.transfer.copying import CopyReport, copy, read_through
+from storagedriver_registry.client.transfer.copying import (
+    CopyReport,
+    copy,
+    read_through,
+    read_whole,
+)
 from storagedriver_registry.client.transfer.events import OnEvent, TransferEvent
 from storagedriver_registry.client.transfer.journal import Journal, default_folder
 from storagedriver_registry.client.transfer.places import Blob, Chunks, Outcome, Source, Target
@@ -25,4 +30,5 @@ __all__ = [
     "default_folder",
     "plan",
     "read_through",
+    "read_whole",
 ]

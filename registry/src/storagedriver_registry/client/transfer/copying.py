@@ -20,6 +20,9 @@ WINDOW = 3
 """Blobs in flight, as with Docker. Large ones that end together wait for the target's disk
 together, with nothing else to do meanwhile: six take a tenth longer than three."""
 
+MOST_WINDOW = 64
+"""Blobs in flight that a command may be asked for."""
+
 _ABANDON_SECONDS = 10.0
 
 
@@ -152,3 +155,14 @@ async def read_through(source: Source, blob: Blob, on_event: OnEvent = ignore) -
         async for _ in chunks:
             pass
     on_event(TransferEvent("verified", blob, blob.size))
+
+
+async def read_whole(source: Source, blob: Blob) -> bytes:
+    """Read a small blob, such as a configuration: as many bytes as its manifest says.
+
+    Raises:
+        DigestMismatchError: It is not what its digest says, or has more bytes or fewer.
+        NotFoundError: It is not there.
+    """
+    async with aclosing(_counted(source, blob, 0, None, lambda position, count: None)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
