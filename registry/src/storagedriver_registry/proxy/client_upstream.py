@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 _HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _OFFICIAL = "library"
 
+_GONE = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
+
 _ANSWER_SECONDS = 20.0
 """A question that is not answered by then is not answered: a cached answer may do."""
 
@@ -219,7 +221,8 @@ def _translating() -> Iterator[None]:
     try:
         yield
     except NotFoundError as error:
-        raise UpstreamUnknownError(str(error)) from error
+        is_said = any(entry.code in _GONE for entry in error.errors)
+        raise UpstreamUnknownError(str(error), is_said=is_said) from error
     except (UnauthorizedError, DeniedError) as error:
         raise UpstreamDeniedError(str(error)) from error
     except TooManyRequestsError as error:

@@ -20,7 +20,16 @@ class UpstreamError(RegistryError):
 
 
 class UpstreamUnknownError(UpstreamError):
-    """The upstream registry does not have it."""
+    """The upstream registry does not have it.
+
+    Attributes:
+        is_said: Whether a registry says so, of a manifest or a repository: the status alone may be
+            that of whatever else is at that address. An answer to `HEAD` cannot say it.
+    """
+
+    def __init__(self, message: str = "", *, is_said: bool = False) -> None:
+        super().__init__(message)
+        self.is_said = is_said
 
 
 class UpstreamDeniedError(UpstreamError):

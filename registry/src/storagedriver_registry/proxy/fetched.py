@@ -13,6 +13,7 @@ from datetime import datetime
 from storagedriver_core import FileInfo, PathNotFoundError, Storage
 from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.storage import paths
+from storagedriver_registry.storage.links import is_file
 
 
 @dataclass(slots=True)
@@ -45,6 +46,10 @@ class Fetched:
     async def note_manifest(self, name: str, digest: Digest) -> None:
         """Note that a manifest is fetched now; to be done before it is linked."""
         await self._storage.put_content(paths.fetched_manifest(name, digest), b"")
+
+    async def has_manifest(self, name: str, digest: Digest) -> bool:
+        """Tell whether a manifest was fetched; else it was pushed, or is not here."""
+        return await is_file(self._storage, paths.fetched_manifest(name, digest))
 
     async def all(self) -> dict[str, FetchedContent]:
         """Give everything that is noted, by repository."""

@@ -2,6 +2,9 @@
 
 What the upstream has is stored as a push would store it, and then answered by the ordinary handler,
 from the cache. If the upstream does not answer, a tag is what it was when it last did.
+
+What was pushed, before there was a proxy, is nobody else's: a tag that points to it stays as it is,
+whatever the upstream says. And a tag goes only if a registry says that it is gone.
 """
 
 from __future__ import annotations
@@ -103,6 +106,10 @@ class ProxiedManifests:
             if is_cached and began < self._quiet_until:
                 raise UpstreamDownError("it did not answer a moment ago")
             current = await self._upstream.tagged(name, tag)
+            if current == known and is_cached:
+                return False
+            if is_cached and await self._is_pushed(name, tag, known):
+                return False
             if current is not None and await manifests.exists(name, current):
                 if current != known:
                     await tags.put(name, tag, current)
@@ -111,10 +118,20 @@ class ProxiedManifests:
             if fetched != known:
                 await tags.put(name, tag, fetched)
             return True
-        except UpstreamUnknownError:
-            if known is not None:
-                await tags.delete(name, tag)
-            raise
+        except UpstreamUnknownError as error:
+            if is_cached and await self._is_pushed(name, tag, known):
+                return False
+            if known is None:
+                raise
+            if await self._is_gone(name, tag, error):
+                if await self._fetched.has_manifest(name, known):
+                    await tags.delete(name, tag)
+                raise
+            if not is_cached:
+                raise
+            text = "%s:%s is served as it was cached: a 404 that is no registry's says nothing: %s"
+            logger.warning(text, name, tag, error)
+            return False
         except UpstreamError as error:
             now = time.monotonic()
             if now - began > _SLOW_SECONDS:
@@ -124,6 +141,25 @@ class ProxiedManifests:
             text = "%s:%s is served as it was cached, since the upstream registry fails: %s"
             logger.warning(text, name, tag, error)
             return False
+
+    async def _is_pushed(self, name: str, tag: str, known: Digest | None) -> bool:
+        """Tell whether what a tag points to was pushed, so that the tag is not the upstream's."""
+        if known is None or await self._fetched.has_manifest(name, known):
+            return False
+        text = "%s:%s is served as it was pushed here, though it is not so upstream"
+        logger.warning(text, name, tag)
+        return True
+
+    async def _is_gone(self, name: str, tag: str, error: UpstreamUnknownError) -> bool:
+        """Tell whether a registry says that there is no such tag."""
+        if not error.is_said:
+            try:
+                await self._upstream.manifest(name, tag)
+            except UpstreamUnknownError as second:
+                return second.is_said
+            except UpstreamError:
+                pass
+        return error.is_said
 
     async def _fetch_digest(self, name: str, digest: Digest) -> bool:
         await self._fetch(name, str(digest), digest)
