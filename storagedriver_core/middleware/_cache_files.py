@@ -159,13 +159,15 @@ class Filling:
 
     def close(self) -> None:
         """Close it, and drop it unless it was published; may be called twice."""
-        if not self._is_over:
-            self._is_over = True
-            self._file.unlink(missing_ok=True)
-            self._cache.give_back(self._reserved)
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        try:
+            if not self._is_over:
+                self._is_over = True
+                self._file.unlink(missing_ok=True)
+                self._cache.give_back(self._reserved)
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _end_block(self) -> None:
         self._checksums.append(self._block_checksum)
@@ -199,7 +201,10 @@ class CacheDirectory:
             return Entry.open(self._place(path), path)
         except DamagedError as error:
             logger.warning("cache: the copy of %s is dropped: %s", path, error)
-            self.drop(path)
+            try:
+                self.drop(path)
+            except OSError as failure:
+                logger.warning("cache: the copy of %s stays: %s", path, failure)
         except OSError as error:
             logger.warning("cache: the copy of %s cannot be read: %s", path, error)
         return None
@@ -330,10 +335,14 @@ def _read_middle(descriptor: int) -> tuple[FileInfo, memoryview]:
     middle = _read_exactly(descriptor, 4 * blocks + described, length)
     if zlib.crc32(middle) != checksum:
         raise DamagedError("its description is damaged")
-    fields = json.loads(bytes(middle[4 * blocks :]))
-    if fields["mod_time"] is not None:
-        fields["mod_time"] = datetime.fromisoformat(fields["mod_time"])
-    return FileInfo(**fields), middle[: 4 * blocks]
+    try:
+        fields = json.loads(bytes(middle[4 * blocks :]))
+        if fields["mod_time"] is not None:
+            fields["mod_time"] = datetime.fromisoformat(fields["mod_time"])
+        return FileInfo(**fields), middle[: 4 * blocks]
+    except (ValueError, KeyError, TypeError) as error:
+        # As of another release, which knows other fields.
+        raise DamagedError(f"its description is not understood: {error!r}") from error
 
 
 def _read_exactly(descriptor: int, size: int, offset: int) -> memoryview:

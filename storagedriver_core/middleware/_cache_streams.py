@@ -98,7 +98,10 @@ class Fill:
                 await self._fail()
         finally:
             self._cache.ended(self)
-            await self._cache.threads.run(self._file.close)
+            try:
+                await self._cache.threads.run(self._file.close)
+            except OSError as error:
+                logger.warning("cache: what was kept of %s stays: %s", self.info.path, error)
 
     async def _end(self) -> None:
         if self.size == self.info.size and not self.is_stale:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -107,13 +107,12 @@ class CacheMiddleware(DriverMiddleware):
         await super().open()
 
     async def aclose(self) -> None:
-        try:
-            for fill in list(self._running):
-                await fill.stop()
-            self._trusted.clear()
-            await self.threads.shutdown()
-        finally:
-            await super().aclose()
+        self._trusted.clear()
+        async with AsyncExitStack() as stack:  # each of them, whatever the others run into
+            stack.push_async_callback(super().aclose)
+            stack.push_async_callback(self.threads.shutdown)
+            for fill in self._running:
+                stack.push_async_callback(fill.stop)
 
     async def around(self, operation: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
         if operation not in _CHANGES and operation not in _DELETES:

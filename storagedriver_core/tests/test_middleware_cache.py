@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from storagedriver_inmemory import InMemoryDriver
@@ -23,7 +24,9 @@ from storagedriver_core import (
     ReadOptions,
     Storage,
     StorageDriver,
+    UnavailableError,
 )
+from storagedriver_core.middleware import _cache_files
 from storagedriver_core.middleware._cache_files import CacheDirectory, Filling
 from storagedriver_core.middleware.cache import CacheMiddleware, CacheParameters
 from storagedriver_core.tests import cache_child
@@ -466,6 +469,93 @@ def test_no_room_for_a_new_entry_costs_speed_and_no_error(
         assert await read(cached.storage) == DATA
 
     run(tmp_path, test)
+
+
+def test_damaged_entry_that_cannot_be_dropped_costs_speed_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stuck(*_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    async def test(cached: Cached) -> None:
+        await cached.store.put("/a")
+        await read(cached.storage)
+        flip(cached.entries()[0], -40)
+        with monkeypatch.context() as patch:
+            patch.setattr(CacheDirectory, "drop", stuck)
+            assert await read(cached.storage) == DATA
+
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, test)
+    assert "the copy of /a stays" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "description",
+    ['{"path": "/a", "size": 1, "mod_time": null, "new": 1}', '{"path": "/a"}', "[1]", "x"],
+)
+def test_entry_of_another_release_is_dropped(tmp_path: Path, description: str) -> None:
+    async def test(cached: Cached) -> None:
+        await cached.store.put("/a")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_cache_files, "_describe", lambda info: description.encode())
+            await read(cached.storage)
+        cached.asked()
+        for _ in range(2):
+            assert await read(cached.storage) == DATA
+        assert cached.asked() == ["open_reader", "stat"]
+
+    run(tmp_path, test)
+
+
+def test_file_that_cannot_be_deleted_costs_neither_its_descriptor_nor_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stuck(*_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    async def test(cached: Cached) -> None:
+        await cached.store.put("/a")
+        async with await cached.storage.reader("/a") as reader:
+            await reader.read(10)
+            (fill,) = cached.driver._running
+            descriptor = fill._file._descriptor
+            monkeypatch.setattr(CacheDirectory, "give_back", stuck)
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(descriptor)
+        assert not cached.driver._running
+        cached.driver._files.open()  # counts anew
+
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path, test)
+    assert "what was kept of /a stays" in caplog.text
+
+
+def test_all_is_closed_though_a_stream_of_the_store_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise UnavailableError("it is gone")
+
+    async def main() -> None:
+        cached = Cached(tmp_path)
+        await cached.driver.open()
+        streams = []
+        for path in ("/a", "/b"):
+            await cached.store.put(path)
+            streams.append(await cached.driver.open_reader(path, ReadOptions()))
+        monkeypatch.setattr(_Chunks, "aclose", fail)
+        closed = AsyncMock()
+        monkeypatch.setattr(cached.store, "aclose", closed)
+        with pytest.raises(UnavailableError):
+            await cached.driver.aclose()
+        assert cached.filling() == []
+        assert cached.driver.threads._pool is None
+        closed.assert_awaited_once()
+        for stream in streams:
+            await stream.aclose()
+
+    asyncio.run(main())
 
 
 def test_directory_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
