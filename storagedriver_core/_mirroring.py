@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol, TypeAlias
 
@@ -15,6 +16,9 @@ from storagedriver_core._paths import child_prefix
 from storagedriver_core._storage import Storage
 from storagedriver_core._transfer import CHECKPOINT_BYTES, content_digest, transfer
 from storagedriver_core._types import FileInfo
+
+SURE = timedelta(seconds=5)
+"""A target is newer for certain if it is by more than so much: stores round times, clocks jump."""
 
 DELETED_AT_ONCE = 1000
 """Paths of one `delete_many`: what S3 takes in a request."""
@@ -81,7 +85,7 @@ class MirrorOptions:
     """How to compare and what to change.
 
     Attributes:
-        checksum: Compare by digest, which reads both, instead of by size and time.
+        checksum: Compare by digest, which reads both, also where size and time say enough.
         delete: Delete at the target what the source has not; not if a file failed.
         dry_run: Change nothing.
         exclude: Shell patterns of paths to leave alone, at both ends, as in `*/_uploads/*`.
@@ -104,8 +108,10 @@ class MirrorOptions:
 class Mirror:
     """Makes the files below a target directory equal to those below a source directory.
 
-    A file is copied where the target has none, one of another size, or an older one; each copy
-    is checked by digest. A copy that was broken off goes on where it was in the next run.
+    A file is copied where the target has none or another one. That is told by the sizes, and by
+    the times where the target is newer for certain, by both stores' clocks; else by the digests.
+    Each copy is checked by digest, and made again if the source was replaced meanwhile. A copy that
+    was broken off goes on where it was in the next run.
 
     Args:
         source: Where to read; open.
@@ -139,6 +145,8 @@ class Mirror:
         self._report = MirrorReport()
         self._extra: list[str] = []
         self._done = self._total = 0
+        # How far the target's clock is ahead; None where a store does not tell its time.
+        self._ahead: timedelta | None = None
 
     async def run(self) -> MirrorReport:
         """Compare, copy, and delete if asked.
@@ -147,6 +155,8 @@ class Mirror:
             PathNotFoundError: The source directory is not there.
             ConflictError: Everything at the target was to be deleted, since the source is empty.
         """
+        with suppress(StorageDriverError):  # as of a source that cannot be written to
+            self._ahead = await self._target.now() - await self._source.now()
         pairs = self._pairs()
         # One generator feeds all: whoever is free takes the next pair.
         turn = asyncio.Lock()
@@ -169,12 +179,13 @@ class Mirror:
             path, info, there = pair
             try:
                 await self._compare(path, info, there)
-            except PathNotFoundError:
-                self._report.vanished += 1
-                self._on_event(MirrorEvent("vanished", path))
             except StorageDriverError as error:
-                self._report.failed[path] = str(error)
-                self._on_event(MirrorEvent("failed", path, error=error))
+                if isinstance(error, PathNotFoundError) and await self._has_vanished(info.path):
+                    self._report.vanished += 1
+                    self._on_event(MirrorEvent("vanished", path))
+                else:
+                    self._report.failed[path] = str(error)
+                    self._on_event(MirrorEvent("failed", path, error=error))
             self._done += info.size
             self._on_progress(self._done, self._total)
 
@@ -192,14 +203,39 @@ class Mirror:
     async def _is_same(self, info: FileInfo, there: FileInfo) -> bool:
         if info.size != there.size:
             return False
-        if not self._options.checksum:
-            times = info.mod_time, there.mod_time
-            if times[0] is not None and times[1] is not None:
-                return times[0] <= times[1]
+        if not self._options.checksum and self._is_surely_newer(there, info):
+            return True
         digest = await content_digest(self._source, info.path)
         return digest == await content_digest(self._target, there.path)
 
+    def _is_surely_newer(self, there: FileInfo, info: FileInfo) -> bool:
+        """Tell whether the target was written after the source, by more than clocks are wrong."""
+        if info.mod_time is None or there.mod_time is None or self._ahead is None:
+            return False
+        return info.mod_time + SURE < there.mod_time - self._ahead
+
+    async def _has_vanished(self, source_path: str) -> bool:
+        try:
+            await self._source.stat(source_path)
+        except PathNotFoundError:
+            return True
+        except StorageDriverError:
+            pass  # nobody knows
+        return False
+
     async def _copy(self, path: str, info: FileInfo) -> int:
+        """Copy a file, again if it was replaced meanwhile; give the bytes that went over."""
+        copied = 0
+        # Not the listing's: a store may tell times and etags otherwise there.
+        before = await self._source.stat(info.path)
+        while True:
+            copied += await self._copy_once(path, before)
+            after = await self._source.stat(info.path)
+            if _version(after) == _version(before):
+                return copied
+            before = after
+
+    async def _copy_once(self, path: str, info: FileInfo) -> int:
         target_path = child_prefix(self._target_path) + path
         state = self._state_of(info.path, target_path)
         before = self._done
@@ -284,6 +320,10 @@ class Mirror:
             path = info.path.removeprefix(prefix)
             if not self._options.leaves_out(path):
                 yield path, info
+
+
+def _version(info: FileInfo) -> tuple[object, ...]:
+    return info.size, info.mod_time, info.etag
 
 
 async def _first_or_none(

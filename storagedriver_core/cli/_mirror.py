@@ -32,7 +32,7 @@ def sync(
     ] = False,
     checksum: Annotated[
         bool,
-        typer.Option("--checksum", help="Compare by digest, which reads both; not by size, time."),
+        typer.Option("--checksum", help="Always compare by digest, which reads both ends."),
     ] = False,
     exclude: Annotated[
         list[str] | None,
@@ -46,9 +46,9 @@ def sync(
     """Make the files at one place equal to those at another, in the same or another storage.
 
     Each end is a configuration file, and a directory if not all of it: bucket.yml:/registry.
-    A file is copied where the target has none, one of another size, or an older one; it is checked
-    by digest when it is there. What was broken off goes on where it was when the same command is
-    given again. Deletes nothing unless asked, and never after a failure.
+    A file is copied where the target has none or another one, by size, time and, where these do not
+    say enough, digest; it is checked by digest when it is there. What was broken off goes on where
+    it was when the same command is given again. Deletes nothing unless asked, and never after a failure.
     """
     begin, end = _address(source), _address(target)
     if begin.config.resolve() == end.config.resolve() and (

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -125,13 +128,80 @@ def test_a_newer_source_and_one_of_another_size_are_copied() -> None:
     run(work)
 
 
-def test_only_a_digest_tells_equal_sizes_of_a_later_target_apart() -> None:
+def test_equal_sizes_are_told_apart_by_digest_where_times_are_close_or_it_is_asked(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        async with on_disk(tmp_path) as source, pair() as both:
+            both.source = source
+            await fill(source, {"/a": b"1"})
+            await fill(both.target, {"/a": b"2"})
+            # A copy of what was replaced while it was copied looks like this.
+            assert (await both.mirror()).copied == 1
+            await fill(both.target, {"/a": b"2"})
+            os.utime(tmp_path / "a", (0, 0))
+            assert (await both.mirror()).unchanged == 1
+            assert (await both.mirror(MirrorOptions(checksum=True))).copied == 1
+            assert await files_of(both.target) == {"/a": b"1"}
+
+    asyncio.run(work())
+
+
+def test_clocks_of_stores_that_differ_are_allowed_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with on_disk(tmp_path) as source, pair() as both:
+            both.source = source
+            await fill(source, {"/a": b"1"})
+            await fill(both.target, {"/a": b"2"})
+            # Written at the same moment, by a source whose clock is an hour behind.
+            hour_ago = time.time() - 3600
+            os.utime(tmp_path / "a", (hour_ago, hour_ago))
+            behind = datetime.fromtimestamp(hour_ago, UTC)
+
+            async def now() -> datetime:
+                return behind
+
+            monkeypatch.setattr(source, "now", now)
+            assert (await both.mirror()).copied == 1
+
+    asyncio.run(work())
+
+
+def test_a_source_that_is_replaced_while_it_is_copied_is_copied_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with on_disk(tmp_path) as source, pair() as both:
+            await fill(source, {"/a": b"1"})
+
+            class Replacing(Kept):
+                def clear(self) -> None:
+                    # The copy has ended, and nobody has looked yet.
+                    if (tmp_path / "a").read_bytes() == b"1":
+                        (tmp_path / "new").write_bytes(b"2")
+                        (tmp_path / "new").rename(tmp_path / "a")
+
+            mirror = Mirror(
+                source, "/", both.target, "/", state_of=lambda path, place: Replacing({}, path)
+            )
+            await mirror.run()
+            assert await files_of(both.target) == {"/a": b"2"}
+
+    asyncio.run(work())
+
+
+def test_a_target_that_misses_something_is_a_failure_and_no_vanished_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def work(both: Pair) -> None:
         await fill(both.source, {"/a": b"1"})
-        await fill(both.target, {"/a": b"2"})
-        assert (await both.mirror()).unchanged == 1
-        assert (await both.mirror(MirrorOptions(checksum=True))).copied == 1
-        assert await files_of(both.target) == {"/a": b"1"}
+
+        async def missing(*_: object, **__: object) -> None:
+            raise PathNotFoundError("no bucket")
+
+        monkeypatch.setattr(both.target, "writer", missing)
+        report = await both.mirror()
+        assert (list(report.failed), report.vanished) == (["a"], 0)
 
     run(work)
 
