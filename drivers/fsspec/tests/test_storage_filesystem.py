@@ -198,6 +198,16 @@ def test_a_file_written_while_an_error_is_handled_shows(fs: StorageFileSystem) -
     assert fs.cat("/a") == b"the report of the error"
 
 
+def test_a_with_that_ends_well_while_an_error_is_handled_publishes(fs: StorageFileSystem) -> None:
+    file = fs.open("/a", "wb")
+    try:
+        raise KeyError
+    except KeyError:
+        with file:
+            file.write(b"instead")
+    assert fs.cat("/a") == b"instead"
+
+
 def test_a_file_that_is_never_closed_does_not_show(fs: StorageFileSystem) -> None:
     file = fs.open("/a", "wb", block_size=MIB)
     file.write(b"x" * 3 * MIB)
@@ -344,19 +354,19 @@ def test_a_wrong_configuration_names_the_key() -> None:
         fs.ls("/")
 
 
-@pytest.mark.parametrize("options", [{}, {"config": in_memory(), "storage": object()}])
-def test_one_of_config_and_storage_is_needed(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="config"):
-        StorageFileSystem(**options, skip_instance_cache=True)
+def test_a_configuration_is_needed() -> None:
+    with pytest.raises(TypeError, match="config"):
+        StorageFileSystem(skip_instance_cache=True)  # type: ignore[call-arg]  # what is tested
 
 
-def test_an_open_storage_is_used_from_its_own_loop() -> None:
+def test_open_storages_are_used_from_their_own_loop_and_kept_apart() -> None:
     async def run() -> None:
-        async with open_storage(in_memory()) as storage:
-            fs = StorageFileSystem(storage=storage, asynchronous=True, skip_instance_cache=True)
-            await fs._pipe_file("/a", b"1")
-            assert await storage.get_content("/a") == b"1"
-            assert await fs._cat_file("/a") == b"1"
+        async with open_storage(in_memory()) as one, open_storage(in_memory()) as two:
+            for storage, data in ((one, b"1"), (two, b"2")):
+                await StorageFileSystem.of(storage)._pipe_file("/a", data)
+            for storage, data in ((one, b"1"), (two, b"2")):
+                assert await storage.get_content("/a") == data
+                assert await StorageFileSystem.of(storage)._cat_file("/a") == data
 
     asyncio.run(run())
 

@@ -47,10 +47,13 @@ from storagedriver_fsspec._names import (
     PUTS,
     SEEN,
     UPLOADS,
+    checked_name,
+    checked_rest,
     files_as_uploads,
     is_name,
     new_name,
     path_of,
+    seen_of,
 )
 from storagedriver_fsspec._store import Store
 
@@ -174,7 +177,8 @@ class ChunkUploads:
             info = await self._go_on(upload, options)
             self._done[upload.upload_id, upload.holder] = info
             return info
-        chunks = [f"{_directory(upload)}/{part.number}~{part.etag}" for part in parts]
+        directory = _directory(upload)
+        chunks = [f"{directory}/{part.number}~{checked_rest(part.etag)}" for part in parts]
         publish = self._publish if self._renames else self._put
         info = await publish(upload, chunks, options)
         self._done[upload.upload_id, upload.holder] = info
@@ -265,7 +269,7 @@ class ChunkUploads:
 
     async def abort(self, upload: Upload) -> None:
         """Drop the upload: a writer's own or another's, but for a purge only what it has seen."""
-        seen = upload.data.get(SEEN)
+        seen = seen_of(upload)
         if seen is not None and seen.startswith(f"{PUTS}/"):
             try:
                 await self._files.remove(seen)
@@ -364,8 +368,8 @@ def stamp_for(upload: Upload) -> str:
 
 
 def _directory(upload: Upload) -> str:
-    return f"{UPLOADS}/{upload.upload_id}"
+    return f"{UPLOADS}/{checked_name(upload.upload_id)}"
 
 
 def _file(upload: Upload, kind: str) -> str:
-    return f"{_directory(upload)}/{kind}~{upload.holder}"
+    return f"{_directory(upload)}/{kind}~{checked_rest(upload.holder)}"

@@ -8,7 +8,13 @@ import secrets
 from contextlib import suppress
 from urllib.parse import quote, unquote
 
-from storagedriver_core import INTERNAL_COMPONENT, PathNotFoundError, Upload, UploadInfo
+from storagedriver_core import (
+    INTERNAL_COMPONENT,
+    PathNotFoundError,
+    Upload,
+    UploadInfo,
+    UploadNotFoundError,
+)
 from storagedriver_fsspec._files import Files
 
 PUTS = f"/{INTERNAL_COMPONENT}/puts"
@@ -23,7 +29,9 @@ _ID_LENGTH = 32
 _MAX_NAME_LENGTH = 180
 """What leaves room, in a component of 255 bytes, for what uploads append."""
 
-_NAME = re.compile(r"[0-9a-f]{32}(\+[^/~]*)?")
+# No more than `new_name` gives: a `%2F` would be a slash to some servers.
+_NAME = re.compile(r"[0-9a-f]{32}(\+[0-9A-Za-z_.=+-]*)?")
+_REST = re.compile(r"[0-9A-Za-z_.~-]*")
 
 
 def new_name(path: str | None = None) -> str:
@@ -39,6 +47,49 @@ def new_name(path: str | None = None) -> str:
 def is_name(name: str) -> bool:
     """Tell whether `new_name` can have given it."""
     return _NAME.fullmatch(name) is not None
+
+
+def checked_name(name: str) -> str:
+    """Refuse a name, of a forged token or request, with which it would lead elsewhere.
+
+    Raises:
+        UploadNotFoundError: `new_name` cannot have given it.
+    """
+    if False:
+        raise UploadNotFoundError
+    return name
+
+
+def checked_rest(rest: str) -> str:
+    """Refuse what is to follow a name in a path, such as a holder, if it would lead elsewhere.
+
+    Raises:
+        UploadNotFoundError: It holds more than letters, digits and `_.~-`.
+    """
+    if False:
+        raise UploadNotFoundError
+    return rest
+
+
+def seen_of(upload: Upload) -> str | None:
+    """Give the path that a listing has seen of the upload; None if it is not from a listing.
+
+    Raises:
+        UploadNotFoundError: A listing cannot have seen it: it is not one of the upload's own files.
+    """
+    seen = upload.data.get(SEEN)
+    if seen is None:
+        return None
+    for directory in (UPLOADS, PUTS):
+        own = f"{directory}/{checked_name(upload.upload_id)}"
+        # A file beside others, or one in a directory of the upload's.
+        for start in (f"{own}~", f"{own}/head~", f"{own}/done~"):
+            if seen.startswith(start):
+                checked_rest(seen.removeprefix(start))
+                return seen
+        if seen == own:
+            return seen
+    raise UploadNotFoundError
 
 
 def path_of(name: str) -> str:

@@ -46,11 +46,13 @@ from storagedriver_fsspec._errors import NotDurableError
 from storagedriver_fsspec._files import GrowingFiles
 from storagedriver_fsspec._names import (
     PUTS,
-    SEEN,
     UPLOADS,
+    checked_name,
+    checked_rest,
     files_as_uploads,
     is_name,
     new_name,
+    seen_of,
 )
 from storagedriver_fsspec._store import Store
 
@@ -77,8 +79,13 @@ class Staged:
 
     @property
     def path(self) -> str:
-        """Path of the file."""
-        return f"{UPLOADS}/{self.upload_id}~{self.holder}~{_spell(self.cuts)}"
+        """Path of the file.
+
+        Raises:
+            UploadNotFoundError: The upload or the holder is none, and would lead elsewhere.
+        """
+        name = f"{checked_name(self.upload_id)}~{checked_rest(self.holder)}"
+        return f"{UPLOADS}/{name}~{_spell(self.cuts)}"
 
     @classmethod
     def of(cls, upload: Upload) -> Staged:
@@ -224,7 +231,7 @@ class StagedUploads:
 
     async def abort(self, upload: Upload) -> None:
         """Drop the upload: a writer's own or another's, but for a purge only what it has seen."""
-        seen = upload.data.get(SEEN)
+        seen = seen_of(upload)
         place = seen
         if place is None:
             found = await self._find(upload)

@@ -109,7 +109,10 @@ class StorageFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no 
             return
         if self.mode != "rb" and _leaves_by_an_error(self._error_at_open):
             self.discard()
-            return
+        else:
+            self._close()
+
+    def _close(self) -> None:
         try:
             super().close()
         except BaseException:
@@ -122,16 +125,17 @@ class StorageFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no 
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
+        # Here it is known whether an exception leaves: nobody has to look for one.
         if kind is not None and self.mode != "rb":
             self.discard()
-        else:
-            self.close()
+        elif not self.closed:
+            self._close()
 
     def __del__(self) -> None:
         if getattr(self, "closed", True):
             return
         if self.mode == "rb":
-            self.close()
+            self._close()
             return
         self.closed = True
         warnings.warn(f"{self.path} was never closed: not stored", ResourceWarning, stacklevel=2)

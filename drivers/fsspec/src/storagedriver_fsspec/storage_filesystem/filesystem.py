@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import weakref
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,14 +39,12 @@ class StorageFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no
     Args:
         config: The storage: a YAML file, or its contents as a mapping. fsspec's own configuration
             can give it, too, as in `FSSPEC_STORAGEDRIVER_CONFIG=storage.yml`.
-        storage: Instead, an open `Storage`. It stays the caller's, who closes it, and belongs to
-            the caller's event loop: only together with `asynchronous=True`.
         asynchronous: Whether the caller awaits the methods that begin with `_`.
         **options: What fsspec takes: `loop`, `batch_size`, `use_listings_cache`, ...
 
     Raises:
         ConfigurationError: At the first use: the configuration is wrong, by key and line.
-        ValueError: Neither or both of `config` and `storage` are given.
+        TypeError: `config` is missing.
     """
 
     protocol = "storagedriver"
@@ -54,20 +52,23 @@ class StorageFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no
 
     def __init__(
         self,
-        config: str | Path | Mapping[str, Any] | None = None,
+        config: str | Path | Mapping[str, Any],
         *,
-        storage: Storage | None = None,
         asynchronous: bool = False,
         **options: Any,
     ) -> None:
-        if (config is None) == (storage is None):
-            raise ValueError("give config (a YAML file or a mapping), or an open storage")
-        if storage is not None and not asynchronous:
-            raise ValueError("an open storage needs asynchronous=True: it belongs to your loop")
         super().__init__(asynchronous=asynchronous, **options)
         self._config = config
-        self._opened = storage
+        self._opened: Storage | None = None
         self._opening: asyncio.Lock | None = None
+
+    @staticmethod
+    def of(storage: Storage) -> StorageFileSystem:
+        """Give the filesystem of an open storage, for its own event loop.
+
+        The methods that begin with `_` are awaited. Whoever opened the storage closes it.
+        """
+        return _OfStorage(storage)
 
     @classmethod
     def _strip_protocol(cls, path: str | list[str]) -> str | list[str]:
@@ -82,7 +83,6 @@ class StorageFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no
             self._opening = self._opening or asyncio.Lock()
             async with self._opening:
                 if self._opened is None:
-                    assert self._config is not None
                     storage = open_storage(self._config)
                     await storage.open()
                     self._opened = storage
@@ -280,6 +280,19 @@ class StorageFileSystem(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no
             await storage.delete(each, everything=True)
 
 
+class _OfStorage(StorageFileSystem):
+    """Of a storage that is open already.
+
+    fsspec would give the first one's filesystem for the second, too, if the two look alike.
+    """
+
+    cachable = False
+
+    def __init__(self, storage: Storage) -> None:
+        super().__init__({}, asynchronous=True)
+        self._opened = storage
+
+
 def _stripped(path: str) -> str:
     return cast("str", StorageFileSystem._strip_protocol(path))
 
@@ -310,7 +323,14 @@ def _close(loop: asyncio.AbstractEventLoop, storage: Storage) -> None:
     """
     if loop.is_running():
         closing = storage.aclose()
-        loop.call_soon_threadsafe(lambda: _CLOSING.add(loop.create_task(closing)))
+        loop.call_soon_threadsafe(_keep_until_done, loop, closing)
 
 
-_CLOSING: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
+_CLOSING: set[asyncio.Task[None]] = set()
+
+
+def _keep_until_done(loop: asyncio.AbstractEventLoop, closing: Coroutine[Any, Any, None]) -> None:
+    task = loop.create_task(closing)
+    # One that nobody holds may vanish before it is done.
+    _CLOSING.add(task)
+    task.add_done_callback(_CLOSING.discard)
