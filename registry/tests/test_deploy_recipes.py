@@ -33,7 +33,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 KUBERNETES = {
     document["kind"]: document for document in yaml.safe_load_all(recipe("kubernetes.yaml", {}))
 }
-MADE_BY_HAND = {"./tls", "secrets.env"}
+MADE_BY_HAND = {"./htpasswd", "./tls", "secrets.env"}
 
 
 def secrets() -> dict[str, str]:
@@ -70,6 +70,13 @@ def test_configuration_of_the_nodes_is_acted_on_whole(monkeypatch: pytest.Monkey
     assert configuration.backend is not None
     parameters = configuration.backend.parameters.model_dump()
     assert parameters["access_key"].get_secret_value() == "registry"
+
+
+def test_nobody_is_let_in_without_a_password_and_the_debug_server_is_for_the_machine() -> None:
+    document = yaml.safe_load(recipe("registry.yml", {}))
+    assert document["auth"]["htpasswd"]["path"] == "/etc/registry/htpasswd"
+    assert document["http"]["debug"]["addr"] == "127.0.0.1:5001"
+    assert "./htpasswd:/etc/registry/htpasswd:ro" in SERVICES["registry-1"]["volumes"]
 
 
 def test_compose_names_nothing_that_is_not_there() -> None:
@@ -145,8 +152,10 @@ def test_store_of_the_recipe_gives_its_user_all_that_a_node_needs(
             "http://seaweedfs:8333": store.url,
             "valkey:6379": valkey.url.removeprefix("redis://"),
             '":5000"': f'"127.0.0.1:{free_port()}"',
-            '":5001"': f'"127.0.0.1:{free_port()}"',
+            "127.0.0.1:5001": f"127.0.0.1:{free_port()}",
+            "/etc/registry/htpasswd": str(tmp_path / "htpasswd"),
         }
+        (tmp_path / "htpasswd").write_text("user:$2y$05$" + "a" * 53 + "\n")
         config = tmp_path / "config.yml"
         config.write_text(recipe("registry.yml", replaced))
         examined = CliRunner().invoke(app, ["doctor", "--json", str(config)])
@@ -248,14 +257,20 @@ def test_kubernetes_fits_together() -> None:
     [container] = pod["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     document = yaml.safe_load(recipe("registry.yml", {}))
+    rules = KUBERNETES["Ingress"]["spec"]["rules"]
     assert document["http"]["addr"] == f":{ports['http']}"
-    assert document["http"]["debug"]["addr"] == f":{ports['debug']}"
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    assert environment["REGISTRY_HTTP_DEBUG_ADDR"] == f":{ports['debug']}"
+    assert environment["REGISTRY_HTTP_HOST"] == f"https://{rules[0]['host']}"
+    # Only what clients are for comes in from elsewhere.
+    policy = KUBERNETES["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == labels
+    assert policy["ingress"] == [{"ports": [{"port": "http"}]}]
     assert service["ports"][0]["targetPort"] in ports
     for probe in ("startupProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] in ports
     [before] = container["lifecycle"]["preStop"]["exec"]["command"][1:]
     assert pod["terminationGracePeriodSeconds"] > draintime() + int(before)
-    rules = KUBERNETES["Ingress"]["spec"]["rules"]
     backend = rules[0]["http"]["paths"][0]["backend"]["service"]
     assert backend["name"] == KUBERNETES["Service"]["metadata"]["name"]
     assert backend["port"]["name"] == service["ports"][0]["name"]

@@ -194,6 +194,10 @@ def test_debug_server_shows_health_and_switches_it(tmp_path: Path, workers: int)
         assert httpx.post(debug).status_code == 404
         assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 404
         assert httpx.get(f"{debug}/down").status_code == 404
+        # A site that somebody looks at makes the browser ask.
+        from_a_site = {"origin": "https://elsewhere.example"}
+        assert httpx.post(f"{debug}/down", headers=from_a_site).status_code == 403
+        assert httpx.get(debug).status_code == 200
 
         assert httpx.post(f"{debug}/down").status_code == 200
         # Whichever worker is asked.

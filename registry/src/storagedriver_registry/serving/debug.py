@@ -117,7 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: str) -> None:
         make = self.server.pages.get((method, self.path.partition("?")[0]))
         try:
-            page = Page(404, body=b"404 page not found\n") if make is None else make()
+            if method == "POST" and self.headers.get("origin") is not None:
+                # A site that an operator looks at made the browser ask, and not the operator.
+                page = Page(403, body=b"403 not from a browser\n")
+            else:
+                page = Page(404, body=b"404 page not found\n") if make is None else make()
         except Exception:
             logger.exception("the debug server failed: %s", self.path)
             page = Page(500)
