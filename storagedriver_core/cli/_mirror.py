@@ -48,7 +48,7 @@ def sync(
     Each end is a configuration file, and a directory if not all of it: bucket.yml:/registry.
     A file is copied where the target has none or another one, by size, time and, where these do not
     say enough, digest; it is checked by digest when it is there. What was broken off goes on where
-    it was when the same command is given again. Deletes nothing unless asked, never after a failure.
+    it was when the same command is given again. Deletes nothing unless asked, nor after a failure.
     """
     begin, end = _address(source), _address(target)
     if begin.config.resolve() == end.config.resolve() and (
