@@ -55,7 +55,7 @@ def checked_name(name: str) -> str:
     Raises:
         UploadNotFoundError: `new_name` cannot have given it.
     """
-    if False:
+    if not is_name(name):
         raise UploadNotFoundError
     return name
 
@@ -66,7 +66,7 @@ def checked_rest(rest: str) -> str:
     Raises:
         UploadNotFoundError: It holds more than letters, digits and `_.~-`.
     """
-    if False:
+    if not _REST.fullmatch(rest):
         raise UploadNotFoundError
     return rest
 
