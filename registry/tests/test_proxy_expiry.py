@@ -15,9 +15,9 @@ from storagedriver_registry.storage import Stores, make_stores
 from storagedriver_registry.storage.errors import TagUnknownError
 from storagedriver_registry.storage.manifests import StoredManifest
 
-from registry.tests.application import in_memory
+from registry.tests.application import Watched
 from registry.tests.client import OCI_INDEX, OCI_MANIFEST
-from storagedriver_core import Storage
+from storagedriver_core import Storage, UnavailableError
 
 NAME = "a/b"
 
@@ -25,8 +25,9 @@ NAME = "a/b"
 class Cache:
     """A cache, and what its server would do."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, driver: Watched) -> None:
         self.storage = storage
+        self.driver = driver
         self.stores: Stores = make_stores(storage)
         self.fetched = Fetched(storage)
         self.expirer = Expirer(storage, self.stores, self.fetched, 60.0, 0.0, self._forget)
@@ -85,8 +86,9 @@ class Cache:
 
 def run(test: Callable[[Cache], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with Storage(in_memory()) as storage:
-            await test(Cache(storage))
+        driver = Watched()
+        async with Storage(driver) as storage:
+            await test(Cache(storage, driver))
 
     asyncio.run(main())
 
@@ -182,5 +184,39 @@ def test_blob_without_a_manifest_goes_as_well() -> None:
         blob = await cache.blob(b"blob")
         assert await cache.expirer.expire(await cache.now()) == Expired(0, 1)
         assert not await cache.has_blob(blob)
+
+    run(test)
+
+
+def test_what_cannot_be_let_go_of_goes_the_next_time() -> None:
+    async def test(cache: Cache) -> None:
+        blob = await cache.blob(b"blob")
+        image = await cache.image(blob, tag="image")
+        limit = await cache.now()
+        cache.driver.fail("delete", UnavailableError("down"), at="/link")
+        with pytest.raises(UnavailableError):
+            await cache.expirer.expire(limit)
+        assert await cache.has_manifest(image)
+        cache.driver.heal()
+        assert await cache.expirer.expire(limit) == Expired(1, 1)
+        assert (await cache.fetched.all()).get(NAME) is None
+
+    run(test)
+
+
+def test_note_of_what_is_fetched_anew_while_it_goes_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(cache: Cache) -> None:
+        blob = await cache.blob(b"blob")
+        limit = await cache.now()
+        unlink = cache.stores.blobs.unlink
+
+        async def fetched_anew(name: str, digest: Digest) -> None:
+            await unlink(name, digest)
+            await cache.blob(b"blob")
+
+        monkeypatch.setattr(cache.stores.blobs, "unlink", fetched_anew)
+        assert await cache.expirer.expire(limit) == Expired(0, 1)
+        assert set((await cache.fetched.all())[NAME].blobs) == {blob}
+        assert await cache.has_blob(blob)
 
     run(test)

@@ -157,24 +157,32 @@ class Expirer:
             return False
         # Tags first: cut off in between, none is left that points to nothing.
         await self._stores.tags.delete_all(name, digest)
+        is_dropped = True
         try:
             await self._stores.manifests.delete(name, digest)
-            return True
         except ManifestUnknownError:
-            return False
-        finally:
-            await self._fetched.forget(note)
+            is_dropped = False
+        await self._forget_note(note, limit)
+        return is_dropped
 
     async def _drop_blob(self, name: str, digest: Digest, limit: datetime) -> bool:
         note = paths.fetched_blob(name, digest)
         if not await self._fetched.is_older(note, limit):
             return False
+        is_dropped = True
         try:
             await self._stores.blobs.unlink(name, digest)
-            return True
         except BlobUnknownError:
-            return False
-        finally:
+            is_dropped = False
+        await self._forget_note(note, limit)
+        return is_dropped
+
+    async def _forget_note(self, note: str, limit: datetime) -> None:
+        """Forget a note whose content is gone, and is not fetched anew meanwhile.
+
+        Where the content could not be let go of, the note stays: without it, it would stay forever.
+        """
+        if await self._fetched.is_older(note, limit):
             await self._fetched.forget(note)
 
     async def _collect(self) -> None:
