@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+import threading
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from storagedriver_registry.client.layouts import (
     StorageFiles,
     TarFiles,
 )
+from storagedriver_registry.client.layouts import local_files as local_files_module
 from storagedriver_registry.client.layouts import storage_files as storage_files_module
 from storagedriver_registry.client.reading import RunningHash
 from storagedriver_registry.client.transfer import Blob, Journal, copy
@@ -112,6 +114,38 @@ def test_blob_that_is_missing_leaves_no_image(layout: Layout, tmp_path: Path) ->
     with pytest.raises(NotFoundError):
         asyncio.run(copy(source(layout), OCILayoutTarget(LocalFiles(tmp_path / "to"), "v1")))
     assert not (tmp_path / "to" / "index.json").exists()
+
+
+def test_cancelled_write_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_go_on, was_open = threading.Event(), threading.Event(), []
+
+    def slow(descriptor: int, chunk: bytes, offset: int) -> None:
+        begun.set()
+        assert may_go_on.wait(60)
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            was_open.append(False)
+        else:
+            was_open.append(True)
+
+    monkeypatch.setattr(local_files_module, "_pwrite", slow)
+
+    async def main() -> None:
+        files = LocalFiles(tmp_path / "layout")
+        task = asyncio.ensure_future(files.put_blob("blob", BLOB, Fragile().chunks))
+        assert await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        # Whoever does not wait for the thread is at its end after a few of these.
+        for _ in range(20):
+            await asyncio.sleep(0)
+        may_go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert was_open == [True]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 # Archives --------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
-from storagedriver_core import StorageDriverError
+from storagedriver_core import StorageDriverError, finish
 from storagedriver_registry.client.errors import (
     DigestMismatchError,
     NotFoundError,
@@ -22,11 +23,18 @@ from storagedriver_registry.client.transfer.places import Blob, Chunks
 
 _CHUNK = 1 << 20
 
+_THREAD_SECONDS = 600.0
+"""That a cancelled write may go on: a slow disk takes so long at most for what is not on it yet."""
+
 _LOCK_SECONDS = 0.02
 """Between two looks at a lock that somebody else has for a few milliseconds."""
 
 _PARTIAL = ".partial"
 """Folder for what is not whole, beside what is: renaming it is all that is left to do."""
+
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class LocalFiles:
@@ -77,7 +85,7 @@ class LocalFiles:
 
     async def write(self, path: str, data: bytes) -> None:
         """Store a small file, replacing what is there."""
-        await asyncio.to_thread(self._write, path, data)
+        await _to_its_end(self._write, path, data)
 
     @asynccontextmanager
     async def change(
@@ -104,7 +112,7 @@ class LocalFiles:
         descriptor = _opened(partial)
         try:
             await self._fill(descriptor, blob, chunks)
-            await asyncio.to_thread(self._publish, descriptor, partial, path)
+            await _to_its_end(self._publish, descriptor, partial, path)
         except (RegistryError, StorageDriverError) as error:
             if isinstance(error, DigestMismatchError):
                 partial.unlink(missing_ok=True)
@@ -130,7 +138,7 @@ class LocalFiles:
 
     async def _fill(self, descriptor: int, blob: Blob, chunks: Chunks) -> None:
         """Write what is missing of a blob."""
-        offset, before = await asyncio.to_thread(_hash_of, descriptor, blob)
+        offset, before = await _to_its_end(_hash_of, descriptor, blob)
         if offset == blob.size and before.hexdigest() == blob.digest.hex:
             return
         if offset == blob.size:
@@ -205,8 +213,18 @@ def _hash_of(descriptor: int, blob: Blob) -> tuple[int, RunningHash]:
 async def _written(descriptor: int, chunks: Chunks, offset: int, before: RunningHash) -> None:
     async with aclosing(chunks(offset, before)) as stream:
         async for chunk in stream:
-            await asyncio.to_thread(_pwrite, descriptor, chunk, offset)
+            await _to_its_end(_pwrite, descriptor, chunk, offset)
             offset += len(chunk)
+
+
+async def _to_its_end(
+    work: Callable[Arguments, Result], *arguments: Arguments.args, **named: Arguments.kwargs
+) -> Result:
+    """Do what blocks in a thread, which a cancellation waits for: no thread can be stopped.
+
+    Otherwise the thread would go on with a descriptor, or a lock, that is another's by then.
+    """
+    return await finish(asyncio.to_thread(work, *arguments, **named), _THREAD_SECONDS)
 
 
 def _pwrite(descriptor: int, chunk: bytes, offset: int) -> None:

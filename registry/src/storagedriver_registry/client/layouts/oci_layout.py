@@ -157,8 +157,9 @@ class OCILayoutTarget(OCILayout):
         path = _path(blob.digest)
         if await self._target.size(path) == blob.size:
             return Outcome.PRESENT
-        await self._target.put_blob(path, blob, chunks)
+        # Before it is there: who is cancelled in its last moment has put it.
         self._put.append(path)
+        await self._target.put_blob(path, blob, chunks)
         return Outcome.COPIED
 
     async def put_manifest(self, manifest: FetchedManifest, *, is_root: bool) -> None:
