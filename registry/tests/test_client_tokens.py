@@ -205,6 +205,30 @@ def test_what_else_is_in_the_file_stays(config: DockerConfig) -> None:
     assert set(document["auths"]) == {"https://r.example/v1/", "o.example"}
 
 
+def test_credentials_of_a_namespace_are_not_those_of_its_host(config: DockerConfig) -> None:
+    config.path.parent.mkdir()
+    team = {"r.example/team": {"auth": "YTpi"}}
+    config.path.write_text(json.dumps({"auths": team}))
+    assert config.credentials("r.example") is None
+    assert not config.erase("r.example")
+    config.store("r.example", ALICE)
+    assert config.credentials("r.example") == ALICE
+    assert config.erase("r.example")
+    assert json.loads(config.path.read_text())["auths"] == team
+
+
+@pytest.mark.parametrize("old", ["https://r.example/v1/", "http://r.example", "r.example/v2/"])
+def test_key_of_today_goes_before_old_ones(config: DockerConfig, old: str) -> None:
+    config.path.parent.mkdir()
+    auths = {old: {"auth": "YTpi"}}
+    config.path.write_text(json.dumps({"auths": auths}))
+    assert config.credentials("r.example") == Credentials("a", "b")
+    config.path.write_text(json.dumps({"auths": {**auths, "r.example": {"auth": "YTpj"}}}))
+    assert config.credentials("r.example") == Credentials("a", "c")
+    assert config.erase("r.example")
+    assert json.loads(config.path.read_text())["auths"] == {}
+
+
 HELPER = """#!/bin/sh
 read -r line
 echo "$1 $line" >> "{log}"

@@ -29,7 +29,13 @@ def default_config() -> Path:
     if file := os.environ.get("REGISTRY_AUTH_FILE"):
         return Path(file)
     folder = os.environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+    if folder:
+        return Path(folder) / "config.json"
+    try:
+        return Path.home() / ".docker" / "config.json"
+    except RuntimeError:
+        # A user without a home, as in a container, has no credentials there.
+        return Path("/nonexistent/.docker/config.json")
 
 
 class DockerConfig:
@@ -48,8 +54,11 @@ class DockerConfig:
         helper = self._helper(document, host)
         if helper is not None:
             return _from_helper(helper, _key(host))
-        for key, entry in _section(document, "auths").items():
-            if _host_of(key) == host and isinstance(entry, dict) and entry:
+        auths = _section(document, "auths")
+        # The key of today first, and then what older programs have left.
+        for key in (_key(host), *(key for key in auths if _host_of(key) == host)):
+            entry = auths.get(key)
+            if isinstance(entry, dict) and entry:
                 return self._of_entry(entry, host)
         return None
 
@@ -146,10 +155,17 @@ def _key(host: str) -> str:
 
 
 def _host_of(key: str) -> str:
-    """Give the host of a key of `auths`; old ones are URLs."""
+    """Give the host of a key of `auths`; old ones are URLs, or end with a version.
+
+    Any other path is a namespace, as podman and skopeo have it: its credentials are not the host's,
+    and the key is given as it is.
+    """
     if key.rstrip("/") in (_HUB_KEY.rstrip("/"), "index.docker.io"):
         return DOCKER_HUB
-    return key.removeprefix("https://").removeprefix("http://").partition("/")[0]
+    rest = key.removeprefix("https://").removeprefix("http://")
+    host, _, path = rest.partition("/")
+    is_old = rest != key or path.strip("/") in ("", "v1", "v2")
+    return host if is_old else key
 
 
 def _from_helper(helper: str, key: str) -> Credentials | None:
