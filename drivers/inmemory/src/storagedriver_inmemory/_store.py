@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from bisect import bisect_left, bisect_right, insort
@@ -29,7 +30,7 @@ class Object:
 
     Attributes:
         data: The bytes.
-        etag: Differs from that of every other object of the store.
+        etag: Differs from that of every other object of this and of any other store.
         mod_time: Aware UTC.
         content_type: As given.
         metadata: As given.
@@ -86,6 +87,8 @@ class Store:
         self._paths: list[str] = []
         self._uploads: dict[str, PendingUpload] = {}
         self._numbers = itertools.count(1)
+        # A store that begins anew repeats no etag: what somebody kept of the last one is stale.
+        self._etag_prefix = os.urandom(8).hex()
 
     @staticmethod
     def now() -> datetime:
@@ -293,7 +296,7 @@ class Store:
             return list(self._uploads.items())
 
     def _new_etag(self) -> str:
-        return f"{next(self._numbers):x}"
+        return f"{self._etag_prefix}{next(self._numbers):x}"
 
     def _insert(self, path: str, new: Object) -> None:
         if path not in self._objects:
