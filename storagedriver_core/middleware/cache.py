@@ -1,7 +1,7 @@
 """Keeps whole objects that were read on a local disk, in front of a store far away.
 
-Coherence: an entry is of a path and an etag. Before it is used the store is asked, by one `stat`,
-whether that is still the object's etag. Only below directories that the configuration calls
+Coherence: an entry is of a path, an etag and a size. Before it is used the store is asked, by one
+`stat`, whether the object still has both. Only below directories that the configuration calls
 immutable is it not asked again, until this process itself changes something there; there, what
 others delete may be read for a while, which is why `fresh_reads` is narrowed then.
 
@@ -223,7 +223,8 @@ class CacheMiddleware(DriverMiddleware):
         except PathNotFoundError:
             await self.drop(path)
             raise
-        if info.is_dir or info.etag != known.etag:
+        # No times: some stores say another one with the bytes than when they are asked.
+        if info.is_dir or (info.etag, info.size) != (known.etag, known.size):
             return False
         self._trust(path, changes)
         return True

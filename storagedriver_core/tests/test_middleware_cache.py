@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
@@ -16,6 +17,7 @@ from storagedriver_inmemory import InMemoryDriver
 
 from storagedriver_core import (
     ByteStream,
+    Conditions,
     ConfigurationError,
     FileInfo,
     InvalidOffsetError,
@@ -377,6 +379,29 @@ def test_store_without_etags_is_not_cached(tmp_path: Path) -> None:
         assert (cached.entries(), cached.filling()) == ([], [])
 
     run(tmp_path, test, store=Nameless(InMemoryDriver()))
+
+
+def test_object_of_another_size_is_fetched_anew_though_its_etag_is_the_same(
+    tmp_path: Path,
+) -> None:
+    """As of a store that counts, and has begun anew."""
+
+    class Same(Store):
+        async def stat(self, path: str, conditions: Conditions | None = None) -> FileInfo:
+            return replace(await super().stat(path, conditions), etag="1")
+
+        async def open_reader(self, path: str, options: ReadOptions) -> ByteStream:
+            stream = await super().open_reader(path, options)
+            stream.info = replace(stream.info, etag="1")
+            return stream
+
+    async def test(cached: Cached) -> None:
+        await cached.store.put("/a")
+        assert await read(cached.storage) == DATA
+        await cached.store.put("/a", b"new")
+        assert await read(cached.storage) == b"new"
+
+    run(tmp_path, test, store=Same(InMemoryDriver()))
 
 
 def flip(file: Path, offset: int) -> None:
