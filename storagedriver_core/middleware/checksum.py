@@ -9,7 +9,8 @@ A digest is an object beside the one that it is of, in a tree of the same shape:
 
 They are two objects, and no store writes two at once. So a digest counts only for the version that
 it names: what another program has written since, or a crash has left without one, is read as it is
-and not compared. A wrong digest can therefore not come about by a race, only a missing one.
+and not compared. A wrong digest can therefore not come about by a race, only a missing one. Where a
+store has no etags, nothing is kept.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class _Note:
     digest: str
 
     def is_of(self, info: FileInfo) -> bool:
-        return (self.version, self.size) == (_version(info), info.size)
+        return (self.version, self.size) == (info.etag, info.size)
 
 
 class ChecksumMiddleware(DriverMiddleware):
@@ -76,7 +77,8 @@ class ChecksumMiddleware(DriverMiddleware):
     A reader that differs raises `ChecksumMismatchError` in the place of its last chunk, so nobody
     takes damaged content for whole; ranges and redirected clients are not compared. Each write
     costs one more request, each whole read and each delete another one. A move or copy that gives
-    the object another etag leaves it without a digest until it is written again.
+    the object another etag leaves it without a digest until it is written again, and an object
+    without an etag never has one.
     """
 
     own_digests = (_ALGORITHM,)
@@ -168,7 +170,9 @@ class ChecksumMiddleware(DriverMiddleware):
             return None
 
     async def _keep(self, path: str, info: FileInfo, digest: str) -> None:
-        note = {"version": _version(info), "size": info.size, _ALGORITHM: digest}
+        if info.etag is None:
+            return  # two versions can have the same time and size, so nothing names one
+        note = {"version": info.etag, "size": info.size, _ALGORITHM: digest}
         try:
             await self.driver.put_content(_place(path), json.dumps(note).encode(), PutOptions())
         except StorageDriverError as error:
@@ -233,13 +237,6 @@ def _shorter_paths(declared: Capabilities) -> dict[str, int]:
 
 def _place(path: str) -> str:
     return _DIRECTORY if path == "/" else _DIRECTORY + path
-
-
-def _version(info: FileInfo) -> str:
-    """Give what changes with every replacement."""
-    if info.etag is not None:
-        return info.etag
-    return info.mod_time.isoformat() if info.mod_time is not None else ""
 
 
 async def _update(hasher: hashlib._Hash, data: Buffer) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from storagedriver_inmemory import InMemoryDriver
@@ -195,6 +197,41 @@ def test_digests_go_with_their_objects() -> None:
             assert [info.path async for info in storage.walk("/")] == ["/g", "/h"]
             await storage.delete("/", everything=True)
             assert await notes(store) == []
+
+    asyncio.run(main())
+
+
+def test_object_without_an_etag_is_not_compared_with_the_digest_of_another() -> None:
+    """Two versions can have the same time and size, where the clock is coarse."""
+
+    def of(info: FileInfo) -> FileInfo:
+        return replace(info, etag=None, mod_time=datetime(2026, 1, 2, tzinfo=UTC))
+
+    class Nameless(Faults):
+        async def stat(self, path: str, conditions: Conditions | None = None) -> FileInfo:
+            return of(await super().stat(path, conditions))
+
+        async def open_reader(self, path: str, options: ReadOptions) -> ByteStream:
+            stream = await super().open_reader(path, options)
+            stream.info = of(stream.info)
+            return stream
+
+        async def put_content(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:
+            return of(await super().put_content(path, data, options))
+
+    async def main() -> None:
+        store = InMemoryDriver()
+        async with Storage(checked(Nameless(store))) as storage:
+            await put(storage)
+            await storage.move("/a/b", "/c")
+            await storage.copy("/c", "/a/b")
+            await store.put_content("/a/b", DATA[::-1], PutOptions())
+            assert await storage.get_content("/a/b") == DATA[::-1]
+            assert await notes(store) == []
+            # As an earlier release has left it.
+            note = {"version": "2026-01-02T00:00:00+00:00", "size": len(DATA), "sha256": "x"}
+            await store.put_content(f"{NOTES}/a/b", json.dumps(note).encode(), PutOptions())
+            assert await storage.get_content("/a/b") == DATA[::-1]
 
     asyncio.run(main())
 
