@@ -20,6 +20,12 @@ from storagedriver_registry.manifest import (
 _MOST_MANIFESTS = 10_000
 """More than any image has: who lists more wants to keep us busy."""
 
+_MOST_BYTES = 64 << 20
+"""Of all manifests of an image together, as they are in memory."""
+
+_MOST_DEPTH = 8
+"""Of an index in an index, or of what refers to what refers to an image."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -51,14 +57,14 @@ async def plan(
 
     Raises:
         NotFoundError: A manifest is missing, or an index has none for the platform.
-        InvalidAnswerError: A manifest is none.
+        InvalidAnswerError: A manifest is none, or there are more of them than any image has.
     """
     root = await source.root()
     if platform is not None:
         while (digest := choose(root.data, root.media_type, platform)) is not None:
             root = await source.manifest(parse_digest(digest))
     found = _Found(source, with_referrers=referrers)
-    await found.add(root)
+    await found.add(root, 0)
     return Plan(tuple(found.manifests.values()), tuple(found.blobs.values()))
 
 
@@ -69,28 +75,42 @@ class _Found:
         self._source = source
         self._with_referrers = with_referrers
         self._seen: set[Digest] = set()
+        self._fetched = 0
+        self._bytes = 0
 
-    async def add(self, manifest: FetchedManifest) -> None:
+    async def add(self, manifest: FetchedManifest, depth: int) -> None:
         """Add a manifest after what it needs."""
         self._seen.add(manifest.digest)
-        if len(self._seen) > _MOST_MANIFESTS:
-            raise InvalidAnswerError(f"an image of more than {_MOST_MANIFESTS} manifests")
         try:
             read = parse_manifest(manifest.data, manifest.media_type).manifest
         except InvalidManifestError as error:
             raise InvalidAnswerError(f"manifest {manifest.digest}: {error}") from None
         if isinstance(read, Index):
-            await self._add_all(listed_digests(manifest.data))
+            await self._add_all(listed_digests(manifest.data), depth + 1)
         for one in read.required_blobs:
             self.blobs.setdefault(one.digest, Blob(one.digest, one.size, one.media_type))
         if self._with_referrers:
             listed = await self._source.referrers(manifest.digest)
-            await self._add_all([parse_digest(str(one.get("digest"))) for one in listed])
+            digests = [parse_digest(str(one.get("digest"))) for one in listed]
+            await self._add_all(digests, depth + 1)
         self.manifests[manifest.digest] = manifest
 
-    async def _add_all(self, digests: list[Digest]) -> None:
+    async def _add_all(self, digests: list[Digest], depth: int) -> None:
         fresh = [one for one in dict.fromkeys(digests) if one not in self._seen]
+        # Before any is fetched: all of them would be in memory.
+        self._fetched += len(fresh)
+        if self._fetched > _MOST_MANIFESTS:
+            raise InvalidAnswerError(f"an image of more than {_MOST_MANIFESTS} manifests")
+        if fresh and depth > _MOST_DEPTH:
+            raise InvalidAnswerError(f"manifests in manifests, more than {_MOST_DEPTH} deep")
         # Fetched at once, and added one after the other, so that the order is the index's.
-        for manifest in await at_once(fresh, self._source.manifest):
+        for manifest in await at_once(fresh, self._manifest):
             if manifest.digest not in self._seen:
-                await self.add(manifest)
+                await self.add(manifest, depth)
+
+    async def _manifest(self, digest: Digest) -> FetchedManifest:
+        manifest = await self._source.manifest(digest)
+        self._bytes += len(manifest.data)
+        if self._bytes > _MOST_BYTES:
+            raise InvalidAnswerError(f"manifests of more than {_MOST_BYTES} bytes in all")
+        return manifest
