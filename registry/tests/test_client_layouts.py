@@ -15,6 +15,7 @@ import pytest
 from storagedriver_registry.client import (
     ConnectionFailedError,
     DigestMismatchError,
+    DockerConfig,
     InvalidAnswerError,
     NotFoundError,
     RegistryError,
@@ -31,9 +32,11 @@ from storagedriver_registry.client.layouts import (
 )
 from storagedriver_registry.client.layouts import local_files as local_files_module
 from storagedriver_registry.client.layouts import storage_files as storage_files_module
+from storagedriver_registry.client.manifests import FetchedManifest
 from storagedriver_registry.client.reading import RunningHash
-from storagedriver_registry.client.transfer import Blob, Journal, copy
-from storagedriver_registry.digest import compute_digest, parse_digest
+from storagedriver_registry.client.transfer import Blob, Journal, copy, plan
+from storagedriver_registry.client.transfer import plans as plans_module
+from storagedriver_registry.digest import Digest, compute_digest, parse_digest
 
 from registry.tests.client import sha256
 from registry.tests.dist import Layout
@@ -146,6 +149,37 @@ def test_cancelled_write_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
     asyncio.run(main())
     assert was_open == [True]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class Counting(OCILayout):
+    """A layout that counts the manifests that are fetched by digest."""
+
+    fetched = 0
+
+    async def manifest(self, digest: Digest, media_type: str = "") -> FetchedManifest:
+        self.fetched += 1
+        return await super().manifest(digest, media_type)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "fetched"),
+    [("_MOST_MANIFESTS", 3, 1), ("_MOST_BYTES", 1000, 5), ("_MOST_DEPTH", 1, 5)],
+)
+def test_image_that_lists_without_end_is_refused(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, fetched: int
+) -> None:
+    inner = layout.index("a", "b", "c")
+    members = [inner, layout.image(10), layout.image(10), layout.image(10)]
+    index = {"schemaVersion": 2, "mediaType": inner["mediaType"], "manifests": members}
+    layout.name(layout.add(json.dumps(index).encode(), inner["mediaType"]), "v1")
+    all_of_it = asyncio.run(plan(source(layout)))
+    assert len(all_of_it.manifests) == 8
+    monkeypatch.setattr(plans_module, limit, most)
+    counting = Counting(LocalFiles(layout.folder), "v1")
+    with pytest.raises(InvalidAnswerError):
+        asyncio.run(plan(counting))
+    # The root, and what was begun before it was known.
+    assert counting.fetched <= fetched
 
 
 # Archives --------------------------------------------------------------------------------------
@@ -261,6 +295,26 @@ def test_upload_to_a_store_goes_on_unless_it_was_cancelled(
     asyncio.run(main())
     assert fragile.offsets == [0, 3 * MIB if error is ConnectionFailedError else 0]
     assert list((tmp_path / "journal").iterdir()) == []
+
+
+@pytest.mark.parametrize("has_home", [True, False])
+def test_journal_that_cannot_be_written_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_home: bool
+) -> None:
+    (tmp_path / "file").touch()
+
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    assert DockerConfig().credentials("r.example") is None
+    with Journal(tmp_path / "file" / "x" if has_home else None).entry("a") as entry:
+        entry.write(location="x")
+        assert entry.read() == {}
+        entry.remove()
 
 
 def test_store_does_not_take_what_is_not_what_its_digest_says(tmp_path: Path) -> None:

@@ -47,7 +47,6 @@ from storagedriver_registry.client.transfer import (
     RepositoryPlace,
     Source,
     Target,
-    default_folder,
 )
 from storagedriver_registry.client.transfer.copying import MOST_WINDOW
 from storagedriver_registry.digest import Digest
@@ -73,7 +72,7 @@ class Session:
         self._stack = stack
         self._clients: dict[str, RegistryClient] = {}
         self._storages: dict[Path, Storage] = {}
-        self._journal = Journal(default_folder())
+        self._journal = Journal()
 
     def client(self, host: str, credentials: Credentials | None = None) -> RegistryClient:
         """Give the client of a registry; without credentials it has those that are kept."""

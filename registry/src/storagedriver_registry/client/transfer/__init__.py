@@ -9,7 +9,7 @@ from storagedriver_registry.client.transfer.copying import (
     read_whole,
 )
 from storagedriver_registry.client.transfer.events import OnEvent, TransferEvent
-from storagedriver_registry.client.transfer.journal import Journal, default_folder
+from storagedriver_registry.client.transfer.journal import Journal
 from storagedriver_registry.client.transfer.places import Blob, Chunks, Outcome, Source, Target
 from storagedriver_registry.client.transfer.plans import Plan, plan
 from storagedriver_registry.client.transfer.repositories import RepositoryPlace
@@ -27,7 +27,6 @@ __all__ = [
     "Target",
     "TransferEvent",
     "copy",
-    "default_folder",
     "plan",
     "read_through",
     "read_whole",

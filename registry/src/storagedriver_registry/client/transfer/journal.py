@@ -9,11 +9,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_logger = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 7 * 24 * 3600
 """Longer than registries keep uploads that nobody goes on with."""
@@ -47,23 +50,27 @@ class Entry:
         if self._path is not None:
             data = json.dumps(values).encode()
             # What a kill leaves half-written makes no sense, and counts as nothing.
-            os.pwrite(self._descriptor, data, 0)
-            os.ftruncate(self._descriptor, len(data))
+            # So does what a full disk does not take: the upload itself is not to fail for it.
+            with suppress(OSError):
+                os.pwrite(self._descriptor, data, 0)
+                os.ftruncate(self._descriptor, len(data))
 
     def remove(self) -> None:
         """Keep nothing: the upload is over."""
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink()
 
 
 class Journal:
     """The uploads of one user.
 
     Args:
-        folder: Where the files are; made when there is a first one.
+        folder: Where the files are; made when there is a first one. By default in the cache of
+            the user. Where nothing can be written, nothing is kept.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
 
     @contextmanager
@@ -74,10 +81,11 @@ class Journal:
             key: What tells the upload from others.
         """
         name = hashlib.sha256("\n".join(key).encode()).hexdigest()[:32]
-        path = self._folder / f"{name}.json"
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._clear()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        opened = self._opened(f"{name}.json")
+        if opened is None:
+            yield Entry(None, -1)
+            return
+        path, descriptor = opened
         try:
             entry = Entry(path if _is_locked(descriptor, path) else None, descriptor)
             yield entry
@@ -87,13 +95,26 @@ class Journal:
         finally:
             os.close(descriptor)
 
-    def _clear(self) -> None:
-        """Remove what nobody will go on with."""
-        for path in self._folder.glob("*.json"):
-            # Another process may be quicker.
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
-                    path.unlink()
+    def _opened(self, name: str) -> tuple[Path, int] | None:
+        try:
+            folder = self._folder or default_folder()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _clear(folder)
+            path = folder / name
+            return path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except (OSError, RuntimeError) as error:
+            # RuntimeError: the user has no home.
+            _logger.info("uploads are not kept for another run: %s", error)
+            return None
+
+
+def _clear(folder: Path) -> None:
+    """Remove what nobody will go on with."""
+    for path in folder.glob("*.json"):
+        # Another process may be quicker.
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+                path.unlink()
 
 
 def _is_locked(descriptor: int, path: Path) -> bool:
