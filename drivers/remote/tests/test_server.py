@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,6 +123,19 @@ async def test_socket_of_a_killed_server_is_taken_over(tmp_path: Path) -> None:
     assert path.exists()
     async with served(f"unix:{path}") as address, Storage(remote(address)) as storage:
         await storage.check()
+
+
+@run
+async def test_ending_server_leaves_the_socket_of_its_successor(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    async with AsyncExitStack() as stack:
+        async with served(f"unix:{path}"):
+            # Whoever deploys anew has moved the old one out of the way.
+            path.rename(tmp_path / "old")
+            address = await stack.enter_async_context(served(f"unix:{path}"))
+        async with Storage(remote(address)) as storage:
+            await storage.check()
+    assert not path.exists()
 
 
 @run

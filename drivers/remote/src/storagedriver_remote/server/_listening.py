@@ -23,6 +23,9 @@ _SHUTDOWN_SECONDS = 5.0
 
 _SOCKET_MODE = 0o600
 
+# Device and number, which tell a file from another that has taken its name.
+_File = tuple[int, int]
+
 
 @asynccontextmanager
 async def listening(
@@ -41,7 +44,7 @@ async def listening(
     Raises:
         ConfigurationError: The address is none, in use, or not to be listened at without a token.
     """
-    made = await asyncio.to_thread(_bind, listen, bool(tokens))
+    made, own = await asyncio.to_thread(_bind, listen, bool(tokens))
     runner = web.AppRunner(
         make_app(service, tokens),
         access_log=None,
@@ -56,15 +59,20 @@ async def listening(
         await web.SockSite(runner, made, backlog=_BACKLOG).start()
         yield _address(listen, made)
     finally:
-        await runner.cleanup()
-        made.close()
-        await asyncio.to_thread(_remove, listen)
+        try:
+            # While the socket is open, for then no other file has its number.
+            await asyncio.to_thread(_remove, listen, own)
+        finally:
+            await runner.cleanup()
+            made.close()
 
 
-def _bind(listen: str, has_token: bool) -> socket.socket:
+def _bind(listen: str, has_token: bool) -> tuple[socket.socket, _File | None]:
+    """Give the bound socket, and the file of one that has a path."""
     try:
         if listen.startswith("unix:/"):
-            return _bind_path(listen.removeprefix("unix:"))
+            made = _bind_path(listen.removeprefix("unix:"))
+            return made, _file_at(listen)
         found = re.fullmatch(r"\[?([^\[\]]+)\]?:(\d+)", listen)
         if found is None:
             raise ConfigurationError(f"{listen!r}: unix:/path or host:port")
@@ -79,7 +87,7 @@ def _bind(listen: str, has_token: bool) -> socket.socket:
         made = socket.socket(family, kind, protocol)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(place)
-        return made
+        return made, None
     except OSError as error:
         raise ConfigurationError(f"{listen}: {error.strerror or error}") from error
 
@@ -115,6 +123,15 @@ def _address(listen: str, made: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _remove(listen: str) -> None:
-    if listen.startswith("unix:"):
+def _file_at(listen: str) -> _File | None:
+    try:
+        status = Path(listen.removeprefix("unix:")).lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _remove(listen: str, own: _File | None) -> None:
+    """Remove the socket, but not that of a server which was started since."""
+    if own is not None and _file_at(listen) == own:
         Path(listen.removeprefix("unix:")).unlink(missing_ok=True)
