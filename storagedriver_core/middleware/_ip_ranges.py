@@ -72,9 +72,14 @@ class IpRanges:
     def _read(self) -> dict[int, list[tuple[int, int]]]:
         # Imported here: every process imports this module, and few ask.
         import urllib.request
+        from http.client import HTTPException
 
-        with urllib.request.urlopen(self._url, timeout=_SECONDS) as answer:
-            document: dict[str, Any] = json.loads(answer.read(_MOST_BYTES))
+        try:
+            with urllib.request.urlopen(self._url, timeout=_SECONDS) as answer:
+                content = answer.read(_MOST_BYTES)
+        except HTTPException as error:
+            raise ValueError(f"it is no answer of HTTP: {error!r}") from error
+        document: dict[str, Any] = json.loads(content)
         networks = {4: self._networks(document.get("prefixes", ()), "ip_prefix")}
         networks[6] = self._networks(document.get("ipv6_prefixes", ()), "ipv6_prefix")
         return {version: _merged(found) for version, found in networks.items()}

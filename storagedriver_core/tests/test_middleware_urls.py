@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -290,6 +291,38 @@ def test_list_of_addresses_is_fetched_again_when_it_is_old(
 
     with StaticFiles(tmp_path) as server:
         asyncio.run(main(server))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\ncut"],
+)
+def test_what_is_no_answer_with_the_list_is_as_without_it(
+    cloudfront: CloudFront, answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async def main() -> str:
+        async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            driver = by_cloudfront(
+                cloudfront,
+                Signing(),
+                "https://cdn.example",
+                ipfilteredby="aws",
+                iprangesurl=f"http://127.0.0.1:{port}/",
+            )
+            async with Storage(driver) as storage:
+                client_address.set("10.1.2.3")
+                return await storage.redirect_url("/a")
+
+    with caplog.at_level(logging.WARNING):
+        assert "cdn.example" in asyncio.run(main())
+    assert "no list of addresses: it is no answer" in caplog.text
 
 
 @pytest.mark.parametrize(
