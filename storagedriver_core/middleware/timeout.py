@@ -90,7 +90,7 @@ class TimeoutMiddleware(DriverMiddleware):
         return (TimeoutMiddleware, (self.driver, self._parameters))
 
     async def open(self) -> None:
-        await self.around("open", "", self.driver.open)
+        await self.around("open", "", super().open)
 
     async def aclose(self) -> None:
         stuck = tuple(self._left_behind)

@@ -11,6 +11,7 @@ from storagedriver_inmemory import InMemoryDriver
 from storagedriver_core import (
     Buffer,
     ByteStream,
+    Capabilities,
     CompleteOptions,
     Conditions,
     FileInfo,
@@ -363,6 +364,29 @@ def test_opening_is_bounded() -> None:
         with pytest.raises(OperationTimeoutError) as caught:
             await timed(Silent()).open()
         assert caught.value.outcome == "none"
+
+    asyncio.run(main())
+
+
+def test_what_a_driver_learns_as_it_is_opened_is_known() -> None:
+    class Learning(InMemoryDriver):
+        is_open = False
+
+        async def open(self) -> None:
+            await super().open()
+            self.wanted_digests = ("md5",)
+            self.is_open = True
+
+        @property
+        def capabilities(self) -> Capabilities:
+            return super().capabilities.narrow({"copy": not self.is_open})
+
+    async def main() -> None:
+        driver = timed(Learning(), operation=60)
+        await driver.open()
+        assert tuple(driver.wanted_digests) == ("md5",)
+        assert not driver.capabilities.copy
+        await driver.aclose()
 
     asyncio.run(main())
 
