@@ -251,20 +251,78 @@ async def test_error_in_the_middle_comes_as_what_it_is(tmp_path: Path) -> None:
         assert seen == 2000
 
 
+class Buggy(DriverMiddleware):
+    """Fails in every call as no driver may, with an error that tells too much."""
+
+    def __init__(self, driver: StorageDriver, error: type[Exception]) -> None:
+        super().__init__(driver)
+        self.error: type[Exception] | None = error
+
+    async def around(self, operation: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
+        if self.error is not None and operation != "open_reader":
+            raise self.error("a secret")
+        return await call()
+
+
 @run
 async def test_bug_of_a_driver_is_an_error_and_no_end_of_the_server(tmp_path: Path) -> None:
-    class Buggy(DriverMiddleware):
-        async def check(self) -> None:
-            raise ZeroDivisionError("a secret")
-
-    async with (
-        served(f"unix:{tmp_path}/socket", Buggy(InMemoryDriver())) as address,
-        Storage(remote(address)) as storage,
+    calls: list[Callable[[Storage], Coroutine[Any, Any, object]]] = [
+        Storage.check,
+        lambda storage: storage.put_content("/b", b"content"),
+        lambda storage: storage.get_content("/a"),
+        _read,
+        _list,
+    ]
+    # Some of them are what a request that cannot be read raises as well.
+    for error in (
+        ZeroDivisionError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        BrokenPipeError,
     ):
-        with pytest.raises(StorageDriverError, match="ZeroDivisionError") as failed:
-            await storage.check()
+        inner = InMemoryDriver()
+        driver = Buggy(inner, error)
+        async with (
+            served(f"unix:{tmp_path}/socket", driver) as address,
+            Storage(remote(address)) as storage,
+        ):
+            await inner.put_content("/a", b"content", PutOptions())
+            for call in calls:
+                with pytest.raises(StorageDriverError, match=error.__name__) as failed:
+                    await call(storage)
+                assert "the driver failed" in str(failed.value)
+                assert "a secret" not in str(failed.value)
+                assert failed.value.outcome == "unknown"
+            driver.error = None
+            assert (await storage.stat("/")).is_dir
+
+
+@run
+async def test_bug_of_a_driver_that_opens_is_the_drivers(tmp_path: Path) -> None:
+    class Failing(DriverMiddleware):
+        async def open(self) -> None:
+            raise ValueError("a secret")
+
+    async with served(f"unix:{tmp_path}/socket", Failing(InMemoryDriver())) as address:
+        with pytest.raises(StorageDriverError, match="driver failed: ValueError") as failed:
+            await remote(address).open()
         assert "a secret" not in str(failed.value)
-        assert (await storage.stat("/")).is_dir
+
+
+@run
+async def test_request_that_cannot_be_read_is_told_so_and_changes_nothing(tmp_path: Path) -> None:
+    async with served(f"unix:{tmp_path}/socket") as address:
+        client = Client(address, "")
+        await client.open()
+        try:
+            for arguments in ({}, {"path": "/a", "conditions": {"if_modified_since": "noon"}}):
+                with pytest.raises(StorageDriverError, match="not as the protocol says") as failed:
+                    await client.call("stat", arguments)
+                assert failed.value.outcome == "none"
+        finally:
+            await client.aclose()
 
 
 class Releases(DriverMiddleware):

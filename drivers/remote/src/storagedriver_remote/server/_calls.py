@@ -33,7 +33,7 @@ class Calls:
     def __init__(self, service: Service, session: str) -> None:
         self._service = service
         self._session = session
-        self._driver = service.driver
+        self._driver = service.guard
         self._checks = service.checks
 
     # Calls with one answer ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 from storagedriver_core import Capabilities, Storage, StorageDriver
 from storagedriver_remote._client import VERSION
 from storagedriver_remote.server._checks import Checks
+from storagedriver_remote.server._guard import Guard, driver_errors
 from storagedriver_remote.server._sessions import Sessions
 
 MOST_CONTENT_BYTES = 256 * 1024 * 1024
@@ -26,12 +27,14 @@ class Service:
 
     Attributes:
         capabilities: What is served; known once it is open.
-        checks: What is checked before the driver is called; as the next, known once it is open.
+        guard: The driver as calls use it; as the next two, known once it is open.
+        checks: What is checked before the driver is called.
         sessions: Who holds which upload.
         under_way: Calls with one answer that are not over.
     """
 
     capabilities: Capabilities
+    guard: Guard
     checks: Checks
     sessions: Sessions
     under_way: int
@@ -58,8 +61,10 @@ class Service:
             return
         async with self._opening:
             if not self._is_open:
-                await self._storage.open()
+                with driver_errors("open"):
+                    await self._storage.open()
                 self.capabilities = carried(self._storage.capabilities)
+                self.guard = Guard(self.driver)
                 self.checks = Checks(self.capabilities)
                 self.sessions = Sessions(self.driver, self.lease_seconds)
                 self._is_open = True
