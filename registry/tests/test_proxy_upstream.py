@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from storagedriver_registry.client import RegistryClient, Repository
 from storagedriver_registry.configuration.models.operation import ProxySettings
+from storagedriver_registry.digest import compute_digest
 from storagedriver_registry.proxy.client_upstream import ClientUpstream
 from storagedriver_registry.proxy.errors import UpstreamDownError
 
@@ -69,6 +70,9 @@ def test_registry_that_says_nothing_is_down(monkeypatch: pytest.MonkeyPatch) -> 
         upstream = ClientUpstream(ProxySettings(remoteurl=f"http://127.0.0.1:{port}"))
         with pytest.raises(UpstreamDownError, match="no answer"):
             await upstream.tagged("a", "v1")
+        with pytest.raises(UpstreamDownError, match="no answer"):
+            async with asyncio.timeout(60), upstream.blob("a", compute_digest(b"")):
+                pass
         done.set()
         await upstream.aclose()
         server.close()

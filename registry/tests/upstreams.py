@@ -32,6 +32,7 @@ class ScriptedUpstream:
         closing: While it is closed, they come to a halt after their last byte.
         ending: Raised in place of the end of a blob, after its last byte.
         surplus: By how many bytes more is announced than there is.
+        open_blobs: How many blobs it is sending.
     """
 
     def __init__(self, *blobs: bytes) -> None:
@@ -43,6 +44,7 @@ class ScriptedUpstream:
         self.closing.set()
         self.ending: UpstreamError | None = None
         self.surplus = 0
+        self.open_blobs = 0
         self.blobs = {compute_digest(data): data for data in blobs}
 
     async def tagged(self, name: str, tag: str) -> Digest | None:
@@ -60,7 +62,11 @@ class ScriptedUpstream:
     ) -> AsyncIterator[FetchedBlob]:
         data = self._asked("get", name, digest)[offset:]
         data = data if length is None else data[:length]
-        yield FetchedBlob(len(data) + self.surplus, self._halting(data))
+        self.open_blobs += 1
+        try:
+            yield FetchedBlob(len(data) + self.surplus, self._halting(data))
+        finally:
+            self.open_blobs -= 1
 
     async def tags(self, name: str) -> list[str]:
         raise UpstreamUnknownError

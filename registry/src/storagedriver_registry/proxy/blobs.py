@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, suppress
 
 from storagedriver_registry.api import blobs as ordinary
@@ -12,7 +13,7 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.proxy.answers import telling
 from storagedriver_registry.proxy.counting import Kind, ProxyCounter
-from storagedriver_registry.proxy.downloads import Downloads
+from storagedriver_registry.proxy.downloads import Downloads, next_chunk
 from storagedriver_registry.proxy.errors import UpstreamBrokenError
 from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.proxy.upstream import FetchedBlob, Upstream
@@ -20,6 +21,9 @@ from storagedriver_registry.storage.errors import BlobUnknownError
 
 # Smaller ones are answered when they are whole: so an error has a status of its own.
 _SMALL_BYTES = 64 * 1024
+# Each holds a connection to the upstream for as long as its client takes, or does not even read.
+# Far fewer than there are, so that whatever clients do, downloads go on.
+_MOST_PASSING = 64
 
 
 class ProxiedBlobs:
@@ -39,6 +43,7 @@ class ProxiedBlobs:
         self._downloads = downloads
         self._fetched = fetched
         self._counter = counter
+        self._passing = asyncio.Semaphore(_MOST_PASSING)
 
     async def get(self, services: Services, request: Request) -> Response:
         """Send a blob or one range of it; of HEAD only the headers."""
@@ -107,7 +112,8 @@ class ProxiedBlobs:
         """Send a range of what is not cached; None if everything is to be sent.
 
         It comes from what has come of the blob already, or from the upstream: who asks so may want
-        a little of a large blob, and would wait for all that is before.
+        a little of a large blob, and would wait for all that is before. That is what it does if too
+        many ranges come from there.
         """
         name = request.name
         size = await self._upstream.blob_size(name, digest)
@@ -117,15 +123,21 @@ class ProxiedBlobs:
         offset, length = part
         headers = {**headers, "content-range": f"bytes {offset}-{offset + length - 1}/{size}"}
         following = self._downloads.follow_range(digest, offset, length)
+        if following is None and self._passing.locked():
+            whole, following = await self._downloads.follow(name, digest, offset, length)
+            if whole != size:
+                following.close()
+                raise UpstreamBrokenError(f"{whole} bytes are announced of {size}")
         if following is not None:
             await following.begin()
             return StreamResponse(206, headers, following, length)
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._passing)
             blob = self._upstream.blob(name, digest, offset, length)
             fetched = await stack.enter_async_context(blob)
             if fetched.length != length:
                 raise UpstreamBrokenError(f"{fetched.length} bytes are announced of {length}")
-            passing = _Passing(fetched, await anext(fetched.chunks, b""), self._counter)
+            passing = _Passing(fetched, await next_chunk(fetched.chunks) or b"", self._counter)
             passing.keep(stack.pop_all())
         return StreamResponse(206, headers, passing, length)
 
@@ -162,7 +174,7 @@ class _Passing:
 
     async def __anext__(self) -> bytes:
         first, self._first = self._first, b""
-        chunk = first or await anext(self._fetched.chunks, b"")
+        chunk = first or await next_chunk(self._fetched.chunks) or b""
         self._passed += len(chunk)
         length = self._fetched.length
         if self._passed > length or (not chunk and self._passed < length):

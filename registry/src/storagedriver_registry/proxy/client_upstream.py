@@ -124,10 +124,13 @@ class ClientUpstream:
     ) -> AsyncIterator[FetchedBlob]:
         """Fetch a blob, or a range of it."""
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(self._using())
-            with _translating():
-                blobs = client.repository(self._name(name)).blobs
-                reader = await blobs.open(digest, offset=offset, length=length)
+            # For a connection, too, it waits no longer than for any other answer.
+            with _answering():
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    client = await stack.enter_async_context(self._using())
+                    with _translating():
+                        blobs = client.repository(self._name(name)).blobs
+                        reader = await blobs.open(digest, offset=offset, length=length)
             await stack.enter_async_context(reader)
             left = reader.size - offset
             yield FetchedBlob(left if length is None else min(left, length), _translated(reader))
@@ -152,12 +155,10 @@ class ClientUpstream:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[RegistryClient]:
         """Give the client for a question that is to be answered soon."""
-        try:
+        with _answering():
             async with asyncio.timeout(_ANSWER_SECONDS), self._using() as client:
                 with _translating():
                     yield client
-        except TimeoutError:
-            raise UpstreamDownError(f"no answer within {_ANSWER_SECONDS:g}s") from None
 
     @asynccontextmanager
     async def _using(self) -> AsyncIterator[RegistryClient]:
@@ -213,6 +214,15 @@ async def _translated(reader: BlobReader) -> AsyncIterator[bytes]:
     with _translating():
         async for chunk in reader:
             yield chunk
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Let the end of the time for an answer be what is wrong."""
+    try:
+        yield
+    except TimeoutError:
+        raise UpstreamDownError(f"no answer within {_ANSWER_SECONDS:g}s") from None
 
 
 @contextmanager

@@ -115,8 +115,16 @@ class Downloads:
         self._under_way: dict[Digest, _Download] = {}
         self._tasks: dict[asyncio.Task[None], _Download] = {}
 
-    async def follow(self, name: str, digest: Digest) -> tuple[int, SpoolReader]:
+    async def follow(
+        self, name: str, digest: Digest, offset: int = 0, length: int | None = None
+    ) -> tuple[int, SpoolReader]:
         """Give a blob as it comes, and how many bytes it has; begin to fetch it if nobody has.
+
+        Args:
+            name: The repository.
+            digest: The digest.
+            offset: Where to begin.
+            length: How many bytes to give; None for all that are left.
 
         Raises:
             UpstreamError: It does not come. Nothing was given of it.
@@ -132,7 +140,7 @@ class Downloads:
                     if name == download.name:
                         raise
                     continue  # what is refused to another repository may be given to this one
-                return spool.size, spool.follow()
+                return spool.size, spool.follow(offset, length)
 
     def size(self, name: str, digest: Digest) -> int | None:
         """Give the bytes of a blob that is on its way for a repository; None of others."""
@@ -238,6 +246,19 @@ class Downloads:
             logger.warning("blob %s is not cached: %s", download.digest, error)
 
 
+async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes | None:
+    """Give the next bytes of the upstream's, None at their end.
+
+    Raises:
+        UpstreamDownError: Nothing came for too long.
+    """
+    try:
+        async with asyncio.timeout(STALL_SECONDS):
+            return await anext(chunks, None)
+    except TimeoutError:
+        raise UpstreamDownError(f"nothing came for {STALL_SECONDS:g}s") from None
+
+
 async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Gather chunks to pieces that are worth waking everybody for.
 
@@ -248,11 +269,7 @@ async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     gathered: list[bytes] = []
     size, since = 0, clock()
     while True:
-        try:
-            async with asyncio.timeout(STALL_SECONDS):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            raise UpstreamDownError(f"nothing came for {STALL_SECONDS:g}s") from None
+        chunk = await next_chunk(chunks)
         if chunk is not None:
             gathered.append(chunk)
             size += len(chunk)
