@@ -203,6 +203,15 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
         asyncio.run(DockerArchive(path, None).root())
 
 
+@pytest.mark.parametrize("data", [b"1", b'"v1"', b'{"a": 1}', b'[{"RepoTags": 1}]', b"[" * 200_000])
+def test_docker_archive_whose_manifest_makes_no_sense_is_refused(
+    tmp_path: Path, data: bytes
+) -> None:
+    path = write_tar(tmp_path / "a.tar", {"manifest.json": data}, {})
+    with pytest.raises(RegistryError):
+        asyncio.run(DockerArchive(path, "a:v1").root())
+
+
 def test_links_of_an_archive_lead_nowhere_else(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     links = {"index.json": "../secret", "a": "b", "b": "a", "to/c": "../d"}

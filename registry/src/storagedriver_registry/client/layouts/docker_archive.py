@@ -149,11 +149,13 @@ class DockerArchive:
             raise NotFoundError(f"{self._path} is no archive of Docker's: it has no manifest.json")
         try:
             listed = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             listed = None
-        entries = [one for one in listed if isinstance(one, dict)] if listed else []
+        if not isinstance(listed, list):
+            raise InvalidAnswerError(f"{self._path}: manifest.json is no list of JSON")
+        entries = [one for one in listed if isinstance(one, dict)]
         if self._reference is not None:
-            entries = [one for one in entries if self._reference in (one.get("RepoTags") or ())]
+            entries = [one for one in entries if self._reference in _tags(one)]
         if len(entries) != 1:
             raise NotFoundError(
                 f"{self._path} has {len(entries)} images of that name"
@@ -200,6 +202,12 @@ class DockerArchiveTarget(ArchiveTarget):
 
     def _blob(self, digest: Digest) -> Path:
         return self.folder / "blobs" / digest.algorithm / digest.hex
+
+
+def _tags(entry: dict[str, Any]) -> list[Any]:
+    # It is null where there are none.
+    tags = entry.get("RepoTags")
+    return tags if isinstance(tags, list) else []
 
 
 def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
