@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from storagedriver_registry.client import (
+    ErrorEntry,
     InvalidReferenceError,
     Platform,
     RegistryClient,
+    ResponseError,
     SyncRegistryClient,
     parse_reference,
 )
@@ -25,7 +27,7 @@ from registry.tests.authentication import write_users
 from registry.tests.client import OCI_MANIFEST, sha256, unique_name
 from registry.tests.dist import DIST, Layout, dist, dist_json
 from registry.tests.processes import ServerProcess
-from storagedriver_core import ClosedError, ConfigurationError
+from storagedriver_core import ChecksumMismatchError, ClosedError, ConfigurationError
 
 DIGEST = sha256(b"")
 
@@ -156,6 +158,8 @@ def test_exit_codes_tell_what_is_wrong(server: ServerProcess, image: str, tmp_pa
     blob.unlink()
     dist("verify", image, code=3)
     assert exit_code(ConfigurationError("x")) == 1
+    assert exit_code(ChecksumMismatchError("x")) == 5
+    assert exit_code(ResponseError("x", status=400, errors=[ErrorEntry("DIGEST_INVALID")])) == 5
 
 
 def test_errors_are_json_if_that_is_wanted(server: ServerProcess) -> None:
@@ -217,6 +221,27 @@ def test_configuration_that_is_not_what_its_digest_says_is_not_printed(
         blob = layout.folder / "blobs/sha256" / config["digest"].partition(":")[2]
         blob.write_bytes(b'{"secret": 2}')
     assert "secret" not in dist("inspect", image, "--config", code=5)
+
+
+@pytest.mark.parametrize("layers", [[{"digest": DIGEST}], [1], {"a": 1}])
+def test_manifest_that_makes_no_sense_is_an_error(tmp_path: Path, layers: object) -> None:
+    layout = Layout(tmp_path / "image")
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": layers}
+    image = layout.name(layout.add(json.dumps(document).encode(), OCI_MANIFEST), "v1")
+    assert "dist: " in dist("inspect", image, code=1)
+
+
+def test_other_image_than_the_digest_of_the_target_is_not_copied(
+    server: ServerProcess, image: str, tmp_path: Path
+) -> None:
+    name = f"{server.host}/{unique_name()}"
+    digest = dist_json("inspect", image)["digest"]
+    for target in (f"{name}@{DIGEST}", f"{name}:v1@{DIGEST}"):
+        assert digest in dist("push", image, target, code=5)
+    # Not even a blob is there.
+    dist("tags", name, code=3)
+    dist("push", image, f"{name}:v1@{digest}")
+    assert dist_json("tags", name) == ["v1"]
 
 
 def test_synchronisation_takes_later_signatures_along(

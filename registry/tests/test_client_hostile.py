@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from storagedriver_registry.client import (
     ConnectionFailedError,
     DigestMismatchError,
     InvalidAnswerError,
+    NotFoundError,
     RedirectRefusedError,
     RegistryClient,
     ResponseError,
@@ -104,6 +105,40 @@ def test_what_may_not_be_repeated_is_only_where_nothing_was_done(status: int, tr
         with pytest.raises(ResponseError):
             await uploads.send(UploadSession(f"{registry.url}/up"), b"abc", 3)
         assert len(registry.asked("PATCH")) == tries
+
+    with_hostile(test)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["Mon, 01 Jan 2024 00:00:00 +99999999999999", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"],
+)
+def test_time_that_is_none_is_as_none_at_all(wanted: str) -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("GET", BLOB, in_turn(failing(503, Retry_After=wanted), sent(DATA)))
+        assert await read(client) == DATA
+        assert time.slept == [0.25]
+
+    with_hostile(test)
+
+
+@pytest.mark.parametrize("first", [503, 429, None])
+def test_what_is_gone_when_it_is_deleted_again_is_deleted(first: int | None) -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        gone = failing(404, "BLOB_UNKNOWN")
+        repository = client.repository("a")
+        deletions: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            (BLOB, lambda: repository.blobs.delete(DIGEST)),
+            ("/v2/a/manifests/v1", lambda: repository.manifests.delete("v1")),
+        ]
+        for path, delete in deletions:
+            registry.on("DELETE", path, in_turn(failing(first), gone) if first else gone)
+            # Who says 429 has deleted nothing.
+            if first == 503:
+                await delete()
+            else:
+                with pytest.raises(NotFoundError):
+                    await delete()
 
     with_hostile(test)
 

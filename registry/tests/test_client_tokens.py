@@ -28,6 +28,7 @@ from storagedriver_registry.client import (
     errors,
 )
 from storagedriver_registry.client.challenges import parse_challenges
+from storagedriver_registry.client.commands.failures import exit_code
 from storagedriver_registry.client.retrying import Clock
 from storagedriver_registry.client.tokens import Authenticator, joined
 
@@ -160,7 +161,8 @@ def test_password_is_not_sent_to_a_token_server_without_encryption() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"no", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\r\\nX: y"}']
+    "answer",
+    [b"no", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\r\\nX: y"}', b"[" * 200_000],
 )
 def test_token_server_that_makes_no_sense_is_an_error(answer: bytes) -> None:
     async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
@@ -168,6 +170,18 @@ def test_token_server_that_makes_no_sense_is_an_error(answer: bytes) -> None:
         registry.on("GET", "/token", sent(answer))
         with pytest.raises(RegistryError, match="token server"):
             await client.repository("a").blobs.read(sha256(DATA))
+
+    with_hostile(test)
+
+
+def test_token_server_that_is_down_is_asked_again_later_by_the_caller_alone() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        guarded(registry, 300)
+        registry.on("GET", "/token", failing(503))
+        with pytest.raises(ResponseError) as caught:
+            await client.repository("a").blobs.read(sha256(DATA))
+        assert exit_code(caught.value) == 6
+        assert len(registry.asked("GET", "/token")) == 5
 
     with_hostile(test)
 

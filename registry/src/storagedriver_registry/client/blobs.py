@@ -187,8 +187,7 @@ class Blobs:
         request = Request(
             *("DELETE", f"{self._path}{_digest(digest)}", self._delete), wanted=frozenset({202})
         )
-        async with await self._transport.open(request):
-            pass
+        await self._transport.delete(request)
 
     async def _dropped(self, session: UploadSession) -> None:
         try:

@@ -120,7 +120,7 @@ class DockerConfig:
             document = json.loads(self.path.read_bytes() or b"{}")
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             # The error of a JSON parser quotes nothing of the file.
             raise CredentialsError(f"{self.path} cannot be read: {error}") from None
         if not isinstance(document, dict):
@@ -175,7 +175,7 @@ def _from_helper(helper: str, key: str) -> Credentials | None:
     try:
         document = json.loads(answer)
         user, secret = str(document["Username"]), str(document["Secret"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         # Nothing of the answer is told: it may hold the secret.
         raise CredentialsError(f"docker-credential-{helper}: its answer makes no sense") from None
     if user == _TOKEN_USER:

@@ -37,9 +37,12 @@ class RegistryError(Exception):
         message: What is wrong.
         host: The registry, as it was named; empty where none was asked.
         temporary: Whether the same call may succeed later without any change.
+        is_exhausted: Whether it has been tried as often as it may be, so that what needed it does
+            not begin again by itself.
     """
 
     temporary: bool = False
+    is_exhausted: bool = False
 
     # Everything but the message has a default, so that pickle can make them again.
     def __init__(self, message: str = "", *, host: str = "") -> None:

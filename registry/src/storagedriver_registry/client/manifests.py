@@ -173,8 +173,7 @@ class Manifests:
         """
         target, _ = self._target(reference)
         request = Request("DELETE", target, self._delete, wanted=frozenset({202, 200, 204}))
-        async with await self._transport.open(request):
-            pass
+        await self._transport.delete(request)
 
     def _target(self, reference: Digest | str) -> tuple[str, Digest | None]:
         if isinstance(reference, str):

@@ -56,7 +56,7 @@ class Retries:
             attempt: The number of the attempt that failed, from 1.
             error: How it failed.
         """
-        if attempt >= self.attempts or not error.temporary:
+        if attempt >= self.attempts or not error.temporary or error.is_exhausted:
             return None
         wanted = error.retry_after if isinstance(error, ResponseError) else None
         if wanted is not None:
@@ -72,6 +72,6 @@ def seconds_of(retry_after: str, clock: Clock) -> float | None:
         return float(text)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+        return max(0.0, moment.timestamp() - clock.wall())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - clock.wall())

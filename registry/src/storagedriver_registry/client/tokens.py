@@ -208,7 +208,7 @@ class Authenticator:
 def _document(data: bytes, host: str) -> Mapping[str, Any]:
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise InvalidAnswerError("the answer of its token server is no JSON object", host=host)

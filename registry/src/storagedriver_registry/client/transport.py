@@ -26,6 +26,7 @@ from storagedriver_registry.client.challenges import parse_challenges
 from storagedriver_registry.client.credentials import Credentials, CredentialSource
 from storagedriver_registry.client.errors import (
     InvalidAnswerError,
+    NotFoundError,
     RedirectRefusedError,
     RegistryError,
     TooManyRequestsError,
@@ -165,6 +166,32 @@ class Transport:
         url = await self.url(request.target)
         return await self._tried(attempt, repeat=request.repeat, what=request.method)
 
+    async def delete(self, request: Request) -> None:
+        """Do a request that deletes. What is gone when it is repeated is deleted.
+
+        Raises:
+            NotFoundError: It was not there at first.
+        """
+        is_unsure = False
+
+        async def attempt() -> None:
+            nonlocal is_unsure
+            try:
+                async with await self._authenticated(request, url):
+                    pass
+            except NotFoundError:
+                if not is_unsure:
+                    raise
+            except TooManyRequestsError:
+                raise
+            except RegistryError:
+                # The registry may have done it, although its answer did not come.
+                is_unsure = True
+                raise
+
+        url = await self.url(request.target)
+        await self._tried(attempt, repeat=request.repeat, what=request.method)
+
     # Tries -------------------------------------------------------------------------------------
 
     async def _tried(self, attempt: Callable[[], Awaitable[T]], *, repeat: bool, what: str) -> T:
@@ -292,7 +319,7 @@ class Transport:
             return await self._tried(attempt, repeat=True, what="a request for a token")
         except RegistryError as error:
             # It has been tried often enough: the request that needs the token does not begin again.
-            error.temporary = False
+            error.is_exhausted = True
             raise
 
     # Connections -------------------------------------------------------------------------------

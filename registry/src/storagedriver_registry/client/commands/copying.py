@@ -191,6 +191,7 @@ async def _copied(
             platform=platform,
             referrers=referrers,
             window=window,
+            digest=target.digest if isinstance(target, ImageReference) else None,
             on_event=on_event,
         )
 

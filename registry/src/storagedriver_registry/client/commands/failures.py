@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from storagedriver_core import StorageDriverError
+from storagedriver_core import ChecksumMismatchError, StorageDriverError
 from storagedriver_registry.client.errors import (
     CredentialsError,
     DeniedError,
@@ -42,6 +42,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (DeniedError, NOT_ALLOWED),
     (CredentialsError, NOT_ALLOWED),
     (DigestMismatchError, WRONG_CONTENT),
+    (ChecksumMismatchError, WRONG_CONTENT),
 )
 
 EXPECTED = (RegistryError, StorageDriverError, OSError, ValueError)
@@ -53,6 +54,8 @@ def exit_code(error: Exception) -> int:
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code
+    if isinstance(error, ResponseError) and error.code == "DIGEST_INVALID":
+        return WRONG_CONTENT
     return TRY_AGAIN if getattr(error, "temporary", False) else FAILED
 
 

@@ -14,7 +14,7 @@ from storagedriver_registry.client.commands.arguments import (
 from storagedriver_registry.client.commands.connection import Connection, connected
 from storagedriver_registry.client.commands.progress import size_of
 from storagedriver_registry.client.commands.session import Session, print_json, run
-from storagedriver_registry.client.errors import NotFoundError
+from storagedriver_registry.client.errors import InvalidAnswerError, NotFoundError
 from storagedriver_registry.client.layouts import OCILayout
 from storagedriver_registry.client.manifests import FetchedManifest
 from storagedriver_registry.client.platforms import choose, is_index
@@ -147,11 +147,26 @@ def _show(name: str, about: dict[str, Any]) -> None:
     if isinstance(subject := about.get("subject"), dict):
         typer.echo(f"  refers to {subject.get('digest')}")
     for kind, key in (("image", "manifests"), ("layer", "layers"), ("referrer", "referrers")):
-        for one in about.get(key) or ():
-            of = one.get("platform") or {}
+        for one in _listed(about, key):
+            of = one.get("platform")
+            of = of if isinstance(of, dict) else {}
             which = "/".join(str(of[part]) for part in _PLATFORM if of.get(part))
             which = which or str(one.get("artifactType") or one.get("mediaType"))
-            size = size_of(int(one.get("size", 0)))
+            size = size_of(_size(one))
             typer.echo(f"  {kind}   {one.get('digest')}  {size:>10}  {which}")
-    if layers := about.get("layers"):
-        typer.echo(f"  {len(layers)} layers, {size_of(sum(int(one['size']) for one in layers))}")
+    if layers := _listed(about, "layers"):
+        typer.echo(f"  {len(layers)} layers, {size_of(sum(map(_size, layers)))}")
+
+
+def _listed(about: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    listed = about.get(key) or []
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise InvalidAnswerError(f"{about['digest']}: its {key} are no descriptors")
+    return listed
+
+
+def _size(descriptor: dict[str, Any]) -> int:
+    size = descriptor.get("size")
+    if not isinstance(size, int):
+        raise InvalidAnswerError(f"the descriptor of {descriptor.get('digest')} has no size")
+    return size

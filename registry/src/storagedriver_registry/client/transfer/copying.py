@@ -56,6 +56,7 @@ async def copy(
     platform: Platform | None = None,
     referrers: bool = False,
     window: int = WINDOW,
+    digest: Digest | None = None,
     on_event: OnEvent = ignore,
 ) -> CopyReport:
     """Copy an image, byte for byte.
@@ -70,6 +71,7 @@ async def copy(
         platform: The one that is wanted of an index; None for all of it.
         referrers: Whether what refers to its manifests is copied as well.
         window: Most blobs in flight.
+        digest: What it must be; None for whatever it is. It is compared before anything is copied.
         on_event: Is told what happens.
 
     Raises:
@@ -78,6 +80,12 @@ async def copy(
         OSError: The disk fails.
     """
     chosen = await plan(source, platform=platform, referrers=referrers)
+    if digest is not None and chosen.root.digest != digest:
+        raise DigestMismatchError(
+            f"{source.name} is {chosen.root.digest}, and not {digest}, as the target shall be",
+            expected=str(digest),
+            actual=str(chosen.root.digest),
+        )
     moved = 0
 
     async def put(blob: Blob) -> Outcome:

@@ -41,7 +41,7 @@ class Entry:
             return {}
         try:
             document = json.loads(os.pread(self._descriptor, 1 << 22, 0))
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return document if isinstance(document, dict) else {}
 
