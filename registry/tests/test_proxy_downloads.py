@@ -146,6 +146,34 @@ def test_nobody_waits_for_one_who_does_not_read(tmp_path: Path) -> None:
     run(test, tmp_path)
 
 
+def test_one_who_does_not_read_takes_no_room_once_the_blob_is_stored(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.upstream.gate.clear()
+        _, slow = await world.downloads.follow("a", DIGEST)
+        beginning = await anext(slow)
+        _, part = await world.downloads.follow("a", DIGEST, HALF - 10, 20)
+        world.upstream.gate.set()
+        assert await world.stored() == DATA
+        await world.over()
+        assert [at for at in open_files() if at.startswith(str(tmp_path))] == []
+        # Both go on from the storage, where they stood.
+        assert beginning + await slow.read_all() == DATA
+        assert await part.read_all() == DATA[HALF - 10 : HALF + 10]
+
+    run(test, tmp_path)
+
+
+def test_many_who_read_while_the_blob_is_stored_are_given_all_of_it(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        world.upstream.gate.clear()
+        readers = [(await world.downloads.follow("a", DIGEST))[1] for _ in range(20)]
+        reading = [asyncio.create_task(reader.read_all()) for reader in readers]
+        world.upstream.gate.set()
+        assert set(await asyncio.gather(*reading)) == {DATA}
+
+    run(test, tmp_path)
+
+
 def test_download_goes_on_when_everybody_has_left(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         world.upstream.gate.clear()

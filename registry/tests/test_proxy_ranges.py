@@ -63,8 +63,8 @@ async def receive() -> Message:
 
 
 async def read(response: StreamResponse) -> bytes:
-    async with response._reader as chunks:
-        return b"".join([chunk async for chunk in chunks])
+    async with response._reader:
+        return b"".join([chunk async for chunk in response._reader])
 
 
 def test_ranges_that_nobody_reads_do_not_take_all_connections(

@@ -8,8 +8,9 @@
 Rule 1: a download that has begun comes to its end, whoever leaves: what has come is worth more than
 what is saved.
 Rule 2: who joins late is given everything from the spool, as the first one is.
-Rule 3: where the storage fails, clients get the blob all the same; it is only not cached.
-Rule 4: a blob is linked to a repository only if the upstream has it there.
+Rule 3: a blob takes room in the spool until it is stored, and no longer, however slow clients are.
+Rule 4: where the storage fails, clients get the blob all the same; it is only not cached.
+Rule 5: a blob is linked to a repository only if the upstream has it there.
 
 Each process fetches for itself: what another one has fetched is seen once it is stored.
 """
@@ -240,6 +241,7 @@ class Downloads:
                 name = download.names.pop()
                 await self._fetched.note_blob(name, download.digest)
                 await self._blobs.link(name, download.digest)
+            spool.hand_over(partial(self._blobs.reader, download.digest))
         except UpstreamError:
             pass  # who fetches it says so
         except (StorageDriverError, RegistryError) as error:

@@ -11,7 +11,9 @@ Rule 1: a follower is given what has come, from wherever it stands, at its own p
 piece of it in memory. Nobody waits for a slow one, and nothing is queued for it.
 Rule 2: the last byte is given when everything is known to be right, and not before. So whoever has
 got everything has got the right thing, and everybody else sees that it is not whole.
-Rule 3: the file has no name, so that nothing is left of it, whatever becomes of the process.
+Rule 3: once the blob is stored, who follows goes on from there, and the file is let go of: clients
+that do not read take no room.
+Rule 4: the file has no name, so that nothing is left of it, whatever becomes of the process.
 """
 
 from __future__ import annotations
@@ -19,12 +21,17 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
-from storagedriver_core import finish
+from storagedriver_core import FileReader, UnavailableError, finish
 from storagedriver_registry.proxy.errors import UpstreamBrokenError
 
 # Less costs hops between threads; more costs memory, here and in the server, for each follower.
 _READ_BYTES = 512 * 1024
+
+Stored: TypeAlias = Callable[[int, int], Awaitable[FileReader]]
+"""Opens the stored blob: offset, and how many bytes."""
 
 
 class Spool:
@@ -38,15 +45,18 @@ class Spool:
         size: How many will come.
         received: How many have come.
         is_whole: Whether all of them have, and are right.
+        stored: Opens the stored blob; None as long as it is not stored.
     """
 
     def __init__(self, size: int, directory: str | None) -> None:
         self.size = size
         self.received = 0
         self.is_whole = False
+        self.stored: Stored | None = None
         # Closed by the last of those who need it.
         self._file = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115
         self._users = 1
+        self._reading = 0
         self._failure: Exception | None = None
         self._news = asyncio.Event()
 
@@ -88,8 +98,12 @@ class Spool:
     def release(self) -> None:
         """Need it no more; the last one lets go of the file."""
         self._users -= 1
-        if not self._users:
-            self._file.close()
+        self._close_unneeded()
+
+    def hand_over(self, stored: Stored) -> None:
+        """Say that what is whole is stored: everybody goes on from there."""
+        self.stored = stored
+        self._close_unneeded()
 
     async def whole(self) -> None:
         """Wait until everything has come and is right."""
@@ -97,13 +111,27 @@ class Spool:
             await self._change()
 
     async def read(self, offset: int, most: int) -> bytes:
-        """Give some bytes from an offset on, `most` of them at most, once there are any."""
+        """Give some bytes from an offset on, `most` of them at most, once there are any.
+
+        None are given by one that is stored.
+        """
         while (ready := self._readable() - offset) <= 0:
             await self._change()
         if self._failure is not None:
             raise self._failure
+        if self.stored is not None:
+            return b""
         size = min(ready, most, _READ_BYTES)
-        return await finish(asyncio.to_thread(os.pread, self._file.fileno(), size, offset))
+        self._reading += 1
+        try:
+            return await finish(asyncio.to_thread(os.pread, self._file.fileno(), size, offset))
+        finally:
+            self._reading -= 1
+            self._close_unneeded()
+
+    def _close_unneeded(self) -> None:
+        if not self._reading and (self.stored is not None or not self._users):
+            self._file.close()
 
     def _readable(self) -> int:
         if self.is_whole or self.received < self.size:
@@ -133,6 +161,7 @@ class SpoolReader:
         self._offset = offset
         self._end = end
         self._first = b""
+        self._stored: FileReader | None = None
         self._is_open = True
 
     def __del__(self) -> None:
@@ -143,6 +172,7 @@ class SpoolReader:
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
+        await self._close_stored()
 
     def __aiter__(self) -> SpoolReader:
         return self
@@ -165,9 +195,29 @@ class SpoolReader:
             if self._end == self._spool.size:
                 await self._spool.whole()
             raise StopAsyncIteration
-        data = await self._spool.read(self._offset, self._end - self._offset)
+        rest = self._end - self._offset
+        data = await self._spool.read(self._offset, rest) or await self._read_stored(rest)
         self._offset += len(data)
         return data
+
+    async def _read_stored(self, rest: int) -> bytes:
+        assert self._spool.stored is not None
+        try:
+            if self._stored is None:
+                self._stored = await self._spool.stored(self._offset, rest)
+            data = await self._stored.read(min(rest, _READ_BYTES))
+            if not data:
+                raise UnavailableError(f"the stored blob ends at {self._offset}, not {self._end}")
+            return data
+        except BaseException:
+            # Who fails to begin never comes to `async with`.
+            await self._close_stored()
+            raise
+
+    async def _close_stored(self) -> None:
+        stored, self._stored = self._stored, None
+        if stored is not None:
+            await stored.aclose()
 
     async def read_all(self) -> bytes:
         """Give all of it once it is whole, and follow no more."""
