@@ -5,13 +5,43 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from storagedriver_core import Capabilities, ConfigurationError
 
 _PROGRAM = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class Hidden(SecretStr):
+    """A value of any type that shows in no repr, no message and no `config show`."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+
+    def __repr__(self) -> str:
+        return f"Hidden('{self}')"
+
+    def __str__(self) -> str:
+        return "**********"
+
+
+def _hidden(value: Any) -> Any:
+    """Hide every value of a tree: only the program knows which of them are secrets."""
+    if isinstance(value, Mapping):
+        return {key: _hidden(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(item) for item in value]
+    return value if isinstance(value, Hidden) else Hidden(value)
+
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _revealed(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_revealed(item) for item in value]
+    return value.get_secret_value()
 
 
 class RemoteConfig(BaseModel):
@@ -32,8 +62,9 @@ class RemoteConfig(BaseModel):
         None,
         description="Name of the program to start: `registry-storagedriver-<name>` on the PATH.",
     )
-    parameters: dict[str, Any] = Field(
-        default_factory=dict, description="What the program is given as its configuration."
+    parameters: Annotated[dict[str, Any], AfterValidator(_hidden)] = Field(
+        default_factory=dict,
+        description="What the program is given as its configuration. All values are hidden.",
     )
     start_seconds: float = Field(
         30.0, gt=0, description="Seconds that the program has to be ready in, and a call to wait."
@@ -56,6 +87,10 @@ class RemoteConfig(BaseModel):
         if value is not None and not _PROGRAM.fullmatch(value):
             raise ValueError("lower-case letters, digits, '-' and '_': the program's last part")
         return value
+
+    def revealed(self) -> dict[str, Any]:
+        """Give the parameters as the program takes them."""
+        return {key: _revealed(value) for key, value in self.parameters.items()}
 
     def check(self) -> None:
         """Refuse what contradicts itself; each key alone may be right, and come from elsewhere.

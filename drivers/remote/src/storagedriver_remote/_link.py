@@ -42,7 +42,7 @@ class Link:
         address = config.connect
         try:
             if config.program is not None:
-                self._child = Child(config.program, config.parameters, config.start_seconds)
+                self._child = Child(config.program, config.revealed(), config.start_seconds)
                 address = await self._child.start()
             assert address is not None, "the configuration has one of both"
             self._client = Client(address, token)
