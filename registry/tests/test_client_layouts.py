@@ -95,6 +95,41 @@ def test_many_may_add_to_a_layout_at_once(layout: Layout, tmp_path: Path) -> Non
     assert asyncio.run(main()) == names
 
 
+@pytest.mark.parametrize("driver", ["inmemory", "filesystem"])
+def test_many_may_add_to_a_layout_in_a_store_at_once(
+    layout: Layout, tmp_path: Path, driver: str
+) -> None:
+    names = [f"v{number}" for number in range(6)]
+    for name in names:
+        layout.name(layout.image(10), name)
+    root = {"root_directory": str(tmp_path / "store")} if driver == "filesystem" else {}
+
+    async def main() -> list[str]:
+        config = {"storage": {"driver": driver, "parameters": root}}
+        async with open_storage(config) as storage:
+            files = StorageFiles(storage, "/a", "store")
+            targets = [copy(source(layout, name), OCILayoutTarget(files, name)) for name in names]
+            await asyncio.gather(*targets)
+            return await OCILayout(files, None).tags()
+
+    assert asyncio.run(main()) == names
+
+
+@pytest.mark.parametrize("index", [b"", b"{", b"{}", b'{"manifests": {}}', b'{"manifests": [1]}'])
+def test_index_that_makes_no_sense_is_not_replaced(
+    layout: Layout, tmp_path: Path, index: bytes
+) -> None:
+    layout.name(layout.image(10), "v1")
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to/index.json").write_bytes(index)
+    files = LocalFiles(tmp_path / "to")
+    with pytest.raises(InvalidAnswerError):
+        asyncio.run(copy(source(layout), OCILayoutTarget(files, "v1")))
+    assert (tmp_path / "to/index.json").read_bytes() == index
+    with pytest.raises(InvalidAnswerError):
+        asyncio.run(OCILayout(files, "v1").root())
+
+
 def test_name_is_given_to_another_image(layout: Layout, tmp_path: Path) -> None:
     first, second = layout.image(10), layout.image(10)
     layout.name(first, "v1")

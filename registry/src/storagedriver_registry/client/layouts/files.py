@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from storagedriver_registry.client.transfer.places import Blob, Chunks
@@ -39,10 +38,14 @@ class WritableFiles(LayoutFiles, Protocol):
     async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> None:
         """Store a blob, and go on with one that another run did not end."""
 
-    def change(
-        self, path: str
-    ) -> AbstractAsyncContextManager[tuple[bytes | None, Callable[[bytes], None]]]:
-        """Change a small file with nobody else doing so: gives what is there and a setter."""
+    async def change(self, path: str, make: Callable[[bytes | None], bytes]) -> None:
+        """Change a small file with nobody else doing so meanwhile.
+
+        Args:
+            path: The file.
+            make: Gives what it shall be, from what it is; None if there is none. It may be called
+                again with what another has made of it.
+        """
 
     async def remove(self, paths: Sequence[str]) -> None:
         """Remove files, and the folders that become empty."""

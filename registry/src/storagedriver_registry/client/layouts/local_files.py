@@ -7,8 +7,8 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -87,12 +87,8 @@ class LocalFiles:
         """Store a small file, replacing what is there."""
         await _to_its_end(self._write, path, data)
 
-    @asynccontextmanager
-    async def change(
-        self, path: str
-    ) -> AsyncIterator[tuple[bytes | None, Callable[[bytes], None]]]:
+    async def change(self, path: str, make: Callable[[bytes | None], bytes]) -> None:
         """Change a small file; other processes that do so wait."""
-        changed: list[bytes] = []
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -100,9 +96,7 @@ class LocalFiles:
             # An event cannot tell of another process.
             while not _is_locked(lock):  # noqa: ASYNC110
                 await asyncio.sleep(_LOCK_SECONDS)
-            yield await self.read(path), changed.append
-            if changed:
-                await self.write(path, changed[-1])
+            await self.write(path, make(await self.read(path)))
         finally:
             os.close(lock)
 

@@ -135,7 +135,8 @@ class OCILayout:
         data = await self._files.read("index.json")
         if data is None:
             raise NotFoundError(f"{self._files.name} is no OCI layout: it has no index.json")
-        return _members(data)
+        listed: list[dict[str, Any]] = _index(self._files.name, data)["manifests"]
+        return listed
 
 
 class OCILayoutTarget(OCILayout):
@@ -183,35 +184,47 @@ class OCILayoutTarget(OCILayout):
 
     async def abandon(self) -> None:
         """Remove what was put, unless it is listed already."""
-        data = await self._target.read("index.json")
-        listed = {_path(_digest(one)) for one in _members(data or b"")}
+        try:
+            listed = {_path(_digest(one)) for one in await self.listed()}
+        except NotFoundError:
+            listed = set()
+        except InvalidAnswerError:
+            # It is not known what others need.
+            return
         if not listed.intersection(self._put):
             await self._target.remove(self._put)
 
     async def _list(self, descriptor: dict[str, Any]) -> None:
         if await self._target.read("oci-layout") is None:
             await self._target.write("oci-layout", _LAYOUT)
-        async with self._target.change("index.json") as (before, change):
+
+        def added(before: bytes | None) -> bytes:
             index: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
             if before is not None:
-                index |= read_stored(before)
+                index |= _index(self._target.name, before)
             name = _named(descriptor)
             others = [
                 one
-                for one in _members(before or b"")
+                for one in index["manifests"]
                 if one != descriptor and (name is None or _named(one) != name)
             ]
             index["manifests"] = [*others, descriptor]
-            change(json.dumps(index, separators=(",", ":")).encode())
+            return json.dumps(index, separators=(",", ":")).encode()
+
+        await self._target.change("index.json", added)
 
 
 def _path(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
-def _members(index: bytes) -> list[dict[str, Any]]:
-    listed = read_stored(index).get("manifests")
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+def _index(where: str, data: bytes) -> dict[str, Any]:
+    """Read an `index.json`. What makes no sense is an error: it might be replaced otherwise."""
+    index = read_stored(data)
+    listed = index.get("manifests")
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise InvalidAnswerError(f"{where}: its index.json is no image index")
+    return index
 
 
 def _named(descriptor: dict[str, Any]) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from storagedriver_core import (
+    AlreadyExistsError,
     ChecksumMismatchError,
+    ConflictError,
     FileWriter,
     PathNotFoundError,
     Storage,
@@ -23,6 +26,12 @@ from storagedriver_registry.client.transfer.places import Blob, Chunks
 _JOURNALED_BYTES = 4 << 20
 _CHECKPOINT_BYTES = 64 << 20
 """Far enough apart that making them durable costs little, near enough to lose little."""
+
+_MOST_CHANGES = 30
+"""Each time another has been quicker: one of those who change a file at once always succeeds."""
+
+_CHANGE_SECONDS = 0.01
+"""Before the second try; each time so much longer."""
 
 _RESUMABLE = (RegistryError, StorageDriverError)
 _WRONG = (DigestMismatchError, ChecksumMismatchError)
@@ -79,26 +88,34 @@ class StorageFiles:
         """Store a small file, replacing what is there."""
         await self._storage.put_content(self._path(path), data)
 
-    @asynccontextmanager
-    async def change(
-        self, path: str
-    ) -> AsyncIterator[tuple[bytes | None, Callable[[bytes], None]]]:
+    async def change(self, path: str, make: Callable[[bytes | None], bytes]) -> None:
         """Change a small file.
 
-        Where the store can compare and swap, another's change meanwhile is a `ConflictError`.
+        Where the store can compare and swap, what another has changed meanwhile is changed anew;
+        elsewhere the last one wins.
+
+        Raises:
+            ConflictError: Others do nothing but change it.
         """
-        changed: list[bytes] = []
-        full = self._path(path)
-        can_compare = self._storage.capabilities.put_if_match
-        etag: str | None = None
-        try:
-            etag = (await self._storage.stat(full)).etag if can_compare else None
-            before: bytes | None = await self._storage.get_content(full)
-        except PathNotFoundError:
-            before = None
-        yield before, changed.append
-        if changed:
-            await self._storage.put_content(full, changed[-1], if_match=etag)
+        full, can = self._path(path), self._storage.capabilities
+        for attempt in range(1, _MOST_CHANGES + 1):
+            etag: str | None = None
+            before: bytes | None = None
+            try:
+                etag = (await self._storage.stat(full)).etag if can.put_if_match else None
+                before = await self._storage.get_content(full)
+            except PathNotFoundError:
+                etag = None
+            is_first = before is None and can.put_if_absent
+            try:
+                data = make(before)
+                await self._storage.put_content(full, data, if_match=etag, if_absent=is_first)
+            except (ConflictError, AlreadyExistsError):
+                if attempt == _MOST_CHANGES:
+                    raise
+                await asyncio.sleep(attempt * _CHANGE_SECONDS)
+            else:
+                return
 
     async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> None:
         """Store a blob, and go on with one that another run did not end."""
