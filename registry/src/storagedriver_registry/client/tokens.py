@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from yarl import URL
 
@@ -26,7 +26,12 @@ _DEFAULT_LIFETIME = 60.0
 _MOST_MARGIN = 30.0
 """Seconds before its end at which a token is renewed; a tenth of its life if that is less."""
 
+_MOST_KEPT = 1000
+"""Tokens, which are one for each repository as a rule; beyond them what was not used goes first."""
+
 _CLIENT_ID = "storagedriver"
+
+V = TypeVar("V")
 
 Fetch = Callable[[str, URL, Mapping[str, str], bytes | None], Awaitable[bytes]]
 """Does one request and gives the body of a good answer: method, URL, headers, body."""
@@ -119,12 +124,13 @@ class Authenticator:
         for challenge in challenges:
             if challenge.scheme == "bearer" and challenge.parameters.get("realm"):
                 before = self._wanted.get(scopes, joined(scopes))
-                self._wanted[scopes] = joined(before | challenge.scopes)
+                wanted = joined(before | challenge.scopes)
+                _keep(self._wanted, scopes, wanted)
                 self._challenge = challenge
                 # Another request may have renewed it meanwhile.
-                token = self._tokens.get(self._wanted[scopes])
+                token = self._tokens.get(wanted)
                 if token is not None and f"Bearer {token.value}" == refused:
-                    del self._tokens[self._wanted[scopes]]
+                    del self._tokens[wanted]
                 return credentials is None or f"Bearer {credentials.registry_token}" != refused
         for challenge in challenges:
             if challenge.scheme == "basic" and credentials is not None and credentials.has_password:
@@ -146,13 +152,20 @@ class Authenticator:
         credentials = await self._credentials()
         if credentials is not None and credentials.registry_token:
             return credentials.registry_token
-        wanted = self._wanted.get(scopes, joined(scopes))
+        wanted = self._wanted.get(scopes)
+        if wanted is None:
+            wanted = joined(scopes)
+        else:
+            _keep(self._wanted, scopes, wanted)
         # One at a time: many requests begin at once, and want the same token.
         async with self._lock:
             token = self._tokens.get(wanted)
             if token is None or self._clock.monotonic() >= token.renewed_at:
                 token = await self._fetched(challenge, wanted, credentials)
-                self._tokens[wanted] = token
+                now = self._clock.monotonic()
+                for key in [key for key, one in self._tokens.items() if now >= one.renewed_at]:
+                    del self._tokens[key]
+            _keep(self._tokens, wanted, token)
             return token.value
 
     async def _fetched(
@@ -203,6 +216,14 @@ class Authenticator:
                 host=self._host,
             )
         return realm
+
+
+def _keep(kept: dict[frozenset[str], V], key: frozenset[str], value: V) -> None:
+    """Keep what is used now; beyond so many, what was not used for longest goes."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > _MOST_KEPT:
+        del kept[next(iter(kept))]
 
 
 def _document(data: bytes, host: str) -> Mapping[str, Any]:
