@@ -8,12 +8,14 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from storagedriver_remote._child import _Run
 from storagedriver_remote._config import RemoteConfig
 from storagedriver_remote._driver import RemoteDriver
 from storagedriver_testsuite.kills import run_kills
@@ -157,6 +159,71 @@ async def test_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     driver = RemoteDriver(RemoteConfig(program="not-there"))
     with pytest.raises(ConfigurationError, match="registry-storagedriver-not-there"):
         await driver.open()
+
+
+@run
+async def test_program_that_cannot_be_executed_is_named_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(own))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    # The file is there, and what is to run it is not.
+    program = tmp_path / "registry-storagedriver-broken"
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    with pytest.raises(ConfigurationError, match=r"registry-storagedriver-broken.*No such file"):
+        await RemoteDriver(RemoteConfig(program="broken")).open()
+    assert not list(own.iterdir())
+
+
+@run
+async def test_program_that_cannot_be_executed_again_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "registry-storagedriver-moved"
+    program.write_text('#!/bin/sh\nexec registry-storagedriver-python "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    away = tmp_path / "away"
+    async with filesystem(tmp_path / "store", program="moved") as storage:
+        driver = storage.driver
+        assert isinstance(driver, RemoteDriver) and driver._link._child is not None
+        child = driver._link._child
+        program.rename(away)
+        os.kill(pid_of(storage), signal.SIGKILL)
+        await eventually(lambda: child._failures > 1)
+        away.rename(program)
+        await eventually(lambda: child.pid is not None)
+        await storage.put_content("/a", b"content")
+        program.rename(away)
+        before = child._failures
+        os.kill(pid_of(storage), signal.SIGKILL)
+        await eventually(lambda: child._failures > before + 1)
+        directory = child._directory
+    # Closed while none runs and none can be started.
+    assert not Path(directory).exists()
+
+
+@run
+async def test_directory_goes_though_the_end_of_a_program_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(run: _Run) -> None:
+        await end(run)
+        raise RuntimeError("broken")
+
+    end = _Run.end
+    storage = filesystem(tmp_path / "store")
+    await storage.open()
+    driver = storage.driver
+    assert isinstance(driver, RemoteDriver) and driver._link._child is not None
+    directory = driver._link._child._directory
+    monkeypatch.setattr(_Run, "end", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        await storage.aclose()
+    assert not Path(directory).exists()
 
 
 @run

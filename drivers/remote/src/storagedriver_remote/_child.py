@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from storagedriver_core import ConfigurationError, UnavailableError
+from storagedriver_core import ConfigurationError, StorageDriverError, UnavailableError
 from storagedriver_remote._client import VERSION
 
 PREFIX = "registry-storagedriver-"
@@ -67,7 +67,8 @@ class Child:
         """Start it, and give the address that it listens at.
 
         Raises:
-            ConfigurationError: There is no such program, or it refuses its configuration.
+            ConfigurationError: There is no such program, it cannot be executed, or it refuses its
+                configuration.
             UnavailableError: It ended, or was not ready in time.
         """
         program = await asyncio.to_thread(shutil.which, f"{PREFIX}{self._name}")
@@ -76,7 +77,13 @@ class Child:
         self._program = program
         # Nobody else may enter it, so that the socket needs no token.
         self._directory = await asyncio.to_thread(tempfile.mkdtemp, prefix="storagedriver-")
-        await self._start_once()
+        try:
+            await self._start_once()
+        except StorageDriverError:
+            raise  # several of them are OSErrors as well
+        except OSError as error:
+            why = error.strerror or error
+            raise ConfigurationError(f"{PREFIX}{self._name} cannot be executed: {why}") from error
         return f"unix:{self._directory}/socket"
 
     async def ready(self) -> None:
@@ -98,14 +105,16 @@ class Child:
         self._is_closing = True
         if self._pause is not None:
             self._pause.cancel()
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
-        run, self._run = self._run, None
-        if run is not None:
-            await run.end()
-        if self._directory:
-            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+        try:
+            if self._starting is not None:
+                self._starting.cancel()
+                await asyncio.wait([self._starting])
+            run, self._run = self._run, None
+            if run is not None:
+                await run.end()
+        finally:
+            if self._directory:
+                await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
     async def _start_once(self) -> None:
         """Start it and wait until it listens; what does not is ended."""
@@ -117,8 +126,9 @@ class Child:
             "parameters": self._parameters,
         }
         loop = asyncio.get_running_loop()
-        run = self._run = _Run(self._name, loop)
+        run = _Run(self._name, loop)
         await run.begin(self._program, order)
+        self._run = run
         try:
             async with asyncio.timeout(self._seconds):
                 either: list[asyncio.Future[Any]] = [run.listens, run.ended]
@@ -195,8 +205,13 @@ class _Run(asyncio.SubprocessProtocol):
         self._lines = {1: b"", 2: b""}
 
     async def begin(self, program: str, order: Mapping[str, Any]) -> None:
+        """Start the process, and give it its order.
+
+        Raises:
+            OSError: It cannot be executed; there is nothing to end.
+        """
         # A session of its own: Ctrl-C is for whoever started it, who then ends it in order.
-        self._transport, _ = await self._loop.subprocess_exec(
+        await self._loop.subprocess_exec(
             lambda: self, program, env=os.environ.copy(), start_new_session=True
         )
         self.pid = self._transport.get_pid()
@@ -215,6 +230,10 @@ class _Run(asyncio.SubprocessProtocol):
             with suppress(ProcessLookupError):
                 self._transport.kill()
             await asyncio.wait([self.ended])
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         *lines, self._lines[fd] = (self._lines[fd] + data).split(b"\n")
