@@ -170,7 +170,25 @@ def test_what_is_cached_is_served_whatever_the_upstream_says(place: Place, statu
         assert place.get("manifests/v1").headers["docker-content-digest"] == digest
         assert place.get(f"manifests/{digest}").status_code == 200
         assert place.get(f"blobs/{sha256(data)}").content == data
-        assert place.proxy.tags().json()["tags"] == ["v1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(401, 403), (403, 403), (429, 429), (400, 502), (500, 200), (503, 200)]
+)
+def test_tags_that_are_cached_are_given_only_if_the_upstream_is_down_and_with_a_warning(
+    place: Place, status: int, expected: int
+) -> None:
+    for tag in ("v1", "v2"):
+        place.upstream.push_image(tag)
+    assert place.get("manifests/v1").status_code == 200
+    whole = place.proxy.tags()
+    assert (whole.json()["tags"], "warning" in whole.headers) == (["v1", "v2"], False)
+    with down(place, status):
+        response = place.proxy.tags()
+    assert response.status_code == expected
+    if expected == 200:
+        assert response.json()["tags"] == ["v1"]
+        assert response.headers["warning"].startswith('299 - "the upstream registry fails')
 
 
 @pytest.mark.parametrize(
@@ -234,7 +252,9 @@ def test_lists_are_those_of_the_upstream(place: Place) -> None:
     assert place.name in place.proxy.http.get("/v2/_catalog", params={"n": 1000}).text
     with down(place):
         assert place.proxy.tags().json()["tags"] == ["a"]
-        assert place.get(f"referrers/{subject}").json()["manifests"] == []
+        cached = place.get(f"referrers/{subject}")
+        assert cached.json()["manifests"] == []
+        assert cached.headers["warning"].startswith("299")
 
 
 def test_head_and_ranges_of_what_is_not_cached_come_from_the_upstream(place: Place) -> None:

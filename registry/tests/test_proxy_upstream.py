@@ -9,7 +9,7 @@ from storagedriver_registry.client import RegistryClient, Repository
 from storagedriver_registry.configuration.models.operation import ProxySettings
 from storagedriver_registry.digest import compute_digest
 from storagedriver_registry.proxy.client_upstream import ClientUpstream
-from storagedriver_registry.proxy.errors import UpstreamDownError
+from storagedriver_registry.proxy.errors import UpstreamDownError, UpstreamSlowError
 
 
 class Named(Exception):
@@ -68,9 +68,9 @@ def test_registry_that_says_nothing_is_down(monkeypatch: pytest.MonkeyPatch) -> 
         server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         upstream = ClientUpstream(ProxySettings(remoteurl=f"http://127.0.0.1:{port}"))
-        with pytest.raises(UpstreamDownError, match="no answer"):
+        with pytest.raises(UpstreamSlowError, match="no answer"):
             await upstream.tagged("a", "v1")
-        with pytest.raises(UpstreamDownError, match="no answer"):
+        with pytest.raises(UpstreamSlowError, match="no answer"):
             async with asyncio.timeout(60), upstream.blob("a", compute_digest(b"")):
                 pass
         done.set()

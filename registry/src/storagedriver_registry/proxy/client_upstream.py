@@ -35,6 +35,7 @@ from storagedriver_registry.proxy.errors import (
     UpstreamBusyError,
     UpstreamDeniedError,
     UpstreamDownError,
+    UpstreamSlowError,
     UpstreamUnknownError,
 )
 from storagedriver_registry.proxy.upstream import FetchedBlob, FetchedManifest
@@ -222,7 +223,7 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except TimeoutError:
-        raise UpstreamDownError(f"no answer within {_ANSWER_SECONDS:g}s") from None
+        raise UpstreamSlowError(f"no answer within {_ANSWER_SECONDS:g}s") from None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ UpstreamError
 ├── UpstreamDeniedError      it refuses this proxy
 ├── UpstreamBusyError        it wants fewer requests
 ├── UpstreamDownError        it cannot be reached, has failed, or stalls
+│   └── UpstreamSlowError    it has not answered in time
 └── UpstreamBrokenError      what it sends is not what was asked for
 ```
 """
@@ -50,6 +51,10 @@ class UpstreamBusyError(UpstreamError):
 
 class UpstreamDownError(UpstreamError):
     """The upstream registry cannot be reached, has failed, or stalls."""
+
+
+class UpstreamSlowError(UpstreamDownError):
+    """The upstream registry has not answered in time, which may be for what was asked."""
 
 
 class UpstreamBrokenError(UpstreamError):
