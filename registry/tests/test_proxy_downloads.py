@@ -23,12 +23,12 @@ from storagedriver_registry.proxy.errors import (
     UpstreamUnknownError,
 )
 from storagedriver_registry.proxy.fetched import Fetched
-from storagedriver_registry.proxy.spool import Spool, SpoolReader
+from storagedriver_registry.proxy.spool import Spool, SpoolReader, check_directory
 from storagedriver_registry.storage import Stores, make_stores
 
 from registry.tests.application import Watched
 from registry.tests.upstreams import ScriptedUpstream
-from storagedriver_core import NoSpaceError, Storage
+from storagedriver_core import ConfigurationError, NoSpaceError, Storage, UnavailableError
 
 DATA = os.urandom(3_000_001)
 DIGEST = compute_digest(DATA)
@@ -362,11 +362,28 @@ def test_disk_that_is_full_is_an_error_for_who_waits(
 
     async def test(world: World) -> None:
         _, reader = await world.downloads.follow("a", DIGEST)
-        with pytest.raises(UpstreamDownError, match="full"):
+        with pytest.raises(NoSpaceError, match=f"proxy.spool, {tmp_path}: full"):
             await reader.read_all()
         assert not await world.stores.blobs.is_stored(DIGEST)
 
     run(test, tmp_path)
+
+
+def test_directory_that_is_gone_is_an_error_for_who_asks_and_at_the_start(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+
+    async def test(world: World) -> None:
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match=f"proxy.spool, {folder}: No such file"):
+                await world.downloads.follow("a", DIGEST)
+        with pytest.raises(ConfigurationError, match=r"proxy\.spool: .*No such file"):
+            check_directory(str(folder))
+        folder.mkdir()
+        check_directory(str(folder))
+        _, reader = await world.downloads.follow("a", DIGEST)
+        assert await reader.read_all() == DATA
+
+    run(test, folder)
 
 
 def test_storage_that_fails_keeps_nothing_from_clients(tmp_path: Path) -> None:

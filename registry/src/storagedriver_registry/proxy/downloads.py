@@ -129,6 +129,8 @@ class Downloads:
 
         Raises:
             UpstreamError: It does not come. Nothing was given of it.
+            NoSpaceError: There is no room to keep it while it comes.
+            UnavailableError: It cannot be kept while it comes.
         """
         while True:
             with self._join(name, digest) as download:
@@ -198,7 +200,7 @@ class Downloads:
     async def _run(self, download: _Download) -> None:
         try:
             await self._fetch(download)
-        except UpstreamError as error:
+        except (UpstreamError, StorageDriverError) as error:
             # Else whoever waits for the beginning is told, and so is the log.
             if download.begun.done():
                 text = "blob %s of %s does not come to its end: %s"
@@ -223,7 +225,7 @@ class Downloads:
                     self._counter.fetched(Kind.BLOB, spool.size)
                 except BaseException as error:
                     self._part_with(download)
-                    if isinstance(error, UpstreamError):
+                    if isinstance(error, UpstreamError | StorageDriverError):
                         spool.fail(error)
                     else:
                         spool.fail(UpstreamDownError(f"it cannot be taken: {error}"))

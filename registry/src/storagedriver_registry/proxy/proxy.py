@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
@@ -17,6 +18,7 @@ from storagedriver_registry.proxy.expiry import Expirer
 from storagedriver_registry.proxy.fetched import Fetched
 from storagedriver_registry.proxy.lists import ProxiedLists
 from storagedriver_registry.proxy.manifests import ProxiedManifests
+from storagedriver_registry.proxy.spool import check_directory
 from storagedriver_registry.proxy.upstream import Upstream
 from storagedriver_registry.storage import Caches, Stores
 
@@ -48,6 +50,7 @@ class Proxy:
         counter: ProxyCounter,
     ) -> None:
         self._upstream = upstream
+        self._directory = directory
         self._downloads = Downloads(upstream, stores.blobs, fetched, directory, counter)
         self._manifests = ProxiedManifests(upstream, stores, fetched, counter)
         self._expirer = expirer
@@ -60,7 +63,12 @@ class Proxy:
         }
 
     async def open(self) -> None:
-        """Make ready; the upstream is asked when something is wanted of it."""
+        """Make ready; the upstream is asked when something is wanted of it.
+
+        Raises:
+            ConfigurationError: Blobs cannot be kept while they come.
+        """
+        await asyncio.to_thread(check_directory, self._directory)
         await self._upstream.open()
 
     def start_maintenance(self) -> None:

@@ -19,19 +19,58 @@ Rule 4: the file has no name, so that nothing is left of it, whatever becomes of
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
-from storagedriver_core import FileReader, UnavailableError, finish
+from storagedriver_core import (
+    ConfigurationError,
+    FileReader,
+    NoSpaceError,
+    UnavailableError,
+    finish,
+)
 from storagedriver_registry.proxy.errors import UpstreamBrokenError
 
 # Less costs hops between threads; more costs memory, here and in the server, for each follower.
 _READ_BYTES = 512 * 1024
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Stored: TypeAlias = Callable[[int, int], Awaitable[FileReader]]
 """Opens the stored blob: offset, and how many bytes."""
+
+
+def check_directory(directory: str | None) -> None:
+    """See that spools can be made; blocks.
+
+    Args:
+        directory: Where; None for the system's directory of temporary files.
+
+    Raises:
+        ConfigurationError: They cannot.
+    """
+    try:
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        # What is full may have room later, and what is cached can be served.
+        if error.errno not in _FULL:
+            raise ConfigurationError(f"proxy.spool: {error}") from error
+
+
+@contextmanager
+def _translating(directory: str | None) -> Iterator[None]:
+    """Let errors of the disk pass as what they are: not the upstream's, nor the storage's."""
+    try:
+        yield
+    except OSError as error:
+        where = "the system's directory of temporary files" if directory is None else directory
+        what = f"proxy.spool, {where}: {error.strerror}"
+        if error.errno in _FULL:
+            raise NoSpaceError(what) from error
+        raise UnavailableError(what) from error
 
 
 class Spool:
@@ -40,6 +79,10 @@ class Spool:
     Args:
         size: How many will come.
         directory: Where the file is; None for the system's directory of temporary files.
+
+    Raises:
+        NoSpaceError: There is no room for the file.
+        UnavailableError: It cannot be made.
 
     Attributes:
         size: How many will come.
@@ -54,7 +97,9 @@ class Spool:
         self.is_whole = False
         self.stored: Stored | None = None
         # Closed by the last of those who need it.
-        self._file = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115
+        with _translating(directory):
+            self._file = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115
+        self._directory = directory
         self._users = 1
         self._reading = 0
         self._failure: Exception | None = None
@@ -65,12 +110,14 @@ class Spool:
 
         Raises:
             UpstreamBrokenError: They are more than were announced.
-            OSError: They cannot be kept.
+            NoSpaceError: There is no room for them.
+            UnavailableError: They cannot be kept.
         """
         if self.received + len(data) > self.size:
             raise UpstreamBrokenError(f"more than the {self.size} bytes that were announced")
         # Cancelled half-way, it would write into whatever the descriptor is by then.
-        await finish(asyncio.to_thread(self._write, data))
+        with _translating(self._directory):
+            await finish(asyncio.to_thread(self._write, data))
         self.received += len(data)
         self._tell()
 
@@ -124,7 +171,8 @@ class Spool:
         size = min(ready, most, _READ_BYTES)
         self._reading += 1
         try:
-            return await finish(asyncio.to_thread(os.pread, self._file.fileno(), size, offset))
+            with _translating(self._directory):
+                return await finish(asyncio.to_thread(os.pread, self._file.fileno(), size, offset))
         finally:
             self._reading -= 1
             self._close_unneeded()
