@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import http.client
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from storagedriver_registry import create_app
+from storagedriver_registry.api.request import Message
 
 from registry.tests.client import Repository, sha256
 from registry.tests.images import Images
@@ -311,3 +313,32 @@ def test_what_can_be_no_proxy_is_an_error(
     with pytest.raises(ConfigurationError, match=message) as caught:
         create_app({**settings, "storage": storage})
     assert "confidential" not in str(caught.value)
+
+
+def test_server_whose_spool_is_not_there_does_not_start(tmp_path: Path) -> None:
+    spool = tmp_path / "gone"
+    settings = {"remoteurl": "http://127.0.0.1:1", "spool": str(spool)}
+    app = create_app({"storage": {"inmemory": {}}, "proxy": settings})
+
+    def start() -> Message:
+        said: list[Message] = []
+
+        async def receive() -> Message:
+            kind = "shutdown" if said and said[0]["type"].endswith("complete") else "startup"
+            return {"type": f"lifespan.{kind}"}
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        async def live() -> None:
+            await app({"type": "lifespan"}, receive, send)
+
+        asyncio.run(live())
+        return said[0]
+
+    failed = start()
+    assert failed["type"] == "lifespan.startup.failed"
+    assert failed["message"].startswith("proxy.spool: ")
+    assert str(spool) in failed["message"]
+    spool.mkdir()
+    assert start()["type"] == "lifespan.startup.complete"
