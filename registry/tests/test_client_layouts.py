@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import os
 import tarfile
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,63 @@ def test_docker_archive_whose_manifest_makes_no_sense_is_refused(
     path = write_tar(tmp_path / "a.tar", {"manifest.json": data}, {})
     with pytest.raises(RegistryError):
         asyncio.run(DockerArchive(path, "a:v1").root())
+
+
+def write_docker_archive(path: Path, layers: Sequence[bytes], diff_ids: Sequence[str]) -> Path:
+    names = [f"{number}.tar" for number, _ in enumerate(layers)]
+    entry = {"Config": "config.json", "RepoTags": None, "Layers": names}
+    config = {"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    files = {"manifest.json": json.dumps([entry]), "config.json": json.dumps(config)}
+    return write_tar(
+        path,
+        {name: text.encode() for name, text in files.items()}
+        | dict(zip(names, layers, strict=True)),
+        {},
+    )
+
+
+LAYERS = [os.urandom(3 * MIB), b"", b"x", bytes(40 * MIB)]
+PACKED = [*map(gzip.compress, LAYERS), gzip.compress(b"a") + gzip.compress(b"b") + bytes(100)]
+
+
+def test_layers_of_a_docker_archive_may_be_packed(tmp_path: Path) -> None:
+    diff_ids = [*map(sha256, LAYERS), *map(sha256, LAYERS), sha256(b"ab")]
+    path = write_docker_archive(tmp_path / "a.tar", LAYERS + PACKED, diff_ids)
+    manifest = json.loads(asyncio.run(DockerArchive(path, None).root()).data)
+    assert [one["digest"] for one in manifest["layers"]] == list(map(sha256, LAYERS + PACKED))
+    packed = [one["mediaType"].endswith("gzip") for one in manifest["layers"]]
+    assert packed == [False] * len(LAYERS) + [True] * len(PACKED)
+
+
+@pytest.mark.parametrize(
+    ("layers", "diff_ids"),
+    [
+        ([b"a"], [sha256(b"b")]),
+        ([gzip.compress(b"a")], [sha256(gzip.compress(b"a"))]),
+        ([gzip.compress(DATA)[:1000]], [sha256(DATA)]),
+        ([gzip.compress(b"a")[:-4] + b"!!!!"], [sha256(b"a")]),
+        ([b"a"], []),
+        ([], [sha256(b"a")]),
+    ],
+)
+def test_layers_that_the_configuration_does_not_list_are_refused(
+    tmp_path: Path, layers: Sequence[bytes], diff_ids: Sequence[str]
+) -> None:
+    path = write_docker_archive(tmp_path / "a.tar", layers, diff_ids)
+    with pytest.raises((DigestMismatchError, InvalidAnswerError)):
+        asyncio.run(DockerArchive(path, None).root())
+
+
+def test_small_file_that_is_large_or_sparse_is_refused(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", {"index.json": bytes(16 * MIB + 1)}, {})
+    with pytest.raises(InvalidAnswerError, match="too large"):
+        asyncio.run(OCILayout(TarFiles(path), None).root())
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        member = tarfile.TarInfo("index.json")
+        member.type = tarfile.GNUTYPE_SPARSE
+        archive.addfile(member)
+    with pytest.raises(InvalidAnswerError, match="sparse"):
+        asyncio.run(OCILayout(TarFiles(path), None).root())
 
 
 def test_links_of_an_archive_lead_nowhere_else(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import json
 import os
 import tarfile
 import tempfile
+import zlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from storagedriver_registry.manifest.media_types import OCI_MANIFEST
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _GZIP = b"\x1f\x8b"
+_GZIP_BITS = 16 + zlib.MAX_WBITS
 _CHUNK = 1 << 20
 
 
@@ -121,8 +123,13 @@ class DockerArchive:
             raise InvalidAnswerError(f"{self._path} has no {config_path}")
         paths = {compute_digest(config): config_path}
         listed = [_descriptor(_CONFIG, compute_digest(config), len(config))]
-        for path in map(str, layers):
-            digest, size, is_gzip = await self._layer(path)
+        diff_ids = _diff_ids(config)
+        if len(diff_ids) != len(layers):
+            raise InvalidAnswerError(
+                f"{self._path}: {len(layers)} layers, and {len(diff_ids)} in {config_path}"
+            )
+        for path, diff_id in zip(map(str, layers), diff_ids, strict=True):
+            digest, size, is_gzip = await self._layer(path, diff_id)
             paths[digest] = path
             listed.append(_descriptor(f"{_LAYER}+gzip" if is_gzip else _LAYER, digest, size))
         document = {
@@ -134,15 +141,25 @@ class DockerArchive:
         data = json.dumps(document, separators=(",", ":")).encode()
         return _Image(FetchedManifest(data, compute_digest(data), OCI_MANIFEST), paths)
 
-    async def _layer(self, path: str) -> tuple[Digest, int, bool]:
-        """Give digest and size of a layer, and whether it is compressed. It is read for that."""
-        digest, size, begin = hashlib.sha256(), 0, b""
+    async def _layer(self, path: str, diff_id: str) -> tuple[Digest, int, bool]:
+        """Give digest and size of a layer, and whether it is compressed. It is read for that.
+
+        Raises:
+            DigestMismatchError: Unpacked it is not what the configuration says.
+        """
+        digest, unpacked, size = hashlib.sha256(), _UnpackedHash(), 0
         async with aclosing(self._files.chunks(path, 0)) as chunks:
             async for chunk in chunks:
-                begin = begin or chunk[:2]
                 size += len(chunk)
                 await asyncio.to_thread(digest.update, chunk)
-        return Digest("sha256", digest.hexdigest()), size, begin == _GZIP
+                try:
+                    await asyncio.to_thread(unpacked.update, chunk)
+                except zlib.error as error:
+                    raise InvalidAnswerError(
+                        f"{self._path}: {path} cannot be unpacked: {error}"
+                    ) from error
+        _compare(f"{self._path}: {path}", diff_id, unpacked.hexdigest())
+        return Digest("sha256", digest.hexdigest()), size, unpacked.is_packed
 
     def _entry(self, data: bytes | None) -> dict[str, Any]:
         if data is None:
@@ -163,6 +180,45 @@ class DockerArchive:
                 else f"{self._path} has {len(entries)} images: say which"
             )
         return entries[0]
+
+
+class _UnpackedHash:
+    """The hash of a layer as it is without compression, which takes it as it is."""
+
+    def __init__(self) -> None:
+        self.is_packed = False
+        self._hash = hashlib.sha256()
+        self._begin: bytes | None = b""
+        self._stream = zlib.decompressobj(wbits=_GZIP_BITS)
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next bytes. Blocks."""
+        if self._begin is not None:
+            self._begin += chunk
+            if len(self._begin) < len(_GZIP):
+                return
+            chunk, self._begin = self._begin, None
+            self.is_packed = chunk.startswith(_GZIP)
+        if not self.is_packed:
+            self._hash.update(chunk)
+            return
+        while chunk:
+            if self._stream.eof:
+                # Members of gzip follow one another, and then maybe zeros.
+                chunk = chunk.lstrip(b"\0")
+                if not chunk:
+                    return
+                self._stream = zlib.decompressobj(wbits=_GZIP_BITS)
+            # A bounded part at a time: a few bytes may be very many.
+            self._hash.update(self._stream.decompress(chunk, _CHUNK))
+            chunk = self._stream.unconsumed_tail or self._stream.unused_data
+
+    def hexdigest(self) -> str:
+        """Give the hash of what was taken."""
+        self._hash.update(self._begin or b"")
+        if self.is_packed:
+            self._hash.update(self._stream.flush())
+        return self._hash.hexdigest()
 
 
 class DockerArchiveTarget(ArchiveTarget):
@@ -246,15 +302,19 @@ def _unpacked(path: Path, media_type: str, folder: Path) -> IO[bytes]:
     return unpacked
 
 
+def _compare(what: str, diff_id: str, actual: str) -> None:
+    if f"sha256:{actual}" != diff_id:
+        raise DigestMismatchError(
+            f"{what}: unpacked it is sha256:{actual}, and not {diff_id}",
+            expected=diff_id,
+            actual=f"sha256:{actual}",
+        )
+
+
 def _add_layer(archive: tarfile.TarFile, name: str, file: IO[bytes], diff_id: str) -> None:
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
-    if f"sha256:{digest.hexdigest()}" != diff_id:
-        raise DigestMismatchError(
-            f"layer {diff_id}: unpacked it is sha256:{digest.hexdigest()}",
-            expected=diff_id,
-            actual=f"sha256:{digest.hexdigest()}",
-        )
+    _compare("a layer", diff_id, digest.hexdigest())
     file.seek(0, os.SEEK_SET)
     archive.addfile(member(name, os.fstat(file.fileno()).st_size), file)

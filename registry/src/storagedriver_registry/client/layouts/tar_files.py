@@ -11,6 +11,9 @@ from pathlib import Path, PurePosixPath
 from storagedriver_registry.client.errors import InvalidAnswerError, NotFoundError
 
 _CHUNK = 1 << 20
+_MOST_OF_A_SMALL_FILE = 16 << 20
+"""Of an index, a manifest, a configuration: they are read into memory."""
+
 _MOST_LINKS = 10
 
 
@@ -36,6 +39,8 @@ class TarFiles:
         found = await self._find(path)
         if found is None:
             return None
+        if found[1] > _MOST_OF_A_SMALL_FILE:
+            raise InvalidAnswerError(f"{self._path}: {path} is too large for what it is")
         return await asyncio.to_thread(_pread, self._path, *found)
 
     async def size(self, path: str) -> int | None:
@@ -79,6 +84,9 @@ class TarFiles:
             with tarfile.open(self._path, "r:") as archive:
                 for member in archive:
                     name = str(PurePosixPath(member.name))
+                    if member.issparse():
+                        # What lies in the archive is not what the file is.
+                        raise InvalidAnswerError(f"{self._path}: {name} is a sparse file")
                     if member.isreg():
                         members[name] = (member.offset_data, member.size)
                     elif member.issym():
