@@ -229,6 +229,16 @@ def test_archive_is_the_same_whoever_makes_it_when(layout: Layout, tmp_path: Pat
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.tar", "b.tar", "layout"]
 
 
+def test_archive_has_nothing_that_another_run_has_left(layout: Layout, tmp_path: Path) -> None:
+    layout.name(layout.image(10, 1000), "v1")
+    other = Layout(tmp_path / "b.tar.partial")
+    other.name(other.image(10), "v2")
+    for name in ("a.tar", "b.tar"):
+        asyncio.run(copy(source(layout), ArchiveTarget(tmp_path / name, "v1")))
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    assert not other.folder.exists()
+
+
 @pytest.mark.parametrize("data", [b"", b"no archive" * 100, b"\x1f\x8b" + bytes(600)])
 def test_what_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.tar"

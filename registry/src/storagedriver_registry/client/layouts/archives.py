@@ -8,10 +8,11 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from storagedriver_registry.client.layouts.local_files import LocalFiles
+from storagedriver_registry.client.layouts.local_files import LocalFiles, sync_folder
 from storagedriver_registry.client.layouts.oci_layout import OCILayoutTarget
 from storagedriver_registry.client.manifests import FetchedManifest
 from storagedriver_registry.client.transfer.places import Blob, Chunks, Outcome, Source
+from storagedriver_registry.digest import Digest
 
 _OPEN_FILE_MODE = 0o644
 
@@ -32,6 +33,8 @@ class ArchiveTarget:
         self.folder = path.with_name(f"{path.name}.partial")
         self._layout = OCILayoutTarget(LocalFiles(self.folder), reference)
         self._root: FetchedManifest | None = None
+        self._members: set[Path] = set()
+        self._has_index = False
 
     @property
     def name(self) -> str:
@@ -40,12 +43,18 @@ class ArchiveTarget:
 
     async def put_blob(self, blob: Blob, chunks: Chunks, source: Source) -> Outcome:
         """Store a blob, unless it is there."""
+        self._members.add(self._blob(blob.digest))
         return await self._layout.put_blob(blob, chunks, source)
 
     async def put_manifest(self, manifest: FetchedManifest, *, is_root: bool) -> None:
         """Store a manifest."""
         if is_root:
             self._root = manifest
+        if not self._has_index:
+            # What another run has left may be of another image.
+            await asyncio.to_thread((self.folder / "index.json").unlink, missing_ok=True)
+            self._has_index = True
+        self._members.add(self._blob(manifest.digest))
         await self._layout.put_manifest(manifest, is_root=is_root)
 
     async def finish(self) -> None:
@@ -54,6 +63,7 @@ class ArchiveTarget:
         partial = self.folder / "archive"
         await asyncio.to_thread(self._packed, partial, self._root)
         await asyncio.to_thread(partial.replace, self._path)
+        await asyncio.to_thread(sync_folder, self._path.parent)
         await asyncio.to_thread(shutil.rmtree, self.folder)
 
     async def abandon(self) -> None:
@@ -71,8 +81,11 @@ class ArchiveTarget:
         """Fill the archive from the layout. Blocks."""
         for path in (self.folder / "oci-layout", self.folder / "index.json"):
             add_file(archive, path.name, path)
-        for path in sorted((self.folder / "blobs").glob("*/*")):
+        for path in sorted(self._members):
             add_file(archive, str(path.relative_to(self.folder)), path)
+
+    def _blob(self, digest: Digest) -> Path:
+        return self.folder / "blobs" / digest.algorithm / digest.hex
 
 
 def add_file(archive: tarfile.TarFile, name: str, path: Path) -> None:

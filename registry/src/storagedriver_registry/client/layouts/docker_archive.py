@@ -256,9 +256,6 @@ class DockerArchiveTarget(ArchiveTarget):
         data = json.dumps([entry]).encode()
         archive.addfile(member("manifest.json", len(data)), io.BytesIO(data))
 
-    def _blob(self, digest: Digest) -> Path:
-        return self.folder / "blobs" / digest.algorithm / digest.hex
-
 
 def _tags(entry: dict[str, Any]) -> list[Any]:
     # It is null where there are none.

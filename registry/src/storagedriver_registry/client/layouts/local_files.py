@@ -152,7 +152,7 @@ class LocalFiles:
         os.fsync(descriptor)
         final.parent.mkdir(parents=True, exist_ok=True)
         partial.rename(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
 
     def _write(self, path: str, data: bytes) -> None:
         final = self.folder / path
@@ -167,7 +167,7 @@ class LocalFiles:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
 
 
 def _opened(partial: Path) -> int:
@@ -236,7 +236,8 @@ def _is_locked(descriptor: int) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed in a folder durable. Blocks."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
