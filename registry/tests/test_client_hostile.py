@@ -29,6 +29,7 @@ from storagedriver_registry.client import (
     parse_reference,
 )
 from storagedriver_registry.client import blobs as blobs_module
+from storagedriver_registry.client import transport as transport_module
 from storagedriver_registry.client.commands.connection import Connection
 from storagedriver_registry.client.commands.session import Session
 from storagedriver_registry.client.layouts import LocalFiles, OCILayoutTarget
@@ -49,7 +50,7 @@ from registry.tests.hostile import (
 )
 from registry.tests.serving import Certificates
 
-DATA = os.urandom(3_000_000)
+DATA = os.urandom(2_999_999) + b"."  # what is made wrong ends otherwise
 DIGEST = sha256(DATA)
 BLOB = f"/v2/a/blobs/{DIGEST}"
 UPLOADS = "/v2/a/blobs/uploads/"
@@ -258,6 +259,24 @@ def test_lost_answer_to_the_last_request_is_looked_up() -> None:
         assert len(registry.asked("PUT")) in (1, 2)
         assert len(registry.asked("HEAD")) == 1
         assert len(registry.asked("POST")) == 1
+
+    with_hostile(test)
+
+
+def test_registry_may_take_its_time_at_the_end_of_an_upload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport_module, "_SILENCE_SECONDS", 0.1)
+
+    async def slow(request: web.BaseRequest) -> web.StreamResponse:
+        await request.read()
+        await asyncio.sleep(1)
+        return web.Response(status=201)
+
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("PUT", "/up", slow)
+        session = UploadSession(f"{registry.url}/up")
+        await client.repository("a").blobs.uploads.finish(session, parse_digest(DIGEST))
 
     with_hostile(test)
 

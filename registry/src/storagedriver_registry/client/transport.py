@@ -68,6 +68,7 @@ class Request:
         body: What is sent.
         wanted: Statuses of a good answer.
         repeat: Whether it may be sent again when it is not known what became of it.
+        silence: Seconds that nothing may come for; None for what is usual.
     """
 
     method: str
@@ -77,6 +78,7 @@ class Request:
     body: Content | None = None
     wanted: frozenset[int] = frozenset({200})
     repeat: bool = True
+    silence: float | None = None
 
 
 class _NothingSentError(Exception):
@@ -246,7 +248,9 @@ class Transport:
             headers = dict(request.headers)
             if authorization is not None and self._is_ours(url):
                 headers["Authorization"] = authorization
-            response = await self._exchange(request.method, url, headers, request.body)
+            response = await self._exchange(
+                request.method, url, headers, request.body, request.silence
+            )
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response
@@ -275,7 +279,12 @@ class Transport:
         return self._base is not None and url.origin() == self._base.origin()
 
     async def _exchange(
-        self, method: str, url: URL, headers: Mapping[str, str], body: Content | None
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        body: Content | None,
+        silence: float | None = None,
     ) -> aiohttp.ClientResponse:
         """Do one request on one connection."""
         content = _Content(body)
@@ -286,6 +295,11 @@ class Transport:
                 headers=headers,
                 data=content.data,
                 allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None,
+                    sock_connect=_CONNECT_SECONDS,
+                    sock_read=silence or _SILENCE_SECONDS,
+                ),
                 proxy=proxy_for(url),
             )
         except NETWORK_ERRORS as error:
@@ -336,9 +350,6 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS
-                ),
                 read_bufsize=_READ_BUFFER,
                 # Not from the environment: aiohttp would take passwords from ~/.netrc as well.
                 trust_env=False,

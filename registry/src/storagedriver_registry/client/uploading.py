@@ -16,6 +16,10 @@ from storagedriver_registry.client.tokens import repository_scope
 from storagedriver_registry.client.transport import Content, Request, Transport
 from storagedriver_registry.digest import Digest
 
+_END_SECONDS = 900.0
+"""Within which the end of an upload is answered: many a registry reads, hashes or copies the whole
+blob before it says anything."""
+
 _RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)")
 
 
@@ -119,6 +123,7 @@ class Uploader:
             *("PUT", url, self._scopes, headers, content),
             wanted=frozenset({201, 204}),
             repeat=False,
+            silence=_END_SECONDS,
         )
         async with await self._transport.open(request):
             pass
