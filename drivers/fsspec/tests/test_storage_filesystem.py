@@ -65,9 +65,11 @@ class _InMemory(_AsOfFsspec):
 
 @pytest.fixture(scope="module")
 def on_s3(seaweedfs: SeaweedFS) -> StorageFileSystem:
-    seaweedfs.create_bucket("fsspec")
+    # A module of tests is begun more than once where its classes are shared out to processes.
+    bucket = f"fsspec-{secrets.token_hex(4)}"
+    seaweedfs.create_bucket(bucket)
     parameters = {
-        "bucket": "fsspec",
+        "bucket": bucket,
         "preset": "seaweedfs",
         "endpoint": seaweedfs.url,
         "access_key": seaweedfs.access_key,

@@ -88,7 +88,7 @@ def count_calls_only(monkeypatch):
 
 
 def block_a_running_loop(monkeypatch):
-    monkeypatch.setattr(_loop_thread, "_refuse_running_loop", lambda: None)
+    monkeypatch.setattr(_loop_thread.LoopThread, "_refuse_running_loop", lambda thread: None)
 
 
 def use_from_anywhere(monkeypatch):
