@@ -441,10 +441,12 @@ def gcs(strict_gcs: StrictGcs) -> dict[str, Any]:
 def azure(azurite: Azurite) -> dict[str, Any]:
     """Parameters of an empty container."""
     name = f"doctor-{time.time_ns()}"
-    with ContainerClient.from_connection_string(azurite.connection_string, name) as container:
+    with (
+        ContainerClient.from_connection_string(azurite.connection_string, name) as container,
         # The SDK asks again when an answer is lost or late; nobody else has this name.
-        with contextlib.suppress(ResourceExistsError):
-            container.create_container()
+        contextlib.suppress(ResourceExistsError),
+    ):
+        container.create_container()
     return {
         "container": name,
         "endpoint": azurite.url,
