@@ -152,7 +152,8 @@ def test_exit_codes_tell_what_is_wrong(server: ServerProcess, image: str, tmp_pa
         for one in (tmp_path / "image/blobs/sha256").iterdir()
         if one.stat().st_size > 900 and b"schemaVersion" not in one.read_bytes()
     ][:1]
-    blob.write_bytes(blob.read_bytes()[:-1] + b"!")
+    content = blob.read_bytes()
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert blob.name in dist("verify", image, code=5)
     dist("push", image, f"{server.host}/{unique_name()}:v1", code=5)
     blob.unlink()
