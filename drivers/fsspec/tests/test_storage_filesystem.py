@@ -88,43 +88,43 @@ class _OnS3(_AsOfFsspec):
         return on_s3
 
 
-class TestCopyInMemory(_InMemory, AbstractCopyTests):  # type: ignore[misc]
+class TestCopyInMemory(_InMemory, AbstractCopyTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `copy`."""
 
 
-class TestGetInMemory(_InMemory, AbstractGetTests):  # type: ignore[misc]
+class TestGetInMemory(_InMemory, AbstractGetTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `get`."""
 
 
-class TestPutInMemory(_InMemory, AbstractPutTests):  # type: ignore[misc]
+class TestPutInMemory(_InMemory, AbstractPutTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `put`."""
 
 
-class TestOpenInMemory(_InMemory, AbstractOpenTests):  # type: ignore[misc]
+class TestOpenInMemory(_InMemory, AbstractOpenTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `open`."""
 
 
-class TestPipeInMemory(_InMemory, AbstractPipeTests):  # type: ignore[misc]
+class TestPipeInMemory(_InMemory, AbstractPipeTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `pipe`."""
 
 
-class TestCopyOnS3(_OnS3, AbstractCopyTests):  # type: ignore[misc]
+class TestCopyOnS3(_OnS3, AbstractCopyTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `copy`."""
 
 
-class TestGetOnS3(_OnS3, AbstractGetTests):  # type: ignore[misc]
+class TestGetOnS3(_OnS3, AbstractGetTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `get`."""
 
 
-class TestPutOnS3(_OnS3, AbstractPutTests):  # type: ignore[misc]
+class TestPutOnS3(_OnS3, AbstractPutTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `put`."""
 
 
-class TestOpenOnS3(_OnS3, AbstractOpenTests):  # type: ignore[misc]
+class TestOpenOnS3(_OnS3, AbstractOpenTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `open`."""
 
 
-class TestPipeOnS3(_OnS3, AbstractPipeTests):  # type: ignore[misc]
+class TestPipeOnS3(_OnS3, AbstractPipeTests):  # type: ignore[misc]  # fsspec has no types
     """fsspec's tests of `pipe`."""
 
 
@@ -328,7 +328,7 @@ def test_a_failed_get_leaves_no_half_file(fs: StorageFileSystem, tmp_path: Path)
     target = tmp_path / "a"
     target.write_bytes(b"old")
 
-    class Failing(fsspec.callbacks.Callback):  # type: ignore[misc]
+    class Failing(fsspec.callbacks.Callback):  # type: ignore[misc]  # fsspec has no types
         def relative_update(self, inc: int = 1) -> None:
             raise RuntimeError
 
