@@ -23,7 +23,13 @@ from fsspec.tests.abstract.put import AbstractPutTests
 from storagedriver_fsspec.storage_filesystem import StorageFileSystem
 
 from servers.seaweedfs import SeaweedFS
-from storagedriver_core import ConfigurationError, ConflictError, Storage, open_storage
+from storagedriver_core import (
+    ConfigurationError,
+    ConflictError,
+    Storage,
+    UnavailableError,
+    open_storage,
+)
 
 MIB = 1 << 20
 
@@ -253,6 +259,21 @@ def test_appending_keeps_what_was_there(fs: StorageFileSystem) -> None:
             file.write(text)
             assert file.tell() == before + 3
     assert fs.cat("/a") == b"onetwo"
+
+
+def test_appending_to_what_cannot_be_read_leaves_no_upload(
+    fs: StorageFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.pipe("/a", b"one")
+
+    async def failing(*_: object, **__: object) -> None:
+        raise UnavailableError("the connection was lost")
+
+    monkeypatch.setattr(_storage(fs), "reader", failing)
+    with pytest.raises(UnavailableError), fs.open("/a", "ab") as file:
+        file.write(b"two")
+    assert fs.cat("/a") == b"one"
+    assert not _uploads(fs)
 
 
 def test_two_exclusive_writers_only_one_wins(fs: StorageFileSystem) -> None:

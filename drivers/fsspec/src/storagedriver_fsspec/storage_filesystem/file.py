@@ -83,6 +83,9 @@ class StorageFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no 
                         await writer.write(chunk)
             except PathNotFoundError:
                 pass
+            except BaseException:
+                await writer.cancel()
+                raise
         return writer
 
     async def _commit(self) -> None:
