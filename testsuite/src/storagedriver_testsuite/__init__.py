@@ -13,7 +13,9 @@
 #   _report, pytest_plugin  running and reporting
 #   benchmarks              what is measured, on any driver
 #   kills, large            runs that a driver's tests call: many kills, cases at real size
-#   _prefixed, _named       suites for drivers known by name, through middleware
+#   _prefixed,
+#   default_stack, _named   suites through middleware, and for drivers known by name
+#   new/                    the `storagedriver new` command, and what it writes
 #   hooks, command          the `storagedriver conformance` and `storagedriver bench` commands
 
 from __future__ import annotations

@@ -20,10 +20,8 @@ from storagedriver_core import (
     load_plugins,
 )
 from storagedriver_testsuite._harness import Harness
-from storagedriver_testsuite._prefixed import PrefixedHarness
+from storagedriver_testsuite._prefixed import PREFIX, PrefixedHarness
 from storagedriver_testsuite._suite import SuiteBase
-
-_PREFIX = "/some/where"
 
 Wrap = Callable[[StorageDriver], StorageDriver]
 Entry = Mapping[str, Mapping[str, Any] | None]
@@ -132,7 +130,7 @@ def _layer(plugins: PluginRegistry, name: str, given: Mapping[str, Any] | None) 
     spec = plugins.middleware(name)
     make = plugins.load_factory(spec)
     if name == "prefix" and given is None:
-        given = {"prefix": _PREFIX}
+        given = {"prefix": PREFIX}
     try:
         parameters = spec.parameters(**(given or {}))
     except ValidationError as error:
@@ -148,4 +146,4 @@ def _prefix(entry: Entry) -> str:
     if "prefix" not in entry:
         return ""
     given = entry["prefix"]
-    return _PREFIX if given is None else str(given["prefix"])
+    return PREFIX if given is None else str(given["prefix"])

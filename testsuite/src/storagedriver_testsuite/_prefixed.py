@@ -8,6 +8,9 @@ from contextlib import AbstractContextManager
 from storagedriver_core import StorageDriver
 from storagedriver_testsuite._harness import Answer, Harness
 
+PREFIX = "/some/where"
+"""What suites put before each path, where they may choose."""
+
 # The driver's own parameters set no prefix. And a delete of everything below one takes what it
 # finds in the listing, where links are not.
 _LOST = frozenset({"parameters", "plant_link"})
