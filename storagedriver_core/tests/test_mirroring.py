@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from storagedriver_core import ConflictError, PathNotFoundError, Storage, open_storage
+from storagedriver_core import ConflictError, FileInfo, PathNotFoundError, Storage, open_storage
 from storagedriver_core._mirroring import Mirror, MirrorEvent, MirrorOptions, MirrorReport
 
 
@@ -306,13 +306,35 @@ def test_a_source_that_is_not_there_is_an_error() -> None:
     run(work)
 
 
-def test_unordered_stores_are_compared_too(tmp_path: Path) -> None:
+def test_stores_that_list_in_no_order_are_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        config = {"storage": {"driver": "inmemory", "capabilities": {"ordered_walk": False}}}
+        async with open_storage(config) as source, pair() as both:
+            both.source = source
+            await fill(source, FILES)
+            in_order = [info async for info in source.walk("/")]
+
+            async def walk(path: str) -> AsyncIterator[FileInfo]:
+                for info in reversed(in_order):
+                    yield info
+
+            monkeypatch.setattr(source, "walk", walk)
+            assert (await both.mirror()).copied == 5
+            report = await both.mirror(MirrorOptions(delete=True))
+            assert (report.unchanged, report.deleted) == (5, 0)
+            assert await files_of(both.target) == FILES
+
+    asyncio.run(work())
+
+
+def test_another_size_is_copied_whatever_the_times_say(tmp_path: Path) -> None:
     async def work() -> None:
         async with on_disk(tmp_path) as source, pair() as both:
-            await fill(source, FILES)
             both.source = source
-            assert (await both.mirror()).copied == 5
-            assert (await both.mirror(MirrorOptions(delete=True))).deleted == 0
-            assert await files_of(both.target) == FILES
+            await fill(source, {"/a": b"12"})
+            os.utime(tmp_path / "a", (0, 0))
+            await fill(both.target, {"/a": b"1"})
+            assert (await both.mirror()).copied == 1
+            assert await files_of(both.target) == {"/a": b"12"}
 
     asyncio.run(work())

@@ -276,14 +276,16 @@ def test_appending_to_what_cannot_be_read_leaves_no_upload(
     assert not _uploads(fs)
 
 
-def test_two_exclusive_writers_only_one_wins(fs: StorageFileSystem) -> None:
-    first, second = fs.open("/a", "xb"), fs.open("/a", "xb")
-    first.write(b"1")
-    second.write(b"2")
+@pytest.mark.parametrize("size", [1, 3 * MIB])
+def test_of_two_exclusive_writers_only_one_wins(fs: StorageFileSystem, size: int) -> None:
+    first, second = (fs.open("/a", "xb", block_size=MIB) for _ in range(2))
+    first.write(b"1" * size)
+    second.write(b"2" * size)
     first.close()
     with pytest.raises(FileExistsError):
         second.close()
-    assert fs.cat("/a") == b"1"
+    assert fs.cat("/a") == b"1" * size
+    assert not _uploads(fs)
 
 
 def test_a_file_replaced_while_it_is_read_is_an_error(fs: StorageFileSystem) -> None:
