@@ -29,7 +29,7 @@ from storagedriver_registry.client import (
     parse_reference,
 )
 from storagedriver_registry.client import blobs as blobs_module
-from storagedriver_registry.client import transport as transport_module
+from storagedriver_registry.client import connections as connections_module
 from storagedriver_registry.client.commands.connection import Connection
 from storagedriver_registry.client.commands.session import Session
 from storagedriver_registry.client.layouts import LocalFiles, OCILayoutTarget
@@ -266,7 +266,7 @@ def test_lost_answer_to_the_last_request_is_looked_up() -> None:
 def test_registry_may_take_its_time_at_the_end_of_an_upload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transport_module, "_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(connections_module, "_SILENCE_SECONDS", 0.1)
 
     async def slow(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()

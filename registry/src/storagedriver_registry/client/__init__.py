@@ -6,7 +6,8 @@
 #   addresses, tls, credentials,
 #   challenges, retrying         where, who, and what is tried again
 #   tokens                       answering challenges
-#   answers, transport           requests
+#   answers, connections,
+#   transport                    requests
 #   reading, uploading, paging   what takes several of them
 #   platforms, blobs, manifests,
 #   tags, referrers              parts of a repository

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import aiohttp
 from yarl import URL
 
-from storagedriver_core import ClosedError
-from storagedriver_registry.client.addresses import base_url, is_local, proxy_for
-from storagedriver_registry.client.answers import (
-    NETWORK_ERRORS,
-    Answer,
-    beginning,
-    response_error,
-    translated,
-)
+from storagedriver_registry.client.answers import Answer, beginning, response_error
 from storagedriver_registry.client.challenges import parse_challenges
+from storagedriver_registry.client.connections import Connections, Content, NothingSentError
 from storagedriver_registry.client.credentials import Credentials, CredentialSource
 from storagedriver_registry.client.errors import (
     InvalidAnswerError,
@@ -35,25 +25,16 @@ from storagedriver_registry.client.retrying import Retries
 from storagedriver_registry.client.tls import TLSOptions
 from storagedriver_registry.client.tokens import Authenticator
 
-USER_AGENT = "storagedriver"
-
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 10
 _MOST_LOGINS = 2
 """Challenges answered for one request: a token may have run out, and then want another scope."""
 
-_CONNECT_SECONDS = 30.0
-_SILENCE_SECONDS = 60.0
-_PROBE_SECONDS = 5.0
 _MOST_OF_A_TOKEN = 1 << 20
-_READ_BUFFER = 1 << 20
 
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
-
-Content: TypeAlias = "bytes | Callable[[], AsyncIterator[bytes]]"
-"""A body: the bytes, or what begins to give them, each time anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +62,6 @@ class Request:
     silence: float | None = None
 
 
-class _NothingSentError(Exception):
-    """There was no connection, so that the registry knows nothing of the request."""
-
-    def __init__(self, error: RegistryError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 class Transport:
     """The connections to one registry.
 
@@ -114,28 +87,17 @@ class Transport:
     ) -> None:
         self.host = host
         self.retries = retries
-        self._tls = tls
-        self._connections = connections
-        self._default = base_url(host, "http" if plain_http else "https")
-        self._base: URL | None = None
-        if plain_http is not None or not is_local(self._default):
-            self._base = self._default
+        self._connections = Connections(host, plain_http=plain_http, tls=tls, most=connections)
         self._authenticator = Authenticator(host, credentials, self._fetch, retries.clock)
-        self._authenticator.is_plain = plain_http is True
-        self._session: aiohttp.ClientSession | None = None
-        self._opening = asyncio.Lock()
-        self._closed = False
 
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""
-        self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._connections.aclose()
 
     async def url(self, target: str | URL) -> URL:
         """Give the whole URL of a target."""
-        base = await self._root()
+        base = await self._connections.base()
+        self._authenticator.is_plain = base.scheme == "http"
         # What a registry gave is signed as it is: nothing in it is quoted anew.
         return base.join(target if isinstance(target, URL) else _given_url(target, self.host))
 
@@ -202,7 +164,7 @@ class Transport:
             number += 1
             try:
                 return await attempt()
-            except _NothingSentError as failure:
+            except NothingSentError as failure:
                 error, is_safe = failure.error, True
             except RegistryError as failure:
                 # Who says 429 has done nothing.
@@ -228,7 +190,7 @@ class Transport:
             # It is read in any case, so that the connection can be used again.
             error = await response_error(response, self.host, self.retries.clock)
             response.close()
-            asks = response.status == 401 and self._is_ours(response.url)
+            asks = response.status == 401 and self._connections.lead_to(response.url)
             challenges = response.headers.getall("WWW-Authenticate", [])
             if (
                 not asks
@@ -246,9 +208,9 @@ class Transport:
         """Do a request, and follow where it is redirected, without the credentials elsewhere."""
         for _ in range(_MOST_REDIRECTS + 1):
             headers = dict(request.headers)
-            if authorization is not None and self._is_ours(url):
+            if authorization is not None and self._connections.lead_to(url):
                 headers["Authorization"] = authorization
-            response = await self._exchange(
+            response = await self._connections.exchange(
                 request.method, url, headers, request.body, request.silence
             )
             location = response.headers.get("Location")
@@ -274,54 +236,13 @@ class Transport:
             f"{request.method}: more than {_MOST_REDIRECTS} redirects", host=self.host
         )
 
-    def _is_ours(self, url: URL) -> bool:
-        """Tell whether a URL is at the registry itself: nobody else gets its credentials."""
-        return self._base is not None and url.origin() == self._base.origin()
-
-    async def _exchange(
-        self,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        body: Content | None,
-        silence: float | None = None,
-    ) -> aiohttp.ClientResponse:
-        """Do one request on one connection."""
-        content = _Content(body)
-        try:
-            response = await self._opened().request(
-                method,
-                url,
-                headers=headers,
-                data=content.data,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=_CONNECT_SECONDS,
-                    sock_read=silence or _SILENCE_SECONDS,
-                ),
-                proxy=proxy_for(url),
-            )
-        except NETWORK_ERRORS as error:
-            if content.failure is not None:
-                # What was to be sent could not be read: the connection is not to blame.
-                raise content.failure from None
-            failure = translated(error, self.host)
-            if isinstance(error, aiohttp.ClientConnectorError):
-                raise _NothingSentError(failure) from error
-            raise failure from error
-        _logger.debug(
-            "%s %s://%s%s: %d", method, url.scheme, url.authority, url.path, response.status
-        )
-        return response
-
     async def _fetch(
         self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
     ) -> bytes:
         """Do a request to a token server. A redirect would take the secret along: none is taken."""
 
         async def attempt() -> bytes:
-            response = await self._exchange(method, url, headers, body)
+            response = await self._connections.exchange(method, url, headers, body)
             try:
                 if response.status != 200:
                     raise await response_error(response, self.host, self.retries.clock)
@@ -334,70 +255,6 @@ class Transport:
         except RegistryError as error:
             # It has been tried often enough: the request that needs the token does not begin again.
             error.is_exhausted = True
-            raise
-
-    # Connections -------------------------------------------------------------------------------
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise ClosedError("the client of the registry is closed")
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._connections, ssl=self._tls.context(), ttl_dns_cache=300
-                ),
-                # Who keeps cookies can be followed, and what is compressed has another digest.
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-                read_bufsize=_READ_BUFFER,
-                # Not from the environment: aiohttp would take passwords from ~/.netrc as well.
-                trust_env=False,
-            )
-        return self._session
-
-    async def _root(self) -> URL:
-        if self._base is None:
-            async with self._opening:
-                if self._base is None:
-                    if await self._speaks_tls(self._default):
-                        self._base = self._default
-                    else:
-                        self._base = base_url(self.host, "http")
-                        self._authenticator.is_plain = True
-        return self._base
-
-    async def _speaks_tls(self, url: URL) -> bool:
-        """Tell whether TLS is spoken at a port of the loopback, whatever its certificate."""
-        # Nothing is sent, so that it does not matter to whom; authorities would cost time.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        try:
-            async with asyncio.timeout(_PROBE_SECONDS):
-                _, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
-        except (ssl.SSLError, TimeoutError, ConnectionError, OSError):
-            return False
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return True
-
-
-class _Content:
-    """The body of one request, and what went wrong in reading it."""
-
-    def __init__(self, body: Content | None) -> None:
-        self.failure: BaseException | None = None
-        self.data: bytes | AsyncIterator[bytes] | None
-        self.data = self._noticing(body()) if callable(body) else body
-
-    async def _noticing(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in chunks:
-                yield chunk
-        except Exception as error:
-            self.failure = error
             raise
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from yarl import URL
 
 from storagedriver_registry.client.answers import Answer
+from storagedriver_registry.client.connections import Content
 from storagedriver_registry.client.errors import InvalidAnswerError, NotFoundError
 from storagedriver_registry.client.tokens import repository_scope
-from storagedriver_registry.client.transport import Content, Request, Transport
+from storagedriver_registry.client.transport import Request, Transport
 from storagedriver_registry.digest import Digest
 
 _END_SECONDS = 900.0
