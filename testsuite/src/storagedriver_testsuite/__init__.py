@@ -13,8 +13,8 @@
 #   _report, pytest_plugin  running and reporting
 #   benchmarks              what is measured, on any driver
 #   kills, large            runs that a driver's tests call: many kills, cases at real size
-#   _prefixed,
-#   default_stack, _named   suites through middleware, and for drivers known by name
+#   _prefixed, _named       suites for drivers known by name, through middleware
+#   default_stack           what reads and writes of the suite, through most drivers' middleware
 #   new/                    the `storagedriver new` command, and what it writes
 #   hooks, command          the `storagedriver conformance` and `storagedriver bench` commands
 

@@ -80,6 +80,11 @@ def suite_for(
     return type("TestDriver", (base,), attributes)
 
 
+def stack_of(names: Sequence[str]) -> Wrap:
+    """Give the function that puts middlewares around a driver, the outermost first."""
+    return _stack(load_plugins(), [{name: None} for name in names])
+
+
 def require_harness(name: str, config: Path | None) -> None:
     """Make one harness and drop it, so that what it lacks is told before a suite begins.
 

@@ -8,12 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from storagedriver_core import StorageDriver
-from storagedriver_core.middleware.limit import LimitMiddleware, LimitParameters
-from storagedriver_core.middleware.prefix import PrefixMiddleware, PrefixParameters
-from storagedriver_core.middleware.retry import RetryMiddleware, RetryParameters
-from storagedriver_core.middleware.timeout import TimeoutMiddleware, TimeoutParameters
 from storagedriver_testsuite._harness import Harness
+from storagedriver_testsuite._named import stack_of
 from storagedriver_testsuite._prefixed import PREFIX, PrefixedHarness
 from storagedriver_testsuite._suite import SuiteBase
 from storagedriver_testsuite.cases.content import ContentCases
@@ -25,6 +21,8 @@ from storagedriver_testsuite.cases.ranges import RangeCases
 from storagedriver_testsuite.cases.resume import ResumeCases
 from storagedriver_testsuite.cases.stat import StatCases
 from storagedriver_testsuite.cases.writers import WriterCases
+
+DEFAULT_STACK = ("prefix", "retry", "limit", "timeout")
 
 HIDDEN = {"R21": "a body that ended early is opened again, and nobody sees it"}
 """What `retry` hides, so that the case, which looks for it, fails."""
@@ -51,11 +49,5 @@ class DefaultStackSuite(
 
 
 def through_default_stack(harness: Harness) -> Harness:
-    """Put prefix, retry, limit and timeout around the drivers of a harness."""
-    return PrefixedHarness(harness, PREFIX, _stack)
-
-
-def _stack(driver: StorageDriver) -> StorageDriver:
-    driver = LimitMiddleware(TimeoutMiddleware(driver, TimeoutParameters()), LimitParameters())
-    driver = RetryMiddleware(driver, RetryParameters())
-    return PrefixMiddleware(driver, PrefixParameters(prefix=PREFIX))
+    """Put `DEFAULT_STACK` around the drivers of a harness."""
+    return PrefixedHarness(harness, PREFIX, stack_of(DEFAULT_STACK))
