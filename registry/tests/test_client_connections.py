@@ -1,0 +1,92 @@
+"""What goes over a connection as it is, and what becomes of a request that finds none."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from storagedriver_registry.client import (
+    ConnectionFailedError,
+    Credentials,
+    CredentialsError,
+    RegistryClient,
+    RegistryError,
+    TLSOptions,
+    UploadSession,
+)
+
+from registry.tests.client import sha256
+from registry.tests.hostile import FakeTime, HostileRegistry, failing, hostile, sent, with_hostile
+from registry.tests.processes import free_port
+from registry.tests.serving import Certificates
+
+# No loopback by its number, and nobody is there.
+ELSEWHERE = 'Bearer realm="http://0.0.0.0:1/token"'
+
+
+@pytest.mark.parametrize(
+    ("is_plain", "error"), [(True, ConnectionFailedError), (False, CredentialsError)]
+)
+def test_secret_goes_without_encryption_only_where_the_registry_itself_has_none(
+    is_plain: bool, error: type[RegistryError], tmp_path: Path
+) -> None:
+    made = Certificates(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(made.certificate, made.key)
+
+    async def main() -> None:
+        async with hostile(None if is_plain else context) as registry:
+            registry.on("GET", "/v2/*", failing(401, WWW_Authenticate=ELSEWHERE))
+            async with RegistryClient(
+                registry.host,
+                credentials=Credentials("user", "password"),
+                tls=TLSOptions((made.authority,)),
+                retries=FakeTime().retries(),
+            ) as client:
+                with pytest.raises(error):
+                    await client.repository("a").manifests.get("v1")
+
+    asyncio.run(main())
+
+
+def test_content_that_cannot_be_read_is_no_failure_of_the_connection() -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"abc"
+        raise OSError("the disk is broken")
+
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("PATCH", "/up", sent(b"", 202))
+        uploads = client.repository("a").blobs.uploads
+        with pytest.raises(OSError, match="the disk is broken"):
+            await uploads.send(UploadSession(f"{registry.url}/up"), broken, 6)
+        assert time.slept == []
+
+    with_hostile(test)
+
+
+def test_what_may_not_be_repeated_is_where_there_was_no_connection() -> None:
+    async def main() -> None:
+        time, host = FakeTime(), f"127.0.0.1:{free_port()}"
+        async with RegistryClient(host, plain_http=True, retries=time.retries()) as client:
+            with pytest.raises(ConnectionFailedError):
+                await client.repository("a").blobs.uploads.send(
+                    UploadSession(f"http://{host}/up"), b"abc", 3
+                )
+        assert time.slept == [0.25, 0.5, 1, 2]
+
+    asyncio.run(main())
+
+
+def test_what_is_said_to_be_compressed_stays_as_it_is() -> None:
+    data = gzip.compress(b"layer")
+
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("GET", "/v2/a/blobs/*", sent(data, Content_Encoding="gzip"))
+        async with await client.repository("a").blobs.open(sha256(data)) as reader:
+            assert await reader.read() == data
+
+    with_hostile(test)
