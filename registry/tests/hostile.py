@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +13,15 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from storagedriver_registry.client import Clock, RegistryClient, Retries
 
+from registry.tests.client import sha256
+
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+DATA = os.urandom(2_999_999) + b"."  # what is made wrong ends otherwise
+DIGEST = sha256(DATA)
+BLOB = f"/v2/a/blobs/{DIGEST}"
+UPLOADS = "/v2/a/blobs/uploads/"
 
 
 @dataclass
@@ -153,3 +162,9 @@ def cut(data: bytes, length: int) -> Handler:
         return response
 
     return handler
+
+
+async def read(client: RegistryClient, **options: Any) -> bytes:
+    """Read the blob that there is."""
+    async with await client.repository("a").blobs.open(DIGEST, **options) as reader:
+        return await reader.read()
