@@ -14,7 +14,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
 ]
-exclude_patterns = ["_build", "examples"]
+exclude_patterns = ["_build", "examples", "tests"]
 html_theme = "furo"
 html_title = "storagedriver"
 myst_heading_anchors = 3
