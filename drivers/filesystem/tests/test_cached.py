@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from storagedriver_filesystem import _cached
+from storagedriver_filesystem import _cached, _quick
 from storagedriver_filesystem._cached import local_device
 from storagedriver_filesystem._config import FilesystemConfig
 from storagedriver_filesystem._driver import FilesystemDriver
@@ -195,7 +195,7 @@ def test_another_filesystem_in_the_tree_is_asked_in_threads_from_then_on(
             hops.clear()
             for _ in range(2):
                 assert await driver.get_content("/file") == b"x"
-            monkeypatch.setattr(_cached, "open_cached", None)
+            monkeypatch.setattr(_quick, "open_cached", None)
             assert await driver.get_content("/file") == b"x"
             assert hops == ["read_file"] * 3
 

@@ -13,23 +13,17 @@ import os
 import stat
 import struct
 from types import TracebackType
-from typing import NewType
 
 # Source: openat2(2). The number is the same on every architecture that CPython has wheels for.
-_SYS_OPENAT2 = 437
-_RESOLVE_NO_SYMLINKS = 0x04
+SYS_OPENAT2 = 437
+RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
-_RESOLVE_CACHED = 0x20
-_AT_FDCWD = -100
+AT_FDCWD = -100
 
 _ALWAYS = os.O_CLOEXEC | os.O_NOCTTY
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 # A pipe must not block the open, and no device is ever read: what is no file is refused later.
 READ = os.O_RDONLY | os.O_NONBLOCK
-
-
-Cached = NewType("Cached", bytes)
-"""How `open_cached` opens."""
 
 
 class Descriptor:
@@ -73,44 +67,16 @@ def open_beneath(directory: int, path: str, flags: int, mode: int = 0) -> int:
     return _open(directory, path or ".", flags | _ALWAYS, mode)
 
 
-def open_cached(path: bytes, how: Cached) -> int:
-    """Open a file, if the kernel knows the way to it by heart.
-
-    Args:
-        path: Absolute; no component of it may be a symbolic link.
-        how: What for.
-
-    Returns:
-        The descriptor; or, negative, the error's number: `EAGAIN` if the kernel does not know.
-    """
-    fd: int = _quick_syscall(_SYS_OPENAT2, _AT_FDCWD, path, how, len(how))
-    return fd if fd >= 0 else -ctypes.get_errno()
-
-
-def _how(flags: int, mode: int, resolve: int) -> bytes:
+def open_how(flags: int, mode: int, resolve: int) -> bytes:
+    """Give `struct open_how`. Source: openat2(2)."""
     return struct.pack("QQQ", flags, mode, resolve)
 
 
-def _cached(flags: int) -> Cached:
-    return Cached(_how(flags | os.O_CLOEXEC, 0, _RESOLVE_CACHED | _RESOLVE_NO_SYMLINKS))
-
-
-CACHED_LOOK = _cached(READ | os.O_NOCTTY)
-"""For looking at a file."""
-
-CACHED_DIRECTORY = _cached(os.O_PATH | os.O_DIRECTORY)
-"""For knowing whether there is a directory."""
-
-CACHED_READ = _cached(READ | os.O_NOCTTY | os.O_NOATIME)
-"""For reading from it. To note the time of that can wait for the disk; only of one's own files can
-it be left out, and others are not opened."""
-
-
 def _open_in_one_step(directory: int, path: str, flags: int, mode: int) -> int:
-    how = _how(flags, mode, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
+    how = open_how(flags, mode, RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
     encoded = os.fsencode(path)
     while True:
-        fd: int = _syscall(_SYS_OPENAT2, directory, encoded, how, len(how))
+        fd: int = _syscall(SYS_OPENAT2, directory, encoded, how, len(how))
         if fd >= 0:
             return fd
         code = ctypes.get_errno()
@@ -144,7 +110,8 @@ def _open_component(directory: int, name: str, flags: int, mode: int) -> int:
         raise
 
 
-def _load_syscall(library: ctypes.CDLL) -> ctypes._NamedFuncPointer:
+def load_syscall(library: ctypes.CDLL) -> ctypes._NamedFuncPointer:
+    """Give `syscall`, typed as `openat2` needs it."""
     function = library.syscall
     function.restype = ctypes.c_long
     function.argtypes = [
@@ -159,13 +126,11 @@ def _load_syscall(library: ctypes.CDLL) -> ctypes._NamedFuncPointer:
 
 def _has_openat2() -> bool:
     try:
-        os.close(_open_in_one_step(_AT_FDCWD, ".", os.O_PATH | os.O_CLOEXEC, 0))
+        os.close(_open_in_one_step(AT_FDCWD, ".", os.O_PATH | os.O_CLOEXEC, 0))
     except OSError as error:
         return error.errno not in (errno.ENOSYS, errno.EPERM)
     return True
 
 
-_syscall = _load_syscall(ctypes.CDLL(None, use_errno=True))
-# For calls that never wait: it keeps the interpreter's lock.
-_quick_syscall = _load_syscall(ctypes.PyDLL(None, use_errno=True))
+_syscall = load_syscall(ctypes.CDLL(None, use_errno=True))
 _open = _open_in_one_step if _has_openat2() else _open_by_components

@@ -15,19 +15,10 @@ import stat
 import sys
 
 from storagedriver_core import PathNotFoundError
-from storagedriver_filesystem._beneath import (
-    CACHED_DIRECTORY,
-    CACHED_LOOK,
-    CACHED_READ,
-    Cached,
-    open_cached,
-)
+from storagedriver_filesystem import _quick
 
 # Of these it is known that opening what is in memory waits for nobody; on a file server's it may.
 _LOCAL_TYPES = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs"})
-
-# Reading more takes longer than handing it to a thread.
-_MOST_BYTES = 64 * 1024
 
 # Half a character is no part of a contract path, so it needs no care as in `os.fsencode`.
 _ENCODING = sys.getfilesystemencoding()
@@ -54,7 +45,8 @@ class CachedFiles:
         # Links on the way to it are followed anew by each operation, which the kernel does not do
         # at once.
         is_linked = os.path.realpath(self._root) != self._root
-        self._device = None if is_linked else local_device(self._root)
+        is_left_out = is_linked or not _quick.IS_COMPLETE
+        self._device = None if is_left_out else local_device(self._root)
 
     def close(self) -> None:
         """Know nothing any more."""
@@ -74,13 +66,13 @@ class CachedFiles:
         Raises:
             PathNotFoundError: It is known that there is nothing.
         """
-        fd = self._open(path, CACHED_LOOK)
+        fd = self._open(path, _quick.CACHED_LOOK)
         if fd < 0:
             return False
         try:
             return self._size(fd) >= 0
         finally:
-            os.close(fd)
+            _quick.close(fd)
 
     def content(self, path: str) -> bytes | None:
         """Give a small file; None if that cannot be done at once.
@@ -88,47 +80,46 @@ class CachedFiles:
         Raises:
             PathNotFoundError: It is known that there is nothing.
         """
-        fd = self._open(path, CACHED_READ)
+        fd = self._open(path, _quick.CACHED_READ)
         if fd < 0:
             return None
         try:
             size = self._size(fd)
-            if not 0 <= size <= _MOST_BYTES:
+            if not 0 <= size <= _quick.MOST_BYTES:
                 return None
-            data = bytearray(size)
             # Some filesystems read nothing so, not even what is in memory.
-            read = os.preadv(fd, [data], 0, os.RWF_NOWAIT) if size else 0
-            return bytes(data) if read == size else None
+            data = _quick.read(fd, size) if size else b""
+            return data if len(data) == size else None
         except OSError:
             return None
         finally:
-            os.close(fd)
+            _quick.close(fd)
 
-    def _open(self, path: str, how: Cached) -> int:
+    def _open(self, path: str, how: _quick.Cached) -> int:
         """Open a file; a negative number if that cannot be done at once."""
         if self._device is None:
             return -1
-        fd = open_cached(self._root_bytes + path.encode(_ENCODING), how)
+        fd = _quick.open_cached(self._root_bytes + path.encode(_ENCODING), how)
         if fd == -errno.ENOENT and self._has_root():
             raise PathNotFoundError("not found")
         return fd
 
     def _has_root(self) -> bool:
         """Tell whether it is known that the root is there: else nothing is missing below it."""
-        fd = open_cached(self._root_bytes, CACHED_DIRECTORY)
+        fd = _quick.open_cached(self._root_bytes, _quick.CACHED_DIRECTORY)
         if fd < 0:
             return False
-        os.close(fd)
+        _quick.close(fd)
         return True
 
     def _size(self, fd: int) -> int:
         """Give the size of an open file; -1 if it is none, or not known to be a local one."""
-        status = os.fstat(fd)
-        if status.st_dev != self._device:
+        mode, size, device = _quick.status(fd)
+        if device != self._device:
             # Another filesystem is mounted in the tree: it is not asked a second time.
             self._device = None
             return -1
-        return status.st_size if stat.S_ISREG(status.st_mode) else -1
+        return size if stat.S_ISREG(mode) else -1
 
 
 def local_device(path: str) -> int | None:

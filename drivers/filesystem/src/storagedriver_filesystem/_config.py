@@ -26,7 +26,9 @@ def _without_nul(path: Path) -> Path:
     return path
 
 
-Mode = Annotated[int, BeforeValidator(_octal), Field(ge=0, le=0o7777)]
+Mode = Annotated[
+    int, BeforeValidator(_octal), Field(ge=0, le=0o7777, json_schema_extra={"format": "octal"})
+]
 
 
 class FilesystemConfig(BaseModel):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ from storagedriver_filesystem._beneath import DIRECTORY, Descriptor, open_beneat
 from storagedriver_filesystem._errors import translate, translating
 from storagedriver_filesystem._info import etag_of
 from storagedriver_filesystem._staging import StagingLostError, has_name
-from storagedriver_filesystem._tree import Tree, split
+from storagedriver_filesystem._tree import Tree, Way, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +62,47 @@ class Parents:
     def __init__(self, tree: Tree, root: int) -> None:
         self.tree = tree
         self.root = root
-        self._opened: dict[str, tuple[Descriptor, Sequence[str]]] = {}
+        self._ways: dict[str, Way] = {}
 
     def __enter__(self) -> Parents:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._opened:
-            self.forget(next(iter(self._opened)))
+        while self._ways:
+            self.forget(next(iter(self._ways)))
 
-    def open(self, directory: str) -> tuple[int, Sequence[str]]:
-        """Give a descriptor, and the directories above that have to be synced for it to last."""
-        found = self._opened.get(directory)
-        if found is None:
-            found = self._opened[directory] = self.tree.make_directory(self.root, directory)
-        return found[0].fd, found[1]
+    def open(self, directory: str) -> Way:
+        """Give a directory: open, and made if it was missing."""
+        way = self._ways.get(directory)
+        if way is None:
+            way = self._ways[directory] = self.tree.make_directory(self.root, directory)
+        return way
 
     def sync(self, directory: str) -> None:
         """Make durable which names a directory holds, be it open here or not."""
-        found = self._opened.get(directory)
-        self.tree.sync_one(self.root, directory, None if found is None else found[0].fd)
+        way = self._ways.get(directory)
+        self.tree.sync_one(self.root, directory, None if way is None else way.opened.fd)
+
+    def settle(self, way: Way, *others: str) -> None:
+        """Make durable a change in a directory, and which names others hold.
+
+        Raises:
+            StorageDriverError: It may not be: `outcome` is `unknown`.
+        """
+        settle(self.tree, self.root, dict.fromkeys([*way.changed, *others]))
+        self.tree.settled(way.unsettled)
 
     def forget(self, directory: str) -> None:
         """Close one: it was pruned, and a new one has taken its place or will."""
-        with self._opened.pop(directory)[0]:
+        with self._ways.pop(directory).opened:
             pass
 
 
-def publish(parents: Parents, staging: int, name: str, fd: int, target: Target) -> Sequence[str]:
+def publish(parents: Parents, staging: int, name: str, fd: int, target: Target) -> Way:
     """Rename the durable staging file `name`, which is open as `fd`, to its target.
 
     Returns:
-        The directories that changed: the caller has to `settle` them.
+        The target's directory: the caller has to `Parents.settle` it.
 
     Raises:
         AlreadyExistsError, ConflictError: The condition does not hold, or the target is a
@@ -102,7 +111,8 @@ def publish(parents: Parents, staging: int, name: str, fd: int, target: Target) 
     """
     directory, leaf = split(target.path)
     while True:
-        parent, made = parents.open(directory)
+        way = parents.open(directory)
+        parent = way.opened.fd
         try:
             with _locked(parent, exclusive=target.is_conditional):
                 _require(parent, leaf, target)
@@ -113,10 +123,10 @@ def publish(parents: Parents, staging: int, name: str, fd: int, target: Target) 
             parents.forget(directory)  # it was pruned between its opening and the rename
             continue
         except BaseException:
-            if made:
+            if way.is_made:
                 parents.tree.prune(parents.root, directory)
             raise
-        return [directory, *reversed(made)]
+        return way
 
 
 def move(tree: Tree, source: str, target: Target) -> None:
@@ -127,34 +137,35 @@ def move(tree: Tree, source: str, target: Target) -> None:
         AlreadyExistsError, ConflictError: As for `publish`.
     """
     directory, leaf = split(source)
-    with tree.open_root() as root:
-        changed = None
-        while changed is None:
+    with tree.open_root() as root, Parents(tree, root) as parents:
+        way = None
+        while way is None:
             with (
                 _directory_of_file(root, source) as origin,
                 translating(writing=True, path=target.path),
             ):
-                changed = _move(tree, root, origin, leaf, target)
-        settle(tree, root, [*changed, tree.prune(root, directory)])
+                way = _move(parents, origin, leaf, target)
+        parents.settle(way, tree.prune(root, directory))
 
 
-def _move(tree: Tree, root: int, origin: int, leaf: str, target: Target) -> Sequence[str] | None:
-    """Try it once, and give the directories that changed; None if either side was not there."""
+def _move(parents: Parents, origin: int, leaf: str, target: Target) -> Way | None:
+    """Try it once, and give the target's directory; None if either side was not there."""
     directory, new_leaf = split(target.path)
-    opened, made = tree.make_directory(root, directory)
-    with opened as parent:
-        try:
-            with _both_locked(origin, parent, exclusive=target.is_conditional):
-                _require(parent, new_leaf, target)
-                os.rename(leaf, new_leaf, src_dir_fd=origin, dst_dir_fd=parent)
-        except FileNotFoundError:
-            tree.prune(root, directory)
-            return None
-        except BaseException:
-            if made:
-                tree.prune(root, directory)
-            raise
-    return [directory, *reversed(made)]
+    way = parents.open(directory)
+    parent = way.opened.fd
+    try:
+        with _both_locked(origin, parent, exclusive=target.is_conditional):
+            _require(parent, new_leaf, target)
+            os.rename(leaf, new_leaf, src_dir_fd=origin, dst_dir_fd=parent)
+    except FileNotFoundError:
+        parents.forget(directory)
+        parents.tree.prune(parents.root, directory)
+        return None
+    except BaseException:
+        if way.is_made:
+            parents.tree.prune(parents.root, directory)
+        raise
+    return way
 
 
 def settle(tree: Tree, root: int, directories: Iterable[str]) -> None:

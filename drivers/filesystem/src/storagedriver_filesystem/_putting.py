@@ -23,7 +23,7 @@ from storagedriver_filesystem._info import set_unique_time, write_attributes, wr
 from storagedriver_filesystem._publish import Parents, Target, publish, unsettled
 from storagedriver_filesystem._staging import Staging, staging_name
 from storagedriver_filesystem._threads import Stop, Threads
-from storagedriver_filesystem._tree import Tree
+from storagedriver_filesystem._tree import Tree, Way
 from storagedriver_filesystem._writeback import begin_writeback
 from storagedriver_filesystem._writing import write_all
 
@@ -47,7 +47,7 @@ class Put:
         name: Name of its staging file.
         file: The staging file.
         info: What `stat` says of it.
-        changed: The directories that its rename changed; empty if there was none.
+        way: The directory that it was renamed into; None if it was not.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Put:
     name: str = field(default_factory=staging_name)
     file: Descriptor | None = None
     info: FileInfo | None = None
-    changed: Sequence[str] = ()
+    way: Way | None = None
 
     @property
     def fd(self) -> int:
@@ -156,11 +156,11 @@ class _Batch:
         # From here on a caller who has left may change the data.
         put.stop.check()
         target = Target(put.path, put.options.if_absent, put.options.if_match)
-        put.changed = publish(self._parents, self._directory, put.name, put.fd, target)
+        put.way = publish(self._parents, self._directory, put.name, put.fd, target)
 
     def _settle(self) -> None:
-        published = [put for put in self._puts if put.changed]
-        changed = list(dict.fromkeys(each for put in published for each in put.changed))
+        published = [(put, put.way) for put in self._puts if put.way is not None]
+        changed = list(dict.fromkeys(each for _, way in published for each in way.changed))
         errors: list[OSError] = []
 
         def sync(directory: str) -> None:
@@ -171,8 +171,11 @@ class _Batch:
 
         self._together(sync, changed)
         # Not asked again for each: the kernel tells of a failure once.
-        for put in published if errors else ():
-            _fail(put, unsettled(errors[0]))
+        for put, way in published:
+            if errors:
+                _fail(put, unsettled(errors[0]))
+            else:
+                self._parents.tree.settled(way.unsettled)
 
     def _together(self, sync: Callable[[T], object], items: Sequence[T]) -> None:
         started = time.perf_counter()
@@ -183,7 +186,7 @@ class _Batch:
         if put.file is None:
             return
         with put.file:
-            if not put.changed:
+            if put.way is None:
                 with suppress(OSError):  # the first error is the one that counts
                     os.unlink(put.name, dir_fd=self._directory)
 

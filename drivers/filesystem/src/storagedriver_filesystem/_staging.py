@@ -108,10 +108,15 @@ class Staging:
         return Descriptor(open_beneath(root, UPLOADS, DIRECTORY))
 
     def make(self, root: int) -> Descriptor:
-        """Open the directory, and make it if there is none."""
-        directory, made = self._tree.make_directory(root, UPLOADS)
-        self._tree.sync(root, made)
-        return directory
+        """Open the directory, and make it if there is none.
+
+        A put needs no more, since its file leaves the directory. An upload that is to be found
+        again needs the directory to last: see `Tree.sync_way`.
+        """
+        try:
+            return self.open(root)
+        except FileNotFoundError:
+            return self._tree.make_directory(root, UPLOADS).opened
 
     def create(self, directory: int, name: str) -> Descriptor:
         """Create a staging file and lock it."""

@@ -1,27 +1,79 @@
-"""The directories below the root: opening, making, pruning and syncing them."""
+"""The directories below the root: opening, making, pruning and syncing them.
+
+A directory lasts when the one that holds its name was synced after it was made, and so all the way
+up. Who made it is not to be told from it: another thread may have, or another process, a moment ago
+or one that was killed before its sync. So nothing is written into a directory that this process has
+not seen to: the first time that it meets one, it syncs those above it, and remembers that for as
+long as the directory is the same.
+"""
 
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import stat
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
 
 from storagedriver_core import ConfigurationError, PathNotFoundError, PermissionDeniedError
 from storagedriver_filesystem._beneath import DIRECTORY, READ, Descriptor, open_beneath
+from storagedriver_filesystem._identity import Identity, identify
 
 # Below a directory that others prune at the same time, a try can fail; each failure means that
 # somebody else made progress.
 _TRIES = 1000
+
+# Less than a megabyte. One that is forgotten costs a sync when it is met again.
+_MOST_SETTLED = 2048
+
+_LOOK = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def split(path: str) -> tuple[str, str]:
     """Give the directory of a contract path, relative to the root, and the name in it."""
     directory, _, name = path[1:].rpartition("/")
     return directory, name
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """An open directory, and what it takes to make it last.
+
+    Attributes:
+        directory: Its path.
+        opened: The directory.
+        unsettled: Directories that may not last yet: this one, and those on the way to it, up to
+            one that does.
+        is_made: Whether one of them was made for it.
+    """
+
+    directory: str
+    opened: Descriptor
+    unsettled: Sequence[tuple[str, Identity]]
+    is_made: bool
+
+    @property
+    def changed(self) -> list[str]:
+        """The directories to `sync` after a change in this one; then tell `Tree.settled`."""
+        return [self.directory, *_above(self.unsettled)]
+
+
+def _above(unsettled: Iterable[tuple[str, Identity]]) -> list[str]:
+    """Give the directories that hold the names of others."""
+    return [directory.rpartition("/")[0] for directory, _ in unsettled]
+
+
+def _upwards(fd: int) -> Generator[int, None, None]:
+    """Give an open directory and those above it, each of them open until the next is asked for."""
+    yield fd
+    opened = Descriptor(os.open("..", _LOOK, dir_fd=fd))
+    while True:
+        with opened as above:
+            yield above
+            opened = Descriptor(os.open("..", _LOOK, dir_fd=above))
 
 
 class Tree:
@@ -39,10 +91,8 @@ class Tree:
     def __init__(self, root: str, directory_mode: int) -> None:
         self.root = root
         self._mode = directory_mode
-        # Directories in which one was made that may not last: until they are synced, whoever
-        # writes below needs them synced, too. Each with a number that is new when one is made.
-        self._unsettled: dict[str, int] = {}
-        self._notes = itertools.count()
+        # Those that last, the longest unused first.
+        self._settled: OrderedDict[str, Identity] = OrderedDict()
         self._lock = threading.Lock()
 
     def after_fork(self) -> None:
@@ -91,59 +141,76 @@ class Tree:
                 raise PathNotFoundError("not a file", path=path)
             return Descriptor(opened.detach())
 
-    def make_directory(self, root: int, directory: str) -> tuple[Descriptor, list[str]]:
-        """Open a directory, making it and those above it where they are missing.
-
-        Returns:
-            The directory, and those on the way in which another was made that may not last yet,
-            by this call or by another thread's: `sync` them.
-        """
+    def make_directory(self, root: int, directory: str) -> Way:
+        """Open a directory, making it and those above it where they are missing."""
         for _ in range(_TRIES):
             with suppress(FileNotFoundError):  # pruned since
-                opened = self._make_directory(root, directory)
-                return opened, self._unsettled_above(directory)
+                return self._make_directory(root, directory)
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    def _make_directory(self, root: int, directory: str) -> Descriptor:
+    def _make_directory(self, root: int, directory: str) -> Way:
         missing: list[str] = []
         while True:
             try:
-                current = Descriptor(open_beneath(root, directory, DIRECTORY))
+                opened = Descriptor(open_beneath(root, directory, DIRECTORY))
                 break
             except FileNotFoundError:
                 if not directory:
                     raise
                 directory, _, name = directory.rpartition("/")
                 missing.append(name)
-        top = directory
+        top, is_made = directory, bool(missing)
+        with opened as fd:
+            unsettled = self._unsettled(directory, fd)
+            current = Descriptor(opened.detach())
         while missing:
             with current as above:
                 name = missing.pop()
+                below = f"{directory}/{name}" if directory else name
                 try:
-                    self._make_one(above, directory, name)
-                    current = Descriptor(open_beneath(above, name, DIRECTORY))
+                    with suppress(FileExistsError):
+                        os.mkdir(name, self._mode, dir_fd=above)
+                    opened = Descriptor(open_beneath(above, name, DIRECTORY))
+                    with opened as fd:
+                        unsettled.append((below, identify(fd)))
+                        current = Descriptor(opened.detach())
                 except FileNotFoundError:
                     raise  # pruned since, by somebody else
                 except BaseException:
                     if directory != top:
                         self.prune(root, directory)
                     raise
-                directory = f"{directory}/{name}" if directory else name
-        return current
+                directory = below
+        return Way(directory, current, unsettled, is_made)
 
-    def _make_one(self, above: int, directory: str, name: str) -> None:
-        # One step, so that no sync that began before forgets what it cannot have synced. Noted
-        # first, since others find the directory at once; and also where it is there by now.
-        with self._lock, suppress(FileExistsError):
-            self._unsettled[directory] = next(self._notes)
-            os.mkdir(name, self._mode, dir_fd=above)
+    def _unsettled(self, directory: str, fd: int) -> list[tuple[str, Identity]]:
+        """Give those of the way to an open directory that are not known to last, and itself."""
+        found: list[tuple[str, Identity]] = []
+        with closing(_upwards(fd)) as way:
+            for each in way:
+                if not directory or self._is_settled(directory, identity := identify(each)):
+                    break
+                found.append((directory, identity))
+                directory = directory.rpartition("/")[0]
+        return found
 
-    def _unsettled_above(self, directory: str) -> list[str]:
-        """Give the directories on the way to this one that have to be synced, from the top."""
-        if not self._unsettled or not directory:
-            return []
-        way = [directory[:end] for end, char in enumerate(directory) if char == "/"]
-        return [above for above in ("", *way) if above in self._unsettled]
+    def _is_settled(self, directory: str, identity: Identity) -> bool:
+        with self._lock:
+            if self._settled.get(directory) != identity:
+                return False
+            self._settled.move_to_end(directory)
+            return True
+
+    def settled(self, unsettled: Sequence[tuple[str, Identity]]) -> None:
+        """Remember that directories last: those that hold them were synced since."""
+        if not unsettled:
+            return
+        with self._lock:
+            for directory, identity in unsettled:
+                self._settled[directory] = identity
+                self._settled.move_to_end(directory)
+            while len(self._settled) > _MOST_SETTLED:
+                self._settled.popitem(last=False)
 
     def prune(self, root: int, directory: str) -> str:
         """Remove the directory and those above it, as long as they are empty.
@@ -170,20 +237,22 @@ class Tree:
 
     def sync_one(self, root: int, directory: str, fd: int | None = None) -> None:
         """Make durable which names one directory holds; it may be open already, as `fd`."""
-        with self._lock:
-            note = self._unsettled.get(directory)
         if fd is not None:
             os.fsync(fd)
-        else:
-            # One that is gone was emptied by somebody else, who syncs the one above it.
-            with (
-                suppress(FileNotFoundError),
-                Descriptor(open_beneath(root, directory, DIRECTORY)) as opened,
-            ):
-                os.fsync(opened)
-        with self._lock:
-            if note is not None and self._unsettled.get(directory) == note:
-                del self._unsettled[directory]
+            return
+        # One that is gone was emptied by somebody else, who syncs the one above it; and in one that
+        # may not be read nothing was made here.
+        with (
+            suppress(FileNotFoundError, PermissionError),
+            Descriptor(open_beneath(root, directory, DIRECTORY)) as opened,
+        ):
+            os.fsync(opened)
+
+    def sync_way(self, root: int, directory: str, fd: int) -> None:
+        """Make durable that an open directory is there."""
+        unsettled = self._unsettled(directory, fd)
+        self.sync(root, _above(unsettled))
+        self.settled(unsettled)
 
     def sync_upwards(self, root: int, directory: str) -> None:
         """Make durable a directory's names and the way to it."""

@@ -45,9 +45,10 @@ from storagedriver_filesystem._info import (
     write_cuts,
     write_upload_mark,
 )
-from storagedriver_filesystem._publish import Parents, Target, publish, settle
+from storagedriver_filesystem._publish import Parents, Target, publish
 from storagedriver_filesystem._shared import SharedDescriptor
 from storagedriver_filesystem._staging import (
+    UPLOADS,
     Staging,
     StagingLostError,
     has_name,
@@ -169,6 +170,7 @@ class Uploads:
             if not handle.is_entered:
                 with self._tree.open_root() as root, self._directory(root) as directory:
                     os.fsync(directory)
+                    self._tree.sync_way(root, UPLOADS, directory)
                 handle.is_entered = True
 
     # Taking over and ending --------------------------------------------------------------------
@@ -238,14 +240,14 @@ class Uploads:
                     _sync(handle, fd)
                     stop.check()
                     target = Target(options.path, options.if_absent)
-                    try:
-                        with Parents(self._tree, root) as parents:
-                            changed = publish(parents, directory, upload.upload_id, fd, target)
-                    except StagingLostError:
-                        raise UploadNotFoundError from None
-                    finally:
-                        handle.is_over = not has_name(directory, upload.upload_id, fd)
-                    settle(self._tree, root, changed)
+                    with Parents(self._tree, root) as parents:
+                        try:
+                            way = publish(parents, directory, upload.upload_id, fd, target)
+                        except StagingLostError:
+                            raise UploadNotFoundError from None
+                        finally:
+                            handle.is_over = not has_name(directory, upload.upload_id, fd)
+                        parents.settle(way)
                     return full_info(options.path, fd)
             except UploadNotFoundError:
                 # A writer that has committed still has its handle: this was another one.

@@ -13,7 +13,7 @@ from storagedriver_filesystem._info import (
     set_unique_time,
     write_raw_attributes,
 )
-from storagedriver_filesystem._publish import Parents, Target, publish, settle
+from storagedriver_filesystem._publish import Parents, Target, publish
 from storagedriver_filesystem._staging import Staging
 from storagedriver_filesystem._threads import Stop
 from storagedriver_filesystem._tree import Tree
@@ -47,7 +47,7 @@ def copy(tree: Tree, staging: Staging, source: str, target: Target, stop: Stop) 
             os.fsync(fd)
             stop.check()
             with Parents(tree, root) as parents:
-                settle(tree, root, publish(parents, directory, name, fd, target))
+                parents.settle(publish(parents, directory, name, fd, target))
 
 
 def write_all(fd: int, offset: int, data: Sequence[Buffer]) -> int:

@@ -1,0 +1,142 @@
+"""System calls that wait for nobody, and so keep the interpreter's lock.
+
+Functions of `os` let go of the lock around each call. Whoever waits for it takes it then, and to
+have it back costs a change of threads: several times what these calls take. They are for files that
+the kernel finds in memory, and for nothing else, since meanwhile no other thread runs Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import threading
+from typing import Any, NewType
+
+from storagedriver_filesystem._beneath import (
+    AT_FDCWD,
+    READ,
+    RESOLVE_NO_SYMLINKS,
+    SYS_OPENAT2,
+    load_syscall,
+    open_how,
+)
+
+_RESOLVE_CACHED = 0x20
+
+# Source: statx(2). The layout is the same on every architecture, other than that of `fstat`.
+_AT_EMPTY_PATH = 0x1000
+_STATX_WANTED = 0x001 | 0x002 | 0x200  # type, mode, size
+_STATX_BYTES = 256
+_STATX = struct.Struct("28x H 10x Q 88x II")
+
+_RWF_NOWAIT = 0x08
+
+Cached = NewType("Cached", bytes)
+"""How `open_cached` opens."""
+
+
+def _cached(flags: int) -> Cached:
+    how = open_how(flags | os.O_CLOEXEC, 0, _RESOLVE_CACHED | RESOLVE_NO_SYMLINKS)
+    return Cached(how)
+
+
+CACHED_LOOK = _cached(READ | os.O_NOCTTY)
+"""For looking at a file."""
+
+CACHED_DIRECTORY = _cached(os.O_PATH | os.O_DIRECTORY)
+"""For knowing whether there is a directory."""
+
+CACHED_READ = _cached(READ | os.O_NOCTTY | os.O_NOATIME)
+"""For reading from it. To note the time of that can wait for the disk; only of one's own files can
+it be left out, and others are not opened."""
+
+
+MOST_BYTES = 64 * 1024
+"""Reading more takes longer than handing it to a thread."""
+
+
+class _Buffers(threading.local):
+    """What the kernel fills, for each thread; with their addresses, to look for them once."""
+
+    def __init__(self) -> None:
+        status = (ctypes.c_char * _STATX_BYTES)()
+        self.status = status, ctypes.addressof(status)
+        self._content = (ctypes.c_char * MOST_BYTES)()
+        content = ctypes.addressof(self._content)
+        vector = (ctypes.c_size_t * 2)(content, 0)
+        self.read = vector, ctypes.addressof(vector), content
+
+
+_own = _Buffers()
+
+
+def open_cached(path: bytes, how: Cached) -> int:
+    """Open a file, if the kernel knows the way to it by heart.
+
+    Args:
+        path: Absolute; no component of it may be a symbolic link.
+        how: What for.
+
+    Returns:
+        The descriptor; or, negative, the error's number: `EAGAIN` if the kernel does not know.
+    """
+    fd: int = _syscall(SYS_OPENAT2, AT_FDCWD, path, how, len(how))
+    return fd if fd >= 0 else -ctypes.get_errno()
+
+
+def status(fd: int) -> tuple[int, int, int]:
+    """Give mode, size in bytes, and device number of a file that is open."""
+    buffer, address = _own.status
+    if _statx(fd, b"", _AT_EMPTY_PATH, _STATX_WANTED, address) < 0:
+        raise _error()
+    mode, size, major, minor = _STATX.unpack_from(buffer)
+    return mode, size, os.makedev(major, minor)
+
+
+def read(fd: int, size: int) -> bytes:
+    """Give so many bytes from the beginning of a file; less if the kernel has to wait for more.
+
+    Args:
+        fd: The file.
+        size: At most `MOST_BYTES`.
+
+    Raises:
+        OSError: `EAGAIN` if it has nothing; some filesystems do not read so at all.
+    """
+    vector, address, content = _own.read
+    vector[1] = size
+    count: int = _preadv2(fd, address, 1, 0, _RWF_NOWAIT)
+    if count < 0:
+        raise _error()
+    return ctypes.string_at(content, count)
+
+
+def close(fd: int) -> None:
+    """Close a file that was opened for reading."""
+    _close(fd)
+
+
+def _error() -> OSError:
+    code = ctypes.get_errno()
+    return OSError(code, os.strerror(code))
+
+
+_library = ctypes.PyDLL(None, use_errno=True)
+_syscall = load_syscall(_library)
+_close = _library.close
+_close.argtypes = [ctypes.c_int]
+_statx: Any = getattr(_library, "statx", None)
+_preadv2: Any = getattr(_library, "preadv2", None)
+
+IS_COMPLETE = _statx is not None and _preadv2 is not None
+"""Whether all of these calls can be made. Source: glibc 2.28; musl 1.2.5."""
+
+if IS_COMPLETE:
+    _statx.argtypes = [
+        *(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
+    ]
+    _preadv2.argtypes = [
+        *(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong, ctypes.c_int)
+    ]
+    _preadv2.restype = ctypes.c_ssize_t
