@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from storagedriver_registry.api import (
@@ -122,6 +123,7 @@ def _endings() -> dict[str, list[_Ending]]:
 _ENDINGS = _endings()
 
 
+@lru_cache(maxsize=4096)
 def _match(path: str) -> tuple[Route, tuple[tuple[str, str], ...]]:
     """Give the route of a path, and its parameters with their values.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 ALGORITHMS = ("sha256", "sha512")
 
@@ -22,8 +23,7 @@ class InvalidDigestError(ValueError):
     """The text is no digest of a supported algorithm."""
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(NamedTuple):
     """A checked digest; `parse_digest` and `compute_digest` make it.
 
     Attributes:
@@ -38,6 +38,8 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
+# Clients ask for the same ones again and again.
+@lru_cache(maxsize=4096)
 def parse_digest(text: str) -> Digest:
     """Read a digest.
 
