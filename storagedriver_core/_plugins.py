@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -54,7 +54,7 @@ _PROJECT = PluginProject(
     reserved={CommandSpec: CORE_COMMANDS},
 )
 
-_KNOWN_DRIVERS = ("azure", "filesystem", "fsspec", "gcs", "inmemory", "s3")
+_KNOWN_DRIVERS = ("azure", "filesystem", "fsspec", "gcs", "inmemory", "remote", "s3")
 """Drivers of this project; the package of each is `storagedriver-<name>`."""
 
 _Spec: TypeAlias = DriverSpec | MiddlewareSpec | HarnessSpec | CommandSpec
@@ -101,7 +101,16 @@ class PluginRegistry:
         if name in self.middlewares:
             return self.middlewares[name]
         message = f"unknown middleware {name!r}{close_match(name, self.middlewares)}"
-        raise ConfigurationError(f"{message}; installed: {', '.join(self.middlewares)}")
+        installed = f"installed: {', '.join(self.middlewares)}"
+        raise ConfigurationError("; ".join([message, installed, *self.broken]))
+
+    @property
+    def broken(self) -> Sequence[str]:
+        """What to tell who asks for a name that is not there: which packages are broken."""
+        return [
+            f"{problem.distribution} is installed, but broken: {problem.message}"
+            for problem in self.problems
+        ]
 
     def load_factory(self, spec: _Spec) -> Any:
         """Import and give what `spec.factory` names.
@@ -119,17 +128,13 @@ class PluginRegistry:
 
     def _advice(self, name: str) -> list[str]:
         """Say how to get the driver `name`, which may be misspelt."""
-        broken = [
-            f"{problem.distribution} is installed, but broken: {problem.message}"
-            for problem in self.problems
-            if problem.distribution == f"storagedriver-{name}"
-        ]
+        package = f"storagedriver-{name}"
         ours = _closest(name, _KNOWN_DRIVERS)
-        if broken or ours in self.drivers:
-            return broken
+        if ours in self.drivers or any(one.distribution == package for one in self.problems):
+            return [*self.broken]
         if ours:
-            return [f"to install it: pip install storagedriver-{ours}"]
-        return [f"if the name is right, try: pip install storagedriver-{name}"]
+            return [*self.broken, f"to install it: pip install storagedriver-{ours}"]
+        return [*self.broken, f"if the name is right, try: pip install {package}"]
 
 
 @functools.cache

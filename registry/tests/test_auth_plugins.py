@@ -15,7 +15,7 @@ from storagedriver_registry import hooks, hookspecs, load_configuration
 from storagedriver_registry.auth.plugins import AuthPlugins, load_auth_plugins
 
 from registry.tests.authentication import token_options, with_registry
-from storagedriver_core import ConfigurationError
+from storagedriver_core import ConfigurationError, load_plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("storagedriver_")]
@@ -71,9 +71,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """Install distributions with a plugin of one module, as pip would."""
     monkeypatch.syspath_prepend(str(tmp_path))
     load_auth_plugins.cache_clear()
+    load_plugins.cache_clear()
     modules = set(sys.modules)
 
-    def add(distribution: str, source: str) -> None:
+    def add(distribution: str, source: str, group: str = hookspecs.PROJECT_NAME) -> None:
         module = distribution.replace("-", "_")
         (tmp_path / f"{module}_hooks.py").write_text(source)
         info = tmp_path / f"{module}-1.0.dist-info"
@@ -81,12 +82,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
         )
-        (info / "entry_points.txt").write_text(
-            f"[storagedriver_registry]\nplugin = {module}_hooks\n"
-        )
+        (info / "entry_points.txt").write_text(f"[{group}]\nplugin = {module}_hooks\n")
 
     yield add
     load_auth_plugins.cache_clear()
+    load_plugins.cache_clear()
     for name in set(sys.modules) - modules:
         if name.endswith("_hooks"):
             del sys.modules[name]
@@ -131,6 +131,9 @@ def test_controller_that_fails_lets_nobody_in(
 
 BROKEN = {
     "cannot be imported: ModuleNotFoundError": "import a_module_that_is_not_there",
+    "storagedriver_registry_register_auth raised ZeroDivisionError": plugin().replace(
+        "    return [\n", "    1 / 0\n    return [\n"
+    ),
     "the parameters of auth 'demo' are no pydantic model": plugin(model="dict"),
     "storagedriver-registry has 1.0; upgrade storagedriver-registry": plugin(version="(1, 1)"),
     "auth 'htpasswd' is already registered by storagedriver-registry": plugin(name="htpasswd"),
@@ -150,6 +153,37 @@ def test_broken_plugin_is_reported_and_the_others_load(
     assert set(plugins.controllers) == {"htpasswd", "none", "silly", "token"}
     with pytest.raises(ConfigurationError, match="aaa-broken"):
         load_configuration({"auth": {"demo": {}}})
+
+
+def test_registry_works_beside_all_broken_plugins_at_once(install: Callable[..., None]) -> None:
+    packages = [f"broken-{index}" for index, _ in enumerate(BROKEN)]
+    for package, source in zip(packages, BROKEN.values(), strict=True):
+        install(package, source)
+        install(f"{package}-storage", "raise RuntimeError('boom')", "storagedriver")
+    install("sound-auth", plugin(name="sound", factory="sound_auth_hooks:Controller"))
+    assert sorted(one.distribution for one in load_auth_plugins().problems) == packages
+
+    async def ask(http: httpx.AsyncClient) -> None:
+        headers = {"authorization": "confidential"}
+        assert (await http.get("/v2/_catalog", headers=headers)).status_code == 200
+
+    with_registry({"sound": {"password": "confidential"}}, ask)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["storage: { acme: {} }", "storage: inmemory\nmiddleware: { storage: [ { name: acme } ] }"],
+)
+def test_who_names_what_a_broken_package_of_the_storage_has_is_told_its_name(
+    install: Callable[..., None], tmp_path: Path, text: str
+) -> None:
+    install("some-storage", "raise RuntimeError('boom')", "storagedriver")
+    path = tmp_path / "config.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(path)
+    message = "some-storage is installed, but broken: cannot be imported: RuntimeError: boom"
+    assert message in str(caught.value)
 
 
 def test_factory_that_cannot_be_imported_is_told(install: Callable[..., None]) -> None:

@@ -70,7 +70,8 @@ def _middlewares(document: Document) -> tuple[list[Any], _Moves, list[str]]:
     """Read `middleware.storage`: its last stands outermost, as the first does in the core's."""
     section = document.data.get("middleware")
     given: Any = section.get("storage") if isinstance(section, dict) else None
-    installed = load_plugins().middlewares
+    plugins = load_plugins()
+    installed = plugins.middlewares
     entries: list[Any] = []
     moves: _Moves = []
     warnings: list[str] = []
@@ -83,8 +84,8 @@ def _middlewares(document: Document) -> tuple[list[Any], _Moves, list[str]]:
         if name in _OF_DISTRIBUTION and name not in installed:
             warnings.insert(0, document.error((*key, "name"), f"{name!r} is not acted on yet"))
         elif name not in installed:
-            known = f"{close_match(name, installed)}; installed: {', '.join(installed)}"
-            message = f"unknown storage middleware {name!r}{known}"
+            known = "; ".join([f"installed: {', '.join(installed)}", *plugins.broken])
+            message = f"unknown storage middleware {name!r}{close_match(name, installed)}; {known}"
             raise ConfigurationError(document.error((*key, "name"), message))
         else:
             moves.append(((*key, "options"), ("storage", "middleware", len(entries), name)))
