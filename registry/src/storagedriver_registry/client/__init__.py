@@ -8,6 +8,8 @@
 #   tokens                       answering challenges
 #   answers, connections,
 #   transport                    requests
+#   mirrors, registries_conf,
+#   origins                      who is asked first
 #   reading, uploading, paging   what takes several of them
 #   platforms, blobs, manifests,
 #   tags, referrers              parts of a repository
@@ -31,6 +33,7 @@ from storagedriver_registry.client.blocking import (
 from storagedriver_registry.client.credentials import Credentials, CredentialSource
 from storagedriver_registry.client.docker_config import DockerConfig
 from storagedriver_registry.client.errors import (
+    BlockedError,
     CertificateError,
     ConnectionFailedError,
     CredentialsError,
@@ -42,6 +45,7 @@ from storagedriver_registry.client.errors import (
     NotFoundError,
     RangeInvalidError,
     RedirectRefusedError,
+    RegistriesConfigError,
     RegistryError,
     ResponseError,
     ServerError,
@@ -55,10 +59,12 @@ from storagedriver_registry.client.manifests import (
     Manifests,
     PutManifest,
 )
+from storagedriver_registry.client.mirrors import Mirror, RegistriesConfig, RegistryRule
 from storagedriver_registry.client.platforms import Platform
 from storagedriver_registry.client.reading import BlobReader
 from storagedriver_registry.client.references import ImageReference, parse_reference
 from storagedriver_registry.client.referrers import Referrers
+from storagedriver_registry.client.registries_conf import read_registries_conf
 from storagedriver_registry.client.registry import RegistryClient
 from storagedriver_registry.client.repository import Repository
 from storagedriver_registry.client.retrying import Clock, Retries
@@ -71,6 +77,7 @@ __all__ = [
     "BlobInfo",
     "BlobReader",
     "Blobs",
+    "BlockedError",
     "CertificateError",
     "Clock",
     "ConnectionFailedError",
@@ -87,14 +94,18 @@ __all__ = [
     "InvalidReferenceError",
     "ManifestInfo",
     "Manifests",
+    "Mirror",
     "NotFoundError",
     "Platform",
     "PutManifest",
     "RangeInvalidError",
     "RedirectRefusedError",
     "Referrers",
+    "RegistriesConfig",
+    "RegistriesConfigError",
     "RegistryClient",
     "RegistryError",
+    "RegistryRule",
     "Repository",
     "ResponseError",
     "Retries",
@@ -109,4 +120,5 @@ __all__ = [
     "UnsupportedError",
     "UploadSession",
     "parse_reference",
+    "read_registries_conf",
 ]

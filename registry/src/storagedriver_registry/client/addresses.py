@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import urllib.request
 
 from yarl import URL
@@ -13,6 +14,14 @@ DOCKER_HUB = "docker.io"
 """What references call it."""
 
 _SERVED_AT = {DOCKER_HUB: "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+
+
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(?::[0-9]+)?")
+
+
+def is_host(text: str) -> bool:
+    """Tell whether a text is a host, with or without a port."""
+    return _HOST.fullmatch(text) is not None
 
 
 def base_url(host: str, scheme: str) -> URL:

@@ -14,7 +14,8 @@ from storagedriver_registry.client.errors import (
     RegistryError,
     ServerError,
 )
-from storagedriver_registry.client.reading import BlobReader, RunningHash
+from storagedriver_registry.client.origins import Origin, Origins
+from storagedriver_registry.client.reading import BlobReader, RunningHash, blob_request
 from storagedriver_registry.client.tokens import repository_scope
 from storagedriver_registry.client.transport import Request, Transport
 from storagedriver_registry.client.uploading import Uploader, UploadSession
@@ -47,12 +48,19 @@ class BlobInfo:
 
 
 class Blobs:
-    """The blobs of one repository; `Repository.blobs`."""
+    """The blobs of one repository; `Repository.blobs`.
 
-    def __init__(self, transport: Transport, name: str) -> None:
+    Args:
+        transport: The registry.
+        name: The repository.
+        origins: Where they are read.
+    """
+
+    def __init__(self, transport: Transport, name: str, origins: Origins) -> None:
         self._transport = transport
+        self._origins = origins
+        self._itself = Origin(transport, name)
         self._path = f"/v2/{name}/blobs/"
-        self._pull = frozenset({repository_scope(name, "pull")})
         self._delete = frozenset({repository_scope(name, "delete")})
         push = frozenset({repository_scope(name, "pull", "push")})
         self.uploads = Uploader(transport, f"{self._path}uploads/", push)
@@ -65,14 +73,12 @@ class Blobs:
             NotFoundError: The repository does not have it.
         """
         digest = _digest(digest)
-        request = Request("HEAD", f"{self._path}{digest}", self._pull)
-        async with await self._transport.open(request) as answer:
-            return BlobInfo(digest, answer.length())
+        return await self._origins.of_blob(digest).first(lambda origin: _stat(origin, digest))
 
     async def exists(self, digest: Digest | str) -> bool:
-        """Tell whether the repository has a blob."""
+        """Tell whether the repository itself has a blob, whatever its mirrors have."""
         try:
-            await self.stat(digest)
+            await _stat(self._itself, _digest(digest))
         except NotFoundError:
             return False
         return True
@@ -84,6 +90,7 @@ class Blobs:
         offset: int = 0,
         length: int | None = None,
         before: RunningHash | None = None,
+        size: int | None = None,
     ) -> BlobReader:
         """Open a blob for reading: `async with await blobs.open(digest) as reader`.
 
@@ -92,17 +99,23 @@ class Blobs:
             offset: Bytes to leave out at the beginning; less than the blob has.
             length: Bytes to read, at least 1; None for all that follow. Fewer come at the end.
             before: A hash of the bytes before `offset`, with which the rest is checked as well.
+            size: Bytes that the blob must have; None for whatever it has.
 
         Raises:
             NotFoundError: The repository does not have it.
             RangeInvalidError: It is not longer than `offset`.
+            DigestMismatchError: It has not `size` bytes.
         """
         digest = _digest(digest)
         if offset < 0 or (length is not None and length < 1):
             raise ValueError("an offset is at least 0, a length at least 1")
-        request = Request("GET", f"{self._path}{digest}", self._pull)
         reader = BlobReader(
-            self._transport, request, digest, offset=offset, length=length, before=before
+            self._origins.of_blob(digest),
+            digest,
+            offset=offset,
+            length=length,
+            before=before,
+            expected_size=size,
         )
         await reader.open()
         return reader
@@ -283,6 +296,11 @@ class _Upload:
             return
         async for chunk in self._content(offset):
             yield chunk
+
+
+async def _stat(origin: Origin, digest: Digest) -> BlobInfo:
+    async with await origin.transport.open(blob_request("HEAD", origin, digest)) as answer:
+        return BlobInfo(digest, answer.length())
 
 
 def _digest(digest: Digest | str) -> Digest:

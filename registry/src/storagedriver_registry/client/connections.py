@@ -7,6 +7,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 import aiohttp
@@ -46,17 +47,26 @@ class Connections:
         host: Host and port, as in references.
         plain_http: True for http, False for https; None for https, but on the loopback what the
             registry there speaks.
+        insecure: Whether it is found out elsewhere, too, and certificates are not checked.
         tls: Certificates.
         most: Connections at once.
     """
 
-    def __init__(self, host: str, *, plain_http: bool | None, tls: TLSOptions, most: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        *,
+        plain_http: bool | None,
+        tls: TLSOptions,
+        most: int,
+        insecure: bool = False,
+    ) -> None:
         self._host = host
-        self._tls = tls
+        self._tls = replace(tls, verify=False) if insecure else tls
         self._most = most
         self._default = base_url(host, "http" if plain_http else "https")
         self._base: URL | None = None
-        if plain_http is not None or not is_local(self._default):
+        if plain_http is not None or not (insecure or is_local(self._default)):
             self._base = self._default
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
@@ -74,7 +84,9 @@ class Connections:
         if self._base is None:
             async with self._opening:
                 if self._base is None:
-                    speaks_tls = await _speaks_tls(self._default)
+                    # Behind a proxy it cannot be tried.
+                    is_behind = proxy_for(self._default) is not None
+                    speaks_tls = is_behind or await _speaks_tls(self._default)
                     self._base = self._default if speaks_tls else base_url(self._host, "http")
         return self._base
 
@@ -168,7 +180,7 @@ class _Content:
 
 
 async def _speaks_tls(url: URL) -> bool:
-    """Tell whether TLS is spoken at a port of the loopback, whatever its certificate."""
+    """Tell whether TLS is spoken at a port, whatever its certificate."""
     # Nothing is sent, so that it does not matter to whom; authorities would cost time.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -16,6 +16,8 @@ RegistryError
 │   └── RedirectRefusedError         it leads to where it is not safe to go
 ├── DigestMismatchError              the content is not what its digest says
 ├── CredentialsError                 they cannot be found, or not be used
+├── BlockedError                     the configuration forbids to ask for it
+├── RegistriesConfigError            the configuration of mirrors makes no sense
 └── InvalidReferenceError            (ValueError)
 ```
 
@@ -39,10 +41,12 @@ class RegistryError(Exception):
         temporary: Whether the same call may succeed later without any change.
         is_exhausted: Whether it has been tried as often as it may be, so that what needed it does
             not begin again by itself.
+        tried: What came of the mirrors that were asked before, in order; the text has it too.
     """
 
     temporary: bool = False
     is_exhausted: bool = False
+    tried: tuple[RegistryError, ...] = ()
 
     # Everything but the message has a default, so that pickle can make them again.
     def __init__(self, message: str = "", *, host: str = "") -> None:
@@ -51,7 +55,10 @@ class RegistryError(Exception):
         self.host = host
 
     def __str__(self) -> str:
-        return f"{self.host}: {self.message}" if self.host else self.message
+        text = f"{self.host}: {self.message}" if self.host else self.message
+        if self.tried:
+            text += f" (tried before: {'; '.join(map(str, self.tried))})"
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,11 @@ class DigestMismatchError(RegistryError):
     Attributes:
         expected: The digest, or what was said to be its size in bytes.
         actual: What came instead.
+        may_be_elsewhere: Whether a mirror gave it, which is not asked for it again, so that the
+            same call asks somebody else.
     """
+
+    may_be_elsewhere: bool = False
 
     def __init__(
         self, message: str = "", *, host: str = "", expected: str = "", actual: str = ""
@@ -179,6 +190,14 @@ class DigestMismatchError(RegistryError):
 
 class CredentialsError(RegistryError):
     """Credentials cannot be read, fetched or stored, or it is not safe to send them."""
+
+
+class BlockedError(RegistryError):
+    """The configuration forbids to ask this registry, or for this repository."""
+
+
+class RegistriesConfigError(RegistryError):
+    """The configuration of mirrors cannot be read, or makes no sense."""
 
 
 class InvalidReferenceError(RegistryError, ValueError):

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storagedriver_registry.client.answers import Answer
-from storagedriver_registry.client.errors import (
-    DigestMismatchError,
-    InvalidReferenceError,
-)
+from storagedriver_registry.client.errors import DigestMismatchError, InvalidReferenceError
+from storagedriver_registry.client.origins import Origin, Origins, Search
 from storagedriver_registry.client.platforms import Platform, choose
 from storagedriver_registry.client.tokens import repository_scope
 from storagedriver_registry.client.transport import Request, Transport
@@ -68,12 +66,18 @@ class PutManifest:
 
 
 class Manifests:
-    """The manifests of one repository; `Repository.manifests`."""
+    """The manifests of one repository; `Repository.manifests`.
 
-    def __init__(self, transport: Transport, name: str) -> None:
+    Args:
+        transport: The registry.
+        name: The repository.
+        origins: Where they are read.
+    """
+
+    def __init__(self, transport: Transport, name: str, origins: Origins) -> None:
         self._transport = transport
+        self._origins = origins
         self._path = f"/v2/{name}/manifests/"
-        self._pull = frozenset({repository_scope(name, "pull")})
         self._push = frozenset({repository_scope(name, "pull", "push")})
         self._delete = frozenset({repository_scope(name, "delete")})
 
@@ -89,15 +93,19 @@ class Manifests:
         Raises:
             NotFoundError: The repository has no such manifest.
         """
-        target, digest = self._target(reference)
-        request = Request("HEAD", target, self._pull, {"Accept": ", ".join(accept)})
-        async with await self._transport.open(request) as answer:
-            said = self._said_digest(answer)
-            if digest is not None and said is not None and said != digest:
-                raise self._mismatch(digest, said)
-            length = answer.headers.get("Content-Length", "")
-            size = int(length) if length.isascii() and length.isdigit() else None
-            return ManifestInfo(digest or said, answer.media_type, size)
+        digest = _digest_or_tag(reference)
+
+        async def ask(origin: Origin) -> ManifestInfo:
+            request = _read_request("HEAD", origin, reference, accept)
+            async with await origin.transport.open(request) as answer:
+                said = _said_digest(answer)
+                if digest is not None and said is not None and said != digest:
+                    raise _mismatch(origin.transport, digest, said)
+                length = answer.headers.get("Content-Length", "")
+                size = int(length) if length.isascii() and length.isdigit() else None
+                return ManifestInfo(digest or said, answer.media_type, size)
+
+        return await self._search(digest).first(ask)
 
     async def get(
         self,
@@ -118,16 +126,21 @@ class Manifests:
             NotFoundError: The repository has no such manifest, or the index none for the platform.
             DigestMismatchError: The registry sent something else.
         """
-        target, digest = self._target(reference)
-        request = Request("GET", target, self._pull, {"Accept": ", ".join(accept)})
-        answer, data = await self._transport.read(request, MOST_BYTES)
-        wanted = digest or self._said_digest(answer)
-        actual = compute_digest(data, wanted.algorithm if wanted else "sha256")
-        if wanted is not None and actual != wanted:
-            raise self._mismatch(wanted, actual)
-        media_type = answer.media_type if answer.media_type in MODELS else ""
-        media_type = media_type or named_type(data) or answer.media_type or shape_type(data)
-        fetched = FetchedManifest(data, actual, media_type)
+        digest = _digest_or_tag(reference)
+
+        async def ask(origin: Origin) -> FetchedManifest:
+            request = _read_request("GET", origin, reference, accept)
+            answer, data = await origin.transport.read(request, MOST_BYTES)
+            wanted = digest or _said_digest(answer)
+            actual = compute_digest(data, wanted.algorithm if wanted else "sha256")
+            if wanted is not None and actual != wanted:
+                raise _mismatch(origin.transport, wanted, actual)
+            origin.named |= digest is None
+            media_type = answer.media_type if answer.media_type in MODELS else ""
+            media_type = media_type or named_type(data) or answer.media_type or shape_type(data)
+            return FetchedManifest(data, actual, media_type)
+
+        fetched = await self._search(digest).first(ask)
         if platform is None:
             return fetched
         if isinstance(platform, str):
@@ -151,17 +164,17 @@ class Manifests:
             ResponseError: The registry does not take it.
             DigestMismatchError: The registry took it for something else.
         """
-        target, digest = self._target(reference)
+        digest = _digest_or_tag(reference)
         media_type = media_type or named_type(data) or shape_type(data)
         request = Request(
-            *("PUT", target, self._push, {"Content-Type": media_type}, data),
+            *("PUT", f"{self._path}{reference}", self._push, {"Content-Type": media_type}, data),
             wanted=frozenset({201}),
         )
         async with await self._transport.open(request) as answer:
-            said = self._said_digest(answer)
+            said = _said_digest(answer)
             actual = compute_digest(data, (digest or said or compute_digest(b"")).algorithm)
             if said is not None and said != actual:
-                raise self._mismatch(actual, said)
+                raise _mismatch(self._transport, actual, said)
             return PutManifest(actual, "OCI-Subject" in answer.headers)
 
     async def delete(self, reference: Digest | str) -> None:
@@ -171,30 +184,51 @@ class Manifests:
             NotFoundError: The repository has no such manifest.
             UnsupportedError: The registry deletes nothing, or no tags.
         """
-        target, _ = self._target(reference)
-        request = Request("DELETE", target, self._delete, wanted=frozenset({202, 200, 204}))
+        _digest_or_tag(reference)
+        request = Request(
+            *("DELETE", f"{self._path}{reference}", self._delete),
+            wanted=frozenset({202, 200, 204}),
+        )
         await self._transport.delete(request)
 
-    def _target(self, reference: Digest | str) -> tuple[str, Digest | None]:
-        if isinstance(reference, str):
-            if is_tag(reference):
-                return f"{self._path}{reference}", None
-            try:
-                reference = parse_digest(reference)
-            except InvalidDigestError:
-                raise InvalidReferenceError(f"{reference!r} is no tag and no digest") from None
-        return f"{self._path}{reference}", reference
+    def _search(self, digest: Digest | None) -> Search:
+        return self._origins.of_tag() if digest is None else self._origins.of_manifest()
 
-    def _said_digest(self, answer: Answer) -> Digest | None:
-        try:
-            return parse_digest(answer.headers.get("Docker-Content-Digest", ""))
-        except InvalidDigestError:
-            return None
 
-    def _mismatch(self, expected: Digest, actual: Digest) -> DigestMismatchError:
-        return DigestMismatchError(
-            f"manifest {expected}: it is {actual}",
-            host=self._transport.host,
-            expected=str(expected),
-            actual=str(actual),
-        )
+def _digest_or_tag(reference: Digest | str) -> Digest | None:
+    """Give the digest that a reference is; None of a tag."""
+    if isinstance(reference, Digest):
+        return reference
+    if is_tag(reference):
+        return None
+    try:
+        return parse_digest(reference)
+    except InvalidDigestError:
+        raise InvalidReferenceError(f"{reference!r} is no tag and no digest") from None
+
+
+def _read_request(
+    method: str, origin: Origin, reference: Digest | str, accept: Sequence[str]
+) -> Request:
+    return Request(
+        method,
+        f"/v2/{origin.name}/manifests/{reference}",
+        frozenset({repository_scope(origin.name, "pull")}),
+        {"Accept": ", ".join(accept)},
+    )
+
+
+def _said_digest(answer: Answer) -> Digest | None:
+    try:
+        return parse_digest(answer.headers.get("Docker-Content-Digest", ""))
+    except InvalidDigestError:
+        return None
+
+
+def _mismatch(transport: Transport, expected: Digest, actual: Digest) -> DigestMismatchError:
+    return DigestMismatchError(
+        f"manifest {expected}: it is {actual}",
+        host=transport.host,
+        expected=str(expected),
+        actual=str(actual),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +15,9 @@ from storagedriver_registry.client.errors import (
     DigestMismatchError,
     InvalidAnswerError,
 )
-from storagedriver_registry.client.transport import Request, Transport
+from storagedriver_registry.client.origins import Origin, Search
+from storagedriver_registry.client.tokens import repository_scope
+from storagedriver_registry.client.transport import Request
 from storagedriver_registry.digest import Digest
 
 if TYPE_CHECKING:
@@ -44,9 +46,9 @@ class BlobReader:
     """A blob, or a range of one, that is being read.
 
     Iterate over it for chunks as they come, or `read`. Where the connection breaks, reading goes on
-    from there. Whatever is read from the beginning to the end is checked: `DigestMismatchError`
-    comes before the last chunk is given, and what came until then is not to be used. Of a range
-    nothing but its length can be checked.
+    from there, or there at the next mirror. Whatever is read from the beginning to the end is
+    checked: `DigestMismatchError` comes before the last chunk is given, and what came until then is
+    not to be used. Of a range nothing but its length can be checked.
 
     Attributes:
         digest: Digest of the blob.
@@ -56,19 +58,20 @@ class BlobReader:
 
     def __init__(
         self,
-        transport: Transport,
-        request: Request,
+        search: Search,
         digest: Digest,
         *,
         offset: int = 0,
         length: int | None = None,
         before: RunningHash | None = None,
+        expected_size: int | None = None,
     ) -> None:
         self.digest = digest
         self.size = -1
         self.position = offset
-        self._transport = transport
-        self._request = request
+        self._search = search
+        self._mirrors: list[Origin] = []
+        self._expected_size = expected_size
         self._length = length
         self._end = -1
         self._hash: RunningHash | None = before
@@ -162,42 +165,57 @@ class BlobReader:
                         break
                 self._let_go()
                 if self.position < self._end:
-                    raise ConnectionFailedError("the body ended early", host=self._transport.host)
+                    raise ConnectionFailedError("the body ended early", host=self._host)
             except ConnectionFailedError as error:
                 self._let_go()
                 if self.position - failed_at >= _PROGRESS:
                     failures = 0
                 failures, failed_at = failures + 1, self.position
-                delay = self._transport.retries.delay(failures, error)
+                retries = self._search.origin.transport.retries
+                delay = retries.delay(failures, error)
                 if delay is None:
-                    raise
-                await self._transport.retries.clock.sleep(delay)
+                    self._search.leave(error)
+                    failures = 0
+                else:
+                    await retries.clock.sleep(delay)
 
     def _let_go(self) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.close()
 
+    @property
+    def _host(self) -> str:
+        return self._search.origin.transport.host
+
     async def _ask(self) -> None:
-        """Ask for what is left."""
-        headers = dict(self._request.headers)
+        """Ask for what is left, wherever it is."""
+        origin = await self._search.first(self._ask_at)
+        if not self._search.is_last and origin not in self._mirrors:
+            self._mirrors.append(origin)
+
+    async def _ask_at(self, origin: Origin) -> Origin:
+        headers = {}
         if self._end >= 0:
             headers["Range"] = f"bytes={self.position}-{self._end - 1}"
         elif self._length is not None:
             headers["Range"] = f"bytes={self.position}-{self.position + self._length - 1}"
         elif self.position:
             headers["Range"] = f"bytes={self.position}-"
-        answer = await self._transport.open(
-            Request(
-                *("GET", self._request.target, self._request.scopes, headers),
-                wanted=frozenset({200, 206}),
-            )
-        )
+        answer = await origin.transport.open(blob_request("GET", origin, self.digest, headers))
         try:
             begin, size = self._extent(answer)
+            if self._expected_size not in (None, size):
+                raise DigestMismatchError(
+                    f"blob {self.digest}: it has not the {self._expected_size} bytes that its "
+                    "manifest says",
+                    host=self._host,
+                    expected=str(self._expected_size),
+                    actual=str(size),
+                )
             if begin > self.position or self.size not in (-1, size):
                 raise InvalidAnswerError(
-                    f"blob {self.digest}: another range than asked for", host=self._transport.host
+                    f"blob {self.digest}: another range than asked for", host=self._host
                 )
         except BaseException:
             answer.close()
@@ -206,6 +224,7 @@ class BlobReader:
             self.size = size
             self._end = size if self._length is None else min(size, self.position + self._length)
         self._answer, self._skipped = answer, self.position - begin
+        return origin
 
     def _extent(self, answer: Answer) -> tuple[int, int]:
         """Give the offset at which an answer begins, and the size of the blob."""
@@ -214,7 +233,7 @@ class BlobReader:
             return 0, answer.length()
         match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if match is None:
-            raise InvalidAnswerError("a range without Content-Range", host=self._transport.host)
+            raise InvalidAnswerError("a range without Content-Range", host=self._host)
         return int(match[1]), int(match[3])
 
     def _check(self) -> None:
@@ -222,9 +241,27 @@ class BlobReader:
             return
         actual = f"{self.digest.algorithm}:{self._hash.hexdigest()}"
         if actual != str(self.digest):
-            raise DigestMismatchError(
+            error = DigestMismatchError(
                 f"blob {self.digest}: its content is {actual}",
-                host=self._transport.host,
+                host=self._host,
                 expected=str(self.digest),
                 actual=actual,
             )
+            # If several have given a part, nobody knows whose part is wrong.
+            for mirror in self._mirrors:
+                mirror.wrong.add(self.digest)
+            error.may_be_elsewhere = bool(self._mirrors)
+            raise error
+
+
+def blob_request(
+    method: str, origin: Origin, digest: Digest, headers: Mapping[str, str] | None = None
+) -> Request:
+    """Make the request that reads a blob, or a range of one."""
+    return Request(
+        method,
+        f"/v2/{origin.name}/blobs/{digest}",
+        frozenset({repository_scope(origin.name, "pull")}),
+        headers or {},
+        wanted=frozenset({200, 206}),
+    )

@@ -5,17 +5,14 @@ Source: distribution/reference, "Grammar", and Docker's rules for what may be le
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from storagedriver_registry.client.addresses import DOCKER_HUB, base_url
+from storagedriver_registry.client.addresses import DOCKER_HUB, base_url, is_host
 from storagedriver_registry.client.errors import InvalidReferenceError
 from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.reference import is_name, is_tag
 
 DEFAULT_TAG = "latest"
-
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(?::[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ def parse_reference(text: str) -> ImageReference:
     host = DOCKER_HUB
     if slash and (first == "localhost" or first != first.lower() or set(first) & set(".:")):
         host, rest = first, others
-        if _HOST.fullmatch(host) is None:
+        if not is_host(host):
             raise InvalidReferenceError(f"{text!r}: {host!r} is no host")
         base_url(host, "https")
     name, colon, tag = rest.partition(":")

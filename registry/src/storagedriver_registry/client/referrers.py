@@ -14,10 +14,10 @@ from yarl import URL
 
 from storagedriver_registry.client.errors import NotFoundError, UnsupportedError
 from storagedriver_registry.client.manifests import Manifests
+from storagedriver_registry.client.origins import Origin, Origins
 from storagedriver_registry.client.paging import pages
 from storagedriver_registry.client.platforms import members
 from storagedriver_registry.client.tokens import repository_scope
-from storagedriver_registry.client.transport import Transport
 from storagedriver_registry.digest import Digest, compute_digest, parse_digest
 from storagedriver_registry.manifest import (
     OCI_INDEX,
@@ -28,12 +28,20 @@ from storagedriver_registry.manifest import (
 
 
 class Referrers:
-    """The referrers in one repository; `Repository.referrers`."""
+    """The referrers in one repository; `Repository.referrers`.
 
-    def __init__(self, transport: Transport, name: str, manifests: Manifests) -> None:
-        self._transport = transport
-        self._path = f"/v2/{name}/referrers/"
-        self._scopes = frozenset({repository_scope(name, "pull")})
+    No mirror is asked: it may have a part of them.
+
+    Args:
+        origin: Where they are listed.
+        manifests: Where they are recorded.
+    """
+
+    def __init__(self, origin: Origin, manifests: Manifests) -> None:
+        self._transport = origin.transport
+        self._path = f"/v2/{origin.name}/referrers/"
+        self._scopes = frozenset({repository_scope(origin.name, "pull")})
+        self._listed_manifests = Manifests(origin.transport, origin.name, Origins((), origin))
         self._manifests = manifests
 
     async def list(
@@ -52,7 +60,7 @@ class Referrers:
                 if artifact_type in (None, descriptor.get("artifactType")):
                     yield descriptor
         except (NotFoundError, UnsupportedError):
-            for descriptor in await self._tagged(subject):
+            for descriptor in await _tagged(self._listed_manifests, subject):
                 if artifact_type in (None, descriptor.get("artifactType")):
                     yield descriptor
 
@@ -70,7 +78,7 @@ class Referrers:
         if subject is None:
             raise ValueError("the manifest has no subject")
         descriptor = describe_referrer(compute_digest(manifest), manifest, media_type)
-        others = await self._tagged(subject)
+        others = await _tagged(self._manifests, subject)
         if any(one.get("digest") == descriptor["digest"] for one in others):
             return
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*others, descriptor]}
@@ -91,9 +99,10 @@ class Referrers:
                 if isinstance(one, dict):
                     yield one
 
-    async def _tagged(self, subject: Digest) -> Sequence[dict[str, Any]]:
-        try:
-            index = await self._manifests.get(referrers_tag(subject), accept=(OCI_INDEX,))
-        except NotFoundError:
-            return []
-        return members(index.data)
+
+async def _tagged(manifests: Manifests, subject: Digest) -> Sequence[dict[str, Any]]:
+    try:
+        index = await manifests.get(referrers_tag(subject), accept=(OCI_INDEX,))
+    except NotFoundError:
+        return []
+    return members(index.data)

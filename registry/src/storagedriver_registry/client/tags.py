@@ -6,19 +6,19 @@ from collections.abc import AsyncGenerator
 
 from storagedriver_registry.client.errors import InvalidReferenceError
 from storagedriver_registry.client.manifests import Manifests
+from storagedriver_registry.client.origins import Origin
 from storagedriver_registry.client.paging import pages, texts
 from storagedriver_registry.client.tokens import repository_scope
-from storagedriver_registry.client.transport import Transport
 from storagedriver_registry.reference import is_tag
 
 
 class Tags:
-    """The tags of one repository; `Repository.tags`."""
+    """The tags of one repository; `Repository.tags`. No mirror is asked, as it may have a part."""
 
-    def __init__(self, transport: Transport, name: str, manifests: Manifests) -> None:
-        self._transport = transport
-        self._target = f"/v2/{name}/tags/list"
-        self._scopes = frozenset({repository_scope(name, "pull")})
+    def __init__(self, origin: Origin, manifests: Manifests) -> None:
+        self._transport = origin.transport
+        self._target = f"/v2/{origin.name}/tags/list"
+        self._scopes = frozenset({repository_scope(origin.name, "pull")})
         self._manifests = manifests
 
     async def list(self, *, page_size: int | None = None) -> AsyncGenerator[str, None]:

@@ -31,6 +31,7 @@ _MOST_LOGINS = 2
 """Challenges answered for one request: a token may have run out, and then want another scope."""
 
 _MOST_OF_A_TOKEN = 1 << 20
+_REST_SECONDS = 60.0
 
 T = TypeVar("T")
 
@@ -73,6 +74,8 @@ class Transport:
         tls: Certificates.
         retries: What is tried again.
         connections: Most connections at once.
+        insecure: Whether it may speak http wherever it is, or have a certificate that nobody
+            trusts.
     """
 
     def __init__(
@@ -84,15 +87,30 @@ class Transport:
         tls: TLSOptions,
         retries: Retries,
         connections: int,
+        insecure: bool = False,
     ) -> None:
         self.host = host
         self.retries = retries
-        self._connections = Connections(host, plain_http=plain_http, tls=tls, most=connections)
+        self._connections = Connections(
+            host, plain_http=plain_http, tls=tls, most=connections, insecure=insecure
+        )
+        self._failure: RegistryError | None = None
+        self._rests_until = 0.0
         self._authenticator = Authenticator(host, credentials, self._fetch, retries.clock)
 
     async def aclose(self) -> None:
         """Close the connections. Idempotent."""
         await self._connections.aclose()
+
+    def rest(self, error: RegistryError) -> None:
+        """Note that it could not be reached: for a while, those are asked that have the same."""
+        self._failure = error
+        self._rests_until = self.retries.clock.monotonic() + _REST_SECONDS
+
+    def resting(self) -> RegistryError | None:
+        """Give why it is to be left alone; None if it is not."""
+        is_over = self.retries.clock.monotonic() >= self._rests_until
+        return None if is_over else self._failure
 
     async def url(self, target: str | URL) -> URL:
         """Give the whole URL of a target."""

@@ -44,7 +44,8 @@ def delete(
         raise typer.BadParameter("say which: :TAG or @DIGEST")
 
     async def work(session: Session) -> None:
-        repository = session.repository(reference)
+        # No mirror says what is deleted, or referred to.
+        repository = session.repository(reference).itself
         gone: str | Digest = reference.reference
         if manifest and isinstance(gone, str):
             gone = (await repository.manifests.get(gone)).digest
@@ -81,7 +82,7 @@ def attach(
     chosen = [_file(text) for text in files]
 
     async def work(session: Session) -> None:
-        repository = session.repository(reference)
+        repository = session.repository(reference).itself
         subject = await repository.manifests.get(reference.reference)
         await repository.blobs.upload(compute_digest(_EMPTY), _EMPTY)
         layers = [await _uploaded(repository, path, media_type) for path, media_type in chosen]

@@ -133,7 +133,7 @@ def sync(
         wanted = [tag for tag in found if any(fnmatch.fnmatch(tag, one) for one in tags or "*")]
         for tag in wanted:
             here, there = _at(begin, tag), _at(end, tag)
-            before = await _digest(session, there)
+            before = await _digest(session, there, itself=True)
             is_same = before is not None and before == await _digest(session, here)
             # What refers to an image changes without it.
             if is_same and chosen is None and not referrers:
@@ -204,11 +204,13 @@ async def _tags(session: Session, location: Location) -> list[str]:
     return await source.tags()
 
 
-async def _digest(session: Session, location: Location) -> Digest | None:
-    """Give the digest of what is at a place; None if nothing is."""
+async def _digest(session: Session, location: Location, *, itself: bool = False) -> Digest | None:
+    """Give the digest of what is at a place, not of what a mirror of it has; None if nothing is."""
     try:
         if isinstance(location, ImageReference):
-            head = await session.repository(location).manifests.head(location.reference)
+            repository = session.repository(location)
+            repository = repository.itself if itself else repository
+            head = await repository.manifests.head(location.reference)
             return head.digest
         return (await (await session.source(location)).root()).digest
     except NotFoundError:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +39,9 @@ from storagedriver_registry.client.layouts import (
     StorageFiles,
     TarFiles,
 )
+from storagedriver_registry.client.mirrors import RegistriesConfig
 from storagedriver_registry.client.references import ImageReference
+from storagedriver_registry.client.registries_conf import read_registries_conf
 from storagedriver_registry.client.registry import RegistryClient
 from storagedriver_registry.client.repository import Repository
 from storagedriver_registry.client.tls import TLSOptions
@@ -77,18 +80,13 @@ class Session:
     def client(self, host: str, credentials: Credentials | None = None) -> RegistryClient:
         """Give the client of a registry; without credentials it has those that are kept."""
         if host not in self._clients:
-            options = self.connection
-            certificates = TLSOptions.of_folder(options.certs_dir / host)
             client = RegistryClient(
                 host,
                 credentials=credentials or self.accounts,
-                plain_http=True if host in (options.plain_http or ()) else None,
-                tls=TLSOptions(
-                    (*certificates.authorities, *(options.ca_file or ())),
-                    certificates.certificate,
-                    certificates.key,
-                ),
+                plain_http=True if host in (self.connection.plain_http or ()) else None,
+                tls=self._tls,
                 connections=_CONNECTIONS,
+                mirrors=self._mirrors,
             )
             self._stack.push_async_callback(client.aclose)
             self._clients[host] = client
@@ -123,6 +121,18 @@ class Session:
         if location.kind == "oci-archive":
             return ArchiveTarget(location.path, name)
         return OCILayoutTarget(LocalFiles(location.path), name)
+
+    @cached_property
+    def _mirrors(self) -> RegistriesConfig:
+        return read_registries_conf()
+
+    def _tls(self, host: str) -> TLSOptions:
+        certificates = TLSOptions.of_folder(self.connection.certs_dir / host)
+        return TLSOptions(
+            (*certificates.authorities, *(self.connection.ca_file or ())),
+            certificates.certificate,
+            certificates.key,
+        )
 
     async def _files(self, location: StorageLocation) -> StorageFiles:
         config = location.config

@@ -98,7 +98,14 @@ async def copy(
             on_event(TransferEvent("moved", blob, position))
 
         on_event(TransferEvent("begun", blob))
-        outcome = await target.put_blob(blob, counted, source)
+        while True:
+            try:
+                outcome = await target.put_blob(blob, counted, source)
+                break
+            except DigestMismatchError as error:
+                # Each time there is a mirror less.
+                if not error.may_be_elsewhere:
+                    raise
         on_event(TransferEvent(outcome.value, blob, blob.size))
         return outcome
 

@@ -60,7 +60,7 @@ class RepositoryPlace:
     ) -> AsyncGenerator[bytes, None]:
         """Fetch a blob."""
         async with await self.repository.blobs.open(
-            blob.digest, offset=offset, before=before
+            blob.digest, offset=offset, before=before, size=blob.size
         ) as reader:
             async for chunk in reader:
                 yield chunk
