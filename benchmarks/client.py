@@ -2,7 +2,9 @@
 
 The image has layers of random bytes, packed with gzip, which is what layers look like on the wire.
 Each round begins with two empty servers. The whole command is timed, from start to end, and its
-memory is the most that it had at any time.
+memory is the most that it had at any time. The processor time is the command's own, which other
+work on the machine changes less. In one more round, which is not timed, all that goes to and from
+the servers is counted on its way.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from benchmarks._disk import quick_directory, spread_directories
 from benchmarks._measure import Row, speed_row
 from benchmarks._report import Report, report_of
 from benchmarks.registry_load._servers import Ours, on_files
+from registry.tests.counting import CountingProxy, counting
 from servers._process import program
 
 MIB = 1024 * 1024
@@ -38,6 +41,9 @@ AIM = 1 / 0.8
 """Of the speeds, where the wall time is to be 0.8 of skopeo's at most."""
 
 MEMORY_AIM = 150
+MOST_ON_THE_WIRE = 1.01
+"""Of the bytes, where they are to be equal but for headers and small requests."""
+
 _LOOK_SECONDS = 0.01
 WORKS = ("push", "pull", "copy")
 _PREFIX = "application/vnd.oci.image"
@@ -49,11 +55,15 @@ class Run:
 
     Attributes:
         seconds: From start to end.
+        processor: Seconds of the processor that it took.
         memory: Most resident memory, in MiB.
+        wire: Bytes to and from the servers; 0 if they were not counted.
     """
 
     seconds: float
+    processor: float
     memory: float
+    wire: int = 0
 
 
 def run(rounds: int | None = None, *, quick: bool = False) -> Report:
@@ -71,8 +81,16 @@ def run(rounds: int | None = None, *, quick: bool = False) -> Report:
                 for work, one in zip(WORKS, _round(name, skopeo, image, place), strict=True):
                     found.setdefault((name, work), []).append(one)
                 shutil.rmtree(place)
+        counted: dict[str, list[Run]] = {}
+        for name in ("dist", "skopeo"):
+            place = quick_directory(base)
+            counted[name] = _round(name, skopeo, image, place, is_counted=True)
+            shutil.rmtree(place)
     rows = [_speed(work, found, count * size / MIB) for work in WORKS]
+    rows += [_processor(work, found) for work in WORKS]
     rows += [_memory(work, found) for work in WORKS]
+    wires = zip(WORKS, counted["dist"], counted["skopeo"], strict=True)
+    rows += [_wire(work, ours.wire, other.wire) for work, ours, other in wires]
     title = f"dist and skopeo, {count} layers of {size / MIB:.0f} MiB"
     return report_of(title, rows, ["storagedriver-registry", "aiohttp", "uvloop"])
 
@@ -112,8 +130,11 @@ def make_image(folder: Path, count: int, size: int) -> str:
     return f"oci:{folder}:v1"
 
 
-def _round(name: str, skopeo: str, image: str, place: Path) -> list[Run]:
+def _round(
+    name: str, skopeo: str, image: str, place: Path, *, is_counted: bool = False
+) -> list[Run]:
     """Push, pull and copy with one of the two, and see that the same came out."""
+    proxies = []
     with contextlib.ExitStack() as stack:
         hosts = []
         for number in "12":
@@ -121,13 +142,24 @@ def _round(name: str, skopeo: str, image: str, place: Path) -> list[Run]:
             section = stack.enter_context(on_files(folder))
             server = stack.enter_context(Ours(folder, section))
             hosts.append(server.url.removeprefix("http://"))
+            if is_counted:
+                proxies.append(stack.enter_context(counting(hosts[-1])))
+                hosts[-1] = proxies[-1].host
         first, second = (f"{host}/bench/image:v1" for host in hosts)
         pulled = f"oci:{place / 'pulled'}:v1"
         ways = [(image, first), (first, pulled), (first, second)]
-        runs = [_timed(_command(name, skopeo, *way), place) for way in ways]
+        runs = []
+        for way in ways:
+            before = _passed(proxies)
+            done = _timed(_command(name, skopeo, *way), place)
+            runs.append(replace(done, wire=_passed(proxies) - before))
     blobs = [sorted(_layout(one).glob("blobs/*/*")) for one in (image, pulled)]
     assert [one.name for one in blobs[0]] == [one.name for one in blobs[1]]
     return runs
+
+
+def _passed(proxies: Sequence[CountingProxy]) -> int:
+    return sum(proxy.up + proxy.down for proxy in proxies)
 
 
 def _command(name: str, skopeo: str, source: str, target: str) -> Sequence[str]:
@@ -145,12 +177,15 @@ def _timed(command: Sequence[str], home: Path) -> Run:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
     )
     peak = 0.0
-    while process.poll() is None:
+    # Not `poll`, which takes what the process has used to its grave.
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         peak = max(peak, _peak(process.pid))
         time.sleep(_LOOK_SECONDS)
     seconds = time.perf_counter() - begun
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, " ".join(command)
-    return Run(seconds, peak)
+    return Run(seconds, used.ru_utime + used.ru_stime, peak)
 
 
 def _peak(pid: int) -> float:
@@ -171,6 +206,32 @@ def _layout(image: str) -> Path:
 def _speed(work: str, found: dict[tuple[str, str], list[Run]], amount: float) -> Row:
     ours, other = ([one.seconds for one in found[who, work]] for who in ("dist", "skopeo"))
     return speed_row(work, amount, "MiB/s", ours, other, AIM)
+
+
+def _processor(work: str, found: dict[tuple[str, str], list[Run]]) -> Row:
+    ours, other = ([one.processor for one in found[who, work]] for who in ("dist", "skopeo"))
+    mine, reference = statistics.median(ours), statistics.median(other)
+    share = mine / reference
+    most = 1 / AIM
+    return Row(
+        *(f"{work}: processor", mine, reference, "s", f"{share:.2f} x", f"<= {most:.2f} x"),
+        share <= most,
+        max(ours) / min(ours),
+    )
+
+
+def _wire(work: str, ours: int, other: int) -> Row:
+    share = ours / other
+    return Row(
+        f"{work}: on the wire",
+        ours / MIB,
+        other / MIB,
+        "MiB",
+        f"{share:.4f} x",
+        f"<= {MOST_ON_THE_WIRE:.2f} x",
+        share <= MOST_ON_THE_WIRE,
+        1.0,
+    )
 
 
 def _memory(work: str, found: dict[tuple[str, str], list[Run]]) -> Row:
