@@ -60,6 +60,19 @@ def build(folder: Path) -> Path:
     return wheel
 
 
+def constrained_to(wheels: dict[str, Path], folder: Path) -> tuple[str | Path, ...]:
+    """Returns the options that install these wheels, and the pinned versions of all others.
+
+    Args:
+        wheels: By the names of their distributions.
+        folder: Where the options may refer to a file.
+    """
+    # A package index may know a project of the same name as a member that is needed here.
+    siblings = folder / "siblings.txt"
+    siblings.write_text("".join(f"{key} @ {wheels[key].as_uri()}\n" for key in wheels))
+    return ("--constraint", CONSTRAINTS, "--constraint", siblings)
+
+
 def works(name: str, wheels: dict[str, Path]) -> bool:
     """Says whether a wheel with nothing but its dependencies can be imported, and is complete."""
     package = name.replace("-", "_")
@@ -70,13 +83,10 @@ def works(name: str, wheels: dict[str, Path]) -> bool:
         print(f"{name}: its wheel lacks py.typed or holds tests", file=sys.stderr)
         return False
     with tempfile.TemporaryDirectory() as folder:
-        # A package index may know a project of the same name as a member that is needed here.
-        siblings = Path(folder) / "siblings.txt"
-        siblings.write_text("".join(f"{key} @ {wheels[key].as_uri()}\n" for key in wheels))
         python = Path(folder) / "venv" / "bin" / "python"
         venv.create(python.parent.parent, with_pip=True, symlinks=True)
         try:
-            constraints = ("--constraint", CONSTRAINTS, "--constraint", siblings)
+            constraints = constrained_to(wheels, Path(folder))
             install(python, "--quiet", wheels[name], *constraints)
             run(python, "-I", "-c", TRY, package, name, *EXTRAS, cwd=folder)
             extras = [

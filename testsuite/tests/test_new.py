@@ -14,6 +14,7 @@ from storagedriver_testsuite.new.writing import NotEmptyError, write_package
 
 from registry.tests.images import Images, Program
 from registry.tests.processes import our_server, running
+from testsuite.tests.stranger import METADATA_BYTES, SUMMARY, edit
 
 EXAMPLE = Path(__file__).parents[1] / "src/storagedriver_testsuite/new/storagedriver-sqlite"
 HARNESS_LINES = 30
@@ -22,13 +23,14 @@ COMMAND = ("-m", "storagedriver_core.cli")
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a package by the command."""
+    """Write a package by the command, and edit it."""
     folder = tmp_path_factory.mktemp("new")
     done = subprocess.run(
         [sys.executable, *COMMAND, "new", "acme_box"], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "storagedriver-acme-box/src/storagedriver_acme_box/_driver.py" in done.stdout
+    edit(folder / "storagedriver-acme-box")
     return folder / "storagedriver-acme-box"
 
 
@@ -56,7 +58,8 @@ def run(installed: Path, *command: str, cwd: Path) -> subprocess.CompletedProces
 def test_installed_driver_is_found_by_name(installed: Path, tmp_path: Path) -> None:
     done = run(installed, *COMMAND, "drivers", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "acme_box" in done.stdout
+    listed = {one["name"]: one["summary"] for one in json.loads(done.stdout)["drivers"]}
+    assert listed["acme_box"] == SUMMARY
     taken = run(installed, *COMMAND, "new", "acme_box", cwd=tmp_path)
     assert taken.returncode == 2
     assert "installed already" in taken.stderr
@@ -76,6 +79,7 @@ def test_installed_driver_passes_the_suite(written: Path, installed: Path, tmp_p
     [suite_report] = json.loads(report.read_text())["suites"]
     assert suite_report["counts"]["passed"] > 150
     assert "failed" not in suite_report["counts"]
+    assert suite_report["capabilities"]["max_metadata_bytes"] == METADATA_BYTES
 
 
 @pytest.mark.service("skopeo", "umoci")
