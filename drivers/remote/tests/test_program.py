@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +27,7 @@ from storagedriver_core import (
 
 from .nodejs import environment
 from .programs import FilesystemProgramHarness, NodeProgramHarness
-
-BOUND = 60.0
-
-
-def run(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on an event loop of its own."""
-
-    @functools.wraps(test)
-    def run_it(**fixtures: Any) -> None:
-        asyncio.run(test(**fixtures))
-
-    return run_it
+from .serving import BOUND, eventually, run
 
 
 def filesystem(directory: Path, **options: Any) -> Storage:
@@ -61,12 +48,6 @@ def pid_of(storage: Storage) -> int:
     child = driver._link._child
     assert child is not None and child.pid is not None
     return child.pid
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(BOUND):
-        while not is_so():  # noqa: ASYNC110  # processes have no event
-            await asyncio.sleep(0.01)
 
 
 @run

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import os
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Sequence,
+)
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,8 +25,6 @@ import pytest
 import typer
 from storagedriver_inmemory import InMemoryDriver
 from storagedriver_remote._client import Client
-from storagedriver_remote._config import RemoteConfig
-from storagedriver_remote._driver import RemoteDriver
 from storagedriver_remote.server._listening import listening
 from storagedriver_remote.server._service import Service
 from storagedriver_remote.server.command import run_server
@@ -43,40 +46,9 @@ from storagedriver_core import (
     UploadOptions,
 )
 
+from .serving import BOUND, eventually, remote, run, served
+
 T = TypeVar("T")
-BOUND = 60.0
-
-
-def run(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test on an event loop of its own."""
-
-    @functools.wraps(test)
-    def run_it(**fixtures: Any) -> None:
-        asyncio.run(test(**fixtures))
-
-    return run_it
-
-
-@asynccontextmanager
-async def served(
-    listen: str,
-    driver: StorageDriver | None = None,
-    tokens: Sequence[str] = (),
-    lease_seconds: float = 120.0,
-) -> AsyncIterator[str]:
-    service = Service(Storage(driver or InMemoryDriver()), lease_seconds=lease_seconds)
-    async with listening(service, listen, tokens) as address:
-        yield address
-
-
-def remote(address: str, **options: Any) -> RemoteDriver:
-    return RemoteDriver(RemoteConfig(connect=address, **options))
-
-
-async def eventually(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(BOUND):
-        while not is_so():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0.01)
 
 
 @run

@@ -164,7 +164,7 @@ class RemoteDriver(RemoteUploads):
         return self._link.pages("walk", _wire.file_from, path=path, **wanted)
 
     async def checksum(self, path: str, algorithm: str) -> str:
-        return str(await self._link.ask("checksum", path=path, algorithm=algorithm))
+        return await self._link.ask_text("checksum", path=path, algorithm=algorithm)
 
     async def redirect_url(
         self,
@@ -175,13 +175,12 @@ class RemoteDriver(RemoteUploads):
         content_type: str | None = None,
     ) -> str:
         seconds = expires.total_seconds()
-        url = await self._link.ask(
+        return await self._link.ask_text(
             "redirect_url", path=path, method=method, expires=seconds, content_type=content_type
         )
-        return str(url)
 
     async def stored_name(self, path: str) -> str:
-        return str(await self._link.ask("stored_name", path=path))
+        return await self._link.ask_text("stored_name", path=path)
 
     # Changing ----------------------------------------------------------------------------------
 

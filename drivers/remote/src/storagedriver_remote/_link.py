@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from storagedriver_core import Buffer, Outcome, UnavailableError
+from storagedriver_remote import _wire
 from storagedriver_remote._child import Child
 from storagedriver_remote._client import Client, Stream
 from storagedriver_remote._config import RemoteConfig
@@ -67,6 +68,12 @@ class Link:
         """Make a call that changes nothing. What is None is left out."""
         client = await self._ready()
         return await client.call(call, _given(arguments), changes=False)
+
+    async def ask_text(self, call: str, **arguments: Any) -> str:
+        """Make a call that changes nothing and gives a string."""
+        said = await self.ask(call, **arguments)
+        with understood():
+            return _wire.text(said)
 
     async def renew(self) -> None:
         """Say that this process lives."""

@@ -46,26 +46,43 @@ def moment(text: str) -> datetime:
     return read
 
 
-def _text(when: datetime | None) -> str | None:
-    return None if when is None else when.isoformat()
+def moment_json(when: datetime) -> str:
+    """Spell a time."""
+    if when.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return when.isoformat()
 
 
-def _strings(value: Any) -> dict[str, str]:
-    if not all(isinstance(each, str) for pair in value.items() for each in pair):
-        raise TypeError("keys and values are strings")
-    return dict(value)
+def _time_json(when: datetime | None) -> str | None:
+    return None if when is None else moment_json(when)
+
+
+def text(value: Any) -> str:
+    """Read or spell a string."""
+    if not isinstance(value, str):
+        raise TypeError("a string is wanted")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else text(value)
+
+
+def strings(value: Any) -> dict[str, str]:
+    """Read or spell strings by name."""
+    return {text(key): text(member) for key, member in value.items()}
 
 
 def file_json(info: FileInfo) -> dict[str, Any]:
     """Spell a file or directory."""
     return _given(
-        path=info.path,
-        size=info.size,
-        mod_time=_text(info.mod_time),
-        is_dir=info.is_dir or None,
-        etag=info.etag,
-        content_type=info.content_type,
-        metadata=None if info.metadata is None else dict(info.metadata),
+        path=text(info.path),
+        size=count(info.size),
+        mod_time=_time_json(info.mod_time),
+        is_dir=bool(info.is_dir) or None,
+        etag=_text_or_none(info.etag),
+        content_type=_text_or_none(info.content_type),
+        metadata=None if info.metadata is None else strings(info.metadata),
     )
 
 
@@ -73,13 +90,13 @@ def file_from(value: Json) -> FileInfo:
     """Read a file or directory."""
     metadata = value.get("metadata")
     return FileInfo(
-        path=str(value["path"]),
-        size=int(value.get("size", 0)),
+        path=text(value["path"]),
+        size=count(value.get("size", 0)),
         mod_time=_time(value.get("mod_time")),
         is_dir=bool(value.get("is_dir", False)),
-        etag=value.get("etag"),
-        content_type=value.get("content_type"),
-        metadata=None if metadata is None else _strings(metadata),
+        etag=_text_or_none(value.get("etag")),
+        content_type=_text_or_none(value.get("content_type")),
+        metadata=None if metadata is None else strings(metadata),
     )
 
 
@@ -90,8 +107,8 @@ def conditions_json(conditions: Conditions | None) -> dict[str, Any] | None:
     return _given(
         if_match=conditions.if_match,
         if_none_match=conditions.if_none_match,
-        if_modified_since=_text(conditions.if_modified_since),
-        if_unmodified_since=_text(conditions.if_unmodified_since),
+        if_modified_since=_time_json(conditions.if_modified_since),
+        if_unmodified_since=_time_json(conditions.if_unmodified_since),
     )
 
 
@@ -128,8 +145,8 @@ def read_from(value: Json) -> ReadOptions:
 
 
 def count(value: Any) -> int:
-    """Read a number that is not negative."""
-    if not isinstance(value, int) or value < 0:
+    """Read or spell a number that is not negative."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError("a number that is not negative is wanted")
     return value
 
@@ -152,7 +169,7 @@ def put_from(value: Json) -> PutOptions:
     """Read how to write an object."""
     return PutOptions(
         content_type=value.get("content_type"),
-        metadata=_strings(value.get("metadata") or {}),
+        metadata=strings(value.get("metadata") or {}),
         if_absent=bool(value.get("if_absent", False)),
         if_match=value.get("if_match"),
     )
@@ -181,7 +198,7 @@ def upload_options_from(value: Json) -> UploadOptions:
     """Read how an upload was opened."""
     return UploadOptions(
         content_type=value.get("content_type"),
-        metadata=_strings(value.get("metadata") or {}),
+        metadata=strings(value.get("metadata") or {}),
         part_size=count(value.get("part_size") or 0),
     )
 
@@ -189,10 +206,10 @@ def upload_options_from(value: Json) -> UploadOptions:
 def upload_json(upload: Upload) -> dict[str, Any]:
     """Spell an upload."""
     return _given(
-        path=upload.path,
-        upload_id=upload.upload_id,
-        data=dict(upload.data) or None,
-        holder=upload.holder or None,
+        path=text(upload.path),
+        upload_id=text(upload.upload_id),
+        data=strings(upload.data) or None,
+        holder=text(upload.holder) or None,
         options=upload_options_json(upload.options) or None,
     )
 
@@ -200,17 +217,22 @@ def upload_json(upload: Upload) -> dict[str, Any]:
 def upload_from(value: Json) -> Upload:
     """Read an upload."""
     return Upload(
-        path=str(value["path"]),
-        upload_id=str(value["upload_id"]),
-        data=_strings(value.get("data") or {}),
-        holder=str(value.get("holder", "")),
+        path=text(value["path"]),
+        upload_id=text(value["upload_id"]),
+        data=strings(value.get("data") or {}),
+        holder=text(value.get("holder", "")),
         options=upload_options_from(value.get("options") or {}),
     )
 
 
 def part_json(part: Part) -> dict[str, Any]:
     """Spell a part."""
-    return _given(number=part.number, offset=part.offset, size=part.size, etag=part.etag or None)
+    return _given(
+        number=count(part.number),
+        offset=count(part.offset),
+        size=count(part.size),
+        etag=text(part.etag) or None,
+    )
 
 
 def part_from(value: Json) -> Part:
@@ -219,7 +241,7 @@ def part_from(value: Json) -> Part:
         number=count(value["number"]),
         offset=count(value["offset"]),
         size=count(value["size"]),
-        etag=str(value.get("etag", "")),
+        etag=text(value.get("etag", "")),
     )
 
 
@@ -236,19 +258,19 @@ def complete_json(options: CompleteOptions) -> dict[str, Any]:
 def complete_from(value: Json) -> CompleteOptions:
     """Read how to publish an upload."""
     return CompleteOptions(
-        path=str(value["path"]),
+        path=text(value["path"]),
         size=count(value["size"]),
         if_absent=bool(value.get("if_absent", False)),
-        digests=_strings(value.get("digests") or {}),
+        digests=strings(value.get("digests") or {}),
     )
 
 
 def state_json(state: UploadState) -> dict[str, Any]:
     """Spell what is known of an upload."""
     return _given(
-        size=state.size,
+        size=count(state.size),
         completed=None if state.completed is None else file_json(state.completed),
-        data=None if state.data is None else dict(state.data),
+        data=None if state.data is None else strings(state.data),
     )
 
 
@@ -258,7 +280,7 @@ def state_from(value: Json) -> UploadState:
     return UploadState(
         size=count(value["size"]),
         completed=None if completed is None else file_from(completed),
-        data=None if data is None else _strings(data),
+        data=None if data is None else strings(data),
     )
 
 
@@ -266,10 +288,10 @@ def upload_info_json(info: UploadInfo) -> dict[str, Any]:
     """Spell an entry of the list of uploads."""
     return _given(
         upload=upload_json(info.upload),
-        started_at=_text(info.started_at),
-        updated_at=_text(info.updated_at),
-        size=info.size,
-        active=info.active or None,
+        started_at=moment_json(info.started_at),
+        updated_at=moment_json(info.updated_at),
+        size=_count_or_none(info.size),
+        active=bool(info.active) or None,
     )
 
 
@@ -287,16 +309,16 @@ def upload_info_from(value: Json) -> UploadInfo:
 def report_json(report: DeleteReport) -> dict[str, Any]:
     """Spell what became of each path of a `delete_many`."""
     return {
-        "deleted": list(report.deleted),
-        "missing": list(report.missing),
-        "failed": {path: error_json(error) for path, error in report.failed.items()},
+        "deleted": [text(path) for path in report.deleted],
+        "missing": [text(path) for path in report.missing],
+        "failed": {text(path): error_json(error) for path, error in report.failed.items()},
     }
 
 
 def report_from(value: Json) -> DeleteReport:
     """Read what became of each path."""
     return DeleteReport(
-        deleted=tuple(map(str, value["deleted"])),
-        missing=tuple(map(str, value["missing"])),
-        failed={str(path): error_from(error) for path, error in value["failed"].items()},
+        deleted=tuple(map(text, value["deleted"])),
+        missing=tuple(map(text, value["missing"])),
+        failed={path: error_from(error) for path, error in value["failed"].items()},
     )

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 from aiohttp import web
 
-from storagedriver_core import ByteStream, StorageDriverError
+from storagedriver_core import ByteStream, FileInfo, StorageDriverError
 from storagedriver_remote._errors import error_json
 from storagedriver_remote._frames import HEAD, MEDIA_TYPE, MOST_BYTES, frame
+from storagedriver_remote.server._guard import driver_failure
 
 # What is whole by then goes out at once, with its length.
 _ONE_PIECE_BYTES = 64 * 1024
 # A listing that takes longer for its next page does not keep the first one waiting.
 _ONE_PIECE_SECONDS = 0.02
-
-_logger = logging.getLogger(__name__)
 
 
 class Answer:
@@ -29,23 +27,29 @@ class Answer:
 
     Args:
         request: The request.
+        call: Name of the call.
         headers: Headers of every answer.
     """
 
-    def __init__(self, request: web.Request, headers: dict[str, str]) -> None:
+    def __init__(self, request: web.Request, call: str, headers: dict[str, str]) -> None:
         self._request = request
+        self._call = call
         self._headers = headers
         self._gathered: list[bytes] = []
         self._size = 0
         self._response: web.StreamResponse | None = None
         self._began = asyncio.get_running_loop().time()
 
-    async def content(self, head: Any, stream: ByteStream) -> web.StreamResponse:
+    async def content(
+        self, stream: ByteStream, spell: Callable[[FileInfo], Any]
+    ) -> web.StreamResponse:
         """Send what a reader gives."""
 
         async def send() -> None:
-            self._gather(frame(b"H", head))
+            self._gather(frame(b"H", spell(stream.info)))
             while chunk := await stream.next_chunk():
+                if not isinstance(chunk, bytes | bytearray | memoryview):
+                    raise TypeError("a chunk is bytes")
                 for start in range(0, len(chunk), MOST_BYTES):
                     piece = chunk if len(chunk) <= MOST_BYTES else chunk[start : start + MOST_BYTES]
                     self._gather(HEAD.pack(b"D", len(piece)))
@@ -83,10 +87,9 @@ class Answer:
         except (asyncio.CancelledError, ConnectionError):
             raise  # nobody listens any more
         except Exception as error:
+            failure = driver_failure(self._call, error)
             if self._response is None:
-                raise
-            _logger.exception("the driver failed in the middle of an answer")
-            failure = StorageDriverError(f"the driver failed: {type(error).__name__}")
+                raise failure from error
             end = {"error": error_json(failure)}
         self._gather(frame(b"E", end))
         if self._response is None:

@@ -21,7 +21,8 @@ from storagedriver_remote._client import PLACE, REQUEST_ID, SESSION
 from storagedriver_remote._errors import error_json, status_of
 from storagedriver_remote.server._answers import Answer
 from storagedriver_remote.server._calls import CARRYING, LISTING, PLAIN, READING, Calls
-from storagedriver_remote.server._content import read_content, read_json
+from storagedriver_remote.server._content import announced_length, read_content, read_json
+from storagedriver_remote.server._guard import driver_errors, driver_failure
 from storagedriver_remote.server._service import MOST_CONTENT_BYTES, Service
 
 _MOST_JSON_BYTES = 16 * 1024 * 1024
@@ -61,7 +62,8 @@ class _Server:
             self._admit(request)
             await self._service.open()
             self._service.sessions.renew(request.headers.get(SESSION, ""), request.transport)
-            return _result(request, self._service.handshake())
+            with driver_errors("handshake"):
+                return _json(request, {"result": self._service.handshake()}, 200)
 
         return await self._answered(request, answer)
 
@@ -99,23 +101,29 @@ class _Server:
         if name in CARRYING:
             if request.content_type != CONTENT:
                 raise ValueError(f"{name} carries content, as {CONTENT}")
-            arguments, data = await read_content(request, MOST_CONTENT_BYTES)
-            with self._counted():
-                return _result(request, await CARRYING[name](calls, arguments, data))
+            carry, spell = CARRYING[name]
+            length = announced_length(request, MOST_CONTENT_BYTES)
+            async with self._service.room.taken(length):
+                arguments, data = await read_content(request, length, MOST_CONTENT_BYTES)
+                with self._counted():
+                    return _result(request, name, spell, await carry(calls, arguments, data))
         if request.content_type != "application/json":
             raise ValueError("arguments are application/json")
         arguments = json.loads(await read_json(request))
         if not isinstance(arguments, dict):
             raise ValueError("arguments are an object")
         if name in READING:
-            head, stream = await READING[name](calls, arguments)
-            return await Answer(request, _headers(request)).content(head, stream)
+            read, spell = READING[name]
+            stream = await read(calls, arguments)
+            return await Answer(request, name, _headers(request)).content(stream, spell)
         if name in LISTING:
             begin, spell = LISTING[name]
-            return await Answer(request, _headers(request)).pages(begin(calls, arguments), spell)
+            pages = begin(calls, arguments)
+            return await Answer(request, name, _headers(request)).pages(pages, spell)
         if name in PLAIN:
+            call, spell = PLAIN[name]
             with self._counted():
-                return _result(request, await PLAIN[name](calls, arguments))
+                return _result(request, name, spell, await call(calls, arguments))
         raise ConfigurationError(f"there is no call {name!r}")
 
     @contextmanager
@@ -146,11 +154,7 @@ class _Server:
             wrong = StorageDriverError(f"the request is not as the protocol says: {error!r}")
             return _failure(request, wrong, 400)
         except Exception as error:
-            _logger.exception("request %s, %s: the driver failed", name, request.path)
-            failure = StorageDriverError(
-                f"the driver failed: {type(error).__name__}", outcome="unknown"
-            )
-            return _failure(request, failure, 500)
+            return _failure(request, driver_failure(request.path, error), 500)
 
 
 def _headers(request: web.Request) -> dict[str, str]:
@@ -158,8 +162,12 @@ def _headers(request: web.Request) -> dict[str, str]:
     return {REQUEST_ID: name} if name is not None else {}
 
 
-def _result(request: web.Request, value: Any) -> web.Response:
-    return _json(request, {"result": value}, 200)
+def _result(
+    request: web.Request, name: str, spell: Callable[[Any], Any], result: Any
+) -> web.Response:
+    """Answer with what the driver has given; what cannot be spelled is none of its results."""
+    with driver_errors(name):
+        return _json(request, {"result": spell(result)}, 200)
 
 
 def _failure(request: web.Request, error: StorageDriverError, status: int) -> web.Response:

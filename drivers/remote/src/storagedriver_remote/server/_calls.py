@@ -1,4 +1,8 @@
-"""The calls by name: arguments read and checked, the driver called, its result spelled."""
+"""The calls by name: arguments read and checked, the driver called; and how its result is spelled.
+
+A method raises `ValueError`, `TypeError` and the like for its arguments alone. Its result is the
+driver's, and is spelled where what is wrong with it is told from what was wrong with the request.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from storagedriver_core import (
     Upload,
 )
 from storagedriver_remote import _wire
+from storagedriver_remote.server._guard import driver_errors
 from storagedriver_remote.server._service import Service
 
 Json = Mapping[str, Any]
@@ -45,28 +50,28 @@ class Calls:
         await self._driver.check()
 
     async def identity(self, arguments: Json) -> Any:
-        return dict(await self._driver.identity())
+        return await self._driver.identity()
 
     async def now(self, arguments: Json) -> Any:
-        return (await self._driver.now()).isoformat()
+        return await self._driver.now()
 
     async def stat(self, arguments: Json) -> Any:
         path = self._checks.directory(arguments["path"])
         conditions = self._checks.conditions(_wire.conditions_from(arguments.get("conditions")))
-        return _wire.file_json(await self._driver.stat(path, conditions))
+        return await self._driver.stat(path, conditions)
 
     async def put_content(self, arguments: Json, data: Data) -> Any:
         path = self._checks.file(arguments["path"])
         options = self._checks.put(_wire.put_from(arguments))
         whole = data[0] if len(data) == 1 else b"".join(data)
-        return _wire.file_json(await self._driver.put_content(path, whole, options))
+        return await self._driver.put_content(path, whole, options)
 
     async def delete(self, arguments: Json) -> Any:
         await self._driver.delete(self._checks.directory(arguments["path"]))
 
     async def delete_many(self, arguments: Json) -> Any:
         paths = [self._checks.file(path) for path in arguments["paths"]]
-        return _wire.report_json(await self._driver.delete_many(paths))
+        return await self._driver.delete_many(paths)
 
     async def move(self, arguments: Json) -> Any:
         source, target, if_absent = self._transfer(arguments)
@@ -110,17 +115,18 @@ class Calls:
         options = _wire.upload_options_from(arguments.get("options") or {})
         self._checks.needs(put_with_metadata=options.content_type is not None or options.metadata)
         upload = await self._driver.open_upload(path, holder, options)
-        self._service.sessions.hold(self._session, upload)
-        return _wire.upload_json(upload)
+        with driver_errors("open_upload"):
+            self._service.sessions.hold(self._session, upload)
+        return upload
 
     async def put_part(self, arguments: Json, data: Data) -> Any:
         number, offset = _wire.count(arguments["number"]), _wire.count(arguments["offset"])
         upload = self._upload(arguments)
-        return _wire.part_json(await self._driver.put_part(upload, number, offset, data))
+        return await self._driver.put_part(upload, number, offset, data)
 
     async def copy_part(self, arguments: Json) -> Any:
         self._checks.needs(copy_part=True)
-        part = await self._driver.copy_part(
+        return await self._driver.copy_part(
             self._upload(arguments),
             _wire.count(arguments["number"]),
             _wire.count(arguments["offset"]),
@@ -128,7 +134,6 @@ class Calls:
             _wire.count(arguments["source_offset"]),
             _wire.count(arguments["size"]),
         )
-        return _wire.part_json(part)
 
     async def sync_upload(self, arguments: Json) -> Any:
         await self._driver.sync_upload(self._upload(arguments))
@@ -142,7 +147,7 @@ class Calls:
         upload = self._upload(arguments)
         state = await self._driver.upload_state(upload, _wire.count(arguments["size"]))
         self._service.sessions.hold(self._session, upload)
-        return _wire.state_json(state)
+        return state
 
     async def complete_upload(self, arguments: Json) -> Any:
         upload = self._upload(arguments)
@@ -150,7 +155,7 @@ class Calls:
         self._checks.file(options.path)
         self._checks.needs(put_if_absent=options.if_absent, late_target=options.path != upload.path)
         parts = [_wire.part_from(part) for part in arguments["parts"]]
-        return _wire.file_json(await self._driver.complete_upload(upload, parts, options))
+        return await self._driver.complete_upload(upload, parts, options)
 
     async def abort_upload(self, arguments: Json) -> Any:
         upload = self._upload(arguments)
@@ -159,17 +164,16 @@ class Calls:
 
     # Calls with an answer in pieces ------------------------------------------------------------
 
-    async def open_reader(self, arguments: Json) -> tuple[Any, ByteStream]:
+    async def open_reader(self, arguments: Json) -> ByteStream:
         path = self._checks.file(arguments["path"])
         options = self._checks.read(_wire.read_from(arguments))
-        stream = await self._driver.open_reader(path, options)
-        return _wire.file_json(stream.info), stream
+        return await self._driver.open_reader(path, options)
 
-    async def get_content(self, arguments: Json) -> tuple[Any, ByteStream]:
+    async def get_content(self, arguments: Json) -> ByteStream:
         path = self._checks.file(arguments["path"])
         data = await self._driver.get_content(path)
-        info = FileInfo(path, size=len(data))
-        return {"size": len(data)}, BytesStream(info, data, ReadOptions())
+        with driver_errors("get_content"):
+            return BytesStream(FileInfo(path, size=len(data)), data, ReadOptions())
 
     def list(self, arguments: Json) -> AsyncGenerator[Any, None]:
         path = self._checks.directory(arguments["path"])
@@ -198,50 +202,52 @@ class Calls:
         return self._checks.file(source), self._checks.file(target), if_absent
 
 
+def _nothing(_: Any) -> None:
+    """Spell what says no more than that it is done."""
+
+
+Spell = Callable[[Any], Any]
 Plain = Callable[[Calls, Json], Awaitable[Any]]
+Carrying = Callable[[Calls, Json, Data], Awaitable[Any]]
+Reading = Callable[[Calls, Json], Awaitable[ByteStream]]
+Listing = Callable[[Calls, Json], AsyncGenerator[Any, None]]
 
-PLAIN: Mapping[str, Plain] = {
-    method.__name__: method
-    for method in (
-        Calls.renew,
-        Calls.check,
-        Calls.identity,
-        Calls.now,
-        Calls.stat,
-        Calls.delete,
-        Calls.delete_many,
-        Calls.move,
-        Calls.copy,
-        Calls.checksum,
-        Calls.redirect_url,
-        Calls.stored_name,
-        Calls.open_upload,
-        Calls.copy_part,
-        Calls.sync_upload,
-        Calls.release_upload,
-        Calls.upload_state,
-        Calls.complete_upload,
-        Calls.abort_upload,
-    )
+PLAIN: Mapping[str, tuple[Plain, Spell]] = {
+    "renew": (Calls.renew, _nothing),
+    "check": (Calls.check, _nothing),
+    "identity": (Calls.identity, _wire.strings),
+    "now": (Calls.now, _wire.moment_json),
+    "stat": (Calls.stat, _wire.file_json),
+    "delete": (Calls.delete, _nothing),
+    "delete_many": (Calls.delete_many, _wire.report_json),
+    "move": (Calls.move, _nothing),
+    "copy": (Calls.copy, _nothing),
+    "checksum": (Calls.checksum, _wire.text),
+    "redirect_url": (Calls.redirect_url, _wire.text),
+    "stored_name": (Calls.stored_name, _wire.text),
+    "open_upload": (Calls.open_upload, _wire.upload_json),
+    "copy_part": (Calls.copy_part, _wire.part_json),
+    "sync_upload": (Calls.sync_upload, _nothing),
+    "release_upload": (Calls.release_upload, _nothing),
+    "upload_state": (Calls.upload_state, _wire.state_json),
+    "complete_upload": (Calls.complete_upload, _wire.file_json),
+    "abort_upload": (Calls.abort_upload, _nothing),
 }
-"""Calls that take JSON and give JSON."""
+"""Calls that take JSON and give JSON, and how their results are spelled."""
 
-CARRYING: Mapping[str, Callable[[Calls, Json, Data], Awaitable[Any]]] = {
-    "put_content": Calls.put_content,
-    "put_part": Calls.put_part,
+CARRYING: Mapping[str, tuple[Carrying, Spell]] = {
+    "put_content": (Calls.put_content, _wire.file_json),
+    "put_part": (Calls.put_part, _wire.part_json),
 }
 """Calls that take content, too."""
 
-READING: Mapping[str, Callable[[Calls, Json], Awaitable[tuple[Any, ByteStream]]]] = {
-    "open_reader": Calls.open_reader,
-    "get_content": Calls.get_content,
+READING: Mapping[str, tuple[Reading, Callable[[FileInfo], Any]]] = {
+    "open_reader": (Calls.open_reader, _wire.file_json),
+    "get_content": (Calls.get_content, lambda info: {"size": info.size}),
 }
-"""Calls that give content."""
+"""Calls that give content, and how what is known of it is spelled."""
 
-LISTING: Mapping[
-    str,
-    tuple[Callable[[Calls, Json], AsyncGenerator[Any, None]], Callable[[Any], dict[str, Any]]],
-] = {
+LISTING: Mapping[str, tuple[Listing, Spell]] = {
     "list": (Calls.list, _wire.file_json),
     "walk": (Calls.walk, _wire.file_json),
     "list_uploads": (Calls.list_uploads, _wire.upload_info_json),

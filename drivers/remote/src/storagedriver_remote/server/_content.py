@@ -16,23 +16,38 @@ from storagedriver_remote._client import CHECKSUM
 _MOST_LINE_BYTES = 1024 * 1024
 
 
-async def read_content(request: web.Request, most: int) -> tuple[Any, Sequence[bytes]]:
-    """Read the arguments and the bytes, which stay in the pieces in which they came.
+def announced_length(request: web.Request, most: int) -> int:
+    """Give the bytes of a body that is not read yet.
 
     Args:
-        request: Its body is not read yet.
+        request: The request.
         most: Bytes of content at most.
 
     Raises:
         LimitExceededError: It announces more.
-        ChecksumMismatchError: Something happened to it on the way.
-        ValueError: It is not built as the protocol says.
+        ValueError: It announces nothing.
     """
     length = request.content_length
     if length is None or length <= CHECKSUM_BYTES:
         raise ValueError("a request with content says its length")
     if length > most + _MOST_LINE_BYTES:
         raise LimitExceededError(f"a request carries at most {most} bytes")
+    return length
+
+
+async def read_content(request: web.Request, length: int, most: int) -> tuple[Any, Sequence[bytes]]:
+    """Read the arguments and the bytes, which stay in the pieces in which they came.
+
+    Args:
+        request: Its body is not read yet.
+        length: As `announced_length` gives it.
+        most: Bytes of content at most.
+
+    Raises:
+        LimitExceededError: There is more.
+        ChecksumMismatchError: Something happened to it on the way.
+        ValueError: It is not built as the protocol says.
+    """
     left, checksum = length - CHECKSUM_BYTES, 0
     pieces: list[bytes] = []
     expected = b""

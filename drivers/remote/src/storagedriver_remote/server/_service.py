@@ -10,10 +10,14 @@ from storagedriver_core import Capabilities, Storage, StorageDriver
 from storagedriver_remote._client import VERSION
 from storagedriver_remote.server._checks import Checks
 from storagedriver_remote.server._guard import Guard, driver_errors
+from storagedriver_remote.server._room import Room
 from storagedriver_remote.server._sessions import Sessions
 
 MOST_CONTENT_BYTES = 256 * 1024 * 1024
 """Bytes of content of one request at most: they are held in memory until they are whole."""
+
+HELD_BYTES = 2 * MOST_CONTENT_BYTES
+"""Bytes of all such requests together; a body for which there is no room is not read yet."""
 
 LEASE_SECONDS = 120.0
 
@@ -24,8 +28,10 @@ class Service:
     Args:
         storage: Unopened; is closed with the service.
         lease_seconds: How long uploads are held for a client that is not heard of.
+        held_bytes: What requests with content take of memory together.
 
     Attributes:
+        room: Memory for what requests carry.
         capabilities: What is served; known once it is open.
         guard: The driver as calls use it; as the next two, known once it is open.
         checks: What is checked before the driver is called.
@@ -39,8 +45,15 @@ class Service:
     sessions: Sessions
     under_way: int
 
-    def __init__(self, storage: Storage, *, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        held_bytes: int = HELD_BYTES,
+    ) -> None:
         self.lease_seconds = lease_seconds
+        self.room = Room(held_bytes)
         self._storage = storage
         self.under_way = 0
         self._opening = asyncio.Lock()
@@ -63,7 +76,7 @@ class Service:
             if not self._is_open:
                 with driver_errors("open"):
                     await self._storage.open()
-                self.capabilities = carried(self._storage.capabilities)
+                    self.capabilities = carried(self._storage.capabilities)
                 self.guard = Guard(self.driver)
                 self.checks = Checks(self.capabilities)
                 self.sessions = Sessions(self.driver, self.lease_seconds)
