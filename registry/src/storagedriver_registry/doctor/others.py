@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from storagedriver_core import ConfigurationError, Finding, StorageDriverError
+from storagedriver_core import ConfigurationError, Finding, StorageConfig, StorageDriverError
 from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models import HttpSettings
-from storagedriver_registry.doctor.sharing import examine_sharing
+from storagedriver_registry.doctor.sharing import examine_sharing, unknown_sharing
 from storagedriver_registry.health import CheckFailedError, make_health
 from storagedriver_registry.notifications.endpoints import Endpoint, make_endpoints
 from storagedriver_registry.notifications.notifier import queue_directory
@@ -54,7 +54,7 @@ class _Examination:
         http = self._settings.http
         backend = self._configuration.backend
         assert backend is not None
-        yield examine_sharing(self._settings, backend.build().capabilities)
+        yield await self._sharing(backend)
         yield await self._step("address", lambda: self._bind(http))
         if http.debug.addr is not None:
             debug = HttpSettings(addr=http.debug.addr)
@@ -71,6 +71,16 @@ class _Examination:
             yield finding
         async for finding in self._health():
             yield finding
+
+    async def _sharing(self, backend: StorageConfig) -> Finding:
+        storage = backend.build()
+        try:
+            async with asyncio.timeout(self._seconds), storage:
+                # Some drivers learn only as they are opened what they can do.
+                return examine_sharing(self._settings, storage.capabilities)
+        except (StorageDriverError, TimeoutError):
+            # Why it does not open is told where the storage is examined.
+            return unknown_sharing()
 
     async def _bind(self, http: HttpSettings) -> str:
         address = options_of(http).address

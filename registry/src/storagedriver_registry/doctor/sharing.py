@@ -22,6 +22,11 @@ def examine_sharing(settings: Settings, capabilities: Capabilities) -> Finding:
     return Finding(STEP, "ok", detail, help=needs)
 
 
+def unknown_sharing() -> Finding:
+    """Say that it is not known whether several servers can work on the storage."""
+    return Finding(STEP, "left out", "the storage cannot be opened")
+
+
 def _session_needs(settings: Settings, capabilities: Capabilities) -> tuple[str, ...]:
     needs = []
     if settings.http.secret is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 
 from storagedriver_core import (
     AlreadyExistsError,
@@ -37,9 +38,17 @@ class BlobStore:
         self._condemned = condemned
         self._descriptors = caches.descriptors
         self._kept = caches.contents
-        self._if_absent = storage.capabilities.put_if_absent
+
+    # What the storage can do is asked when it is open: some drivers learn it only then.
+
+    @cached_property
+    def _if_absent(self) -> bool:
+        return self._storage.capabilities.put_if_absent
+
+    @cached_property
+    def _if_absent_late(self) -> bool:
         # A commit that has to check its digest by reading back ends with a move.
-        self._if_absent_late = self._if_absent and storage.capabilities.move_if_absent
+        return self._if_absent and self._storage.capabilities.move_if_absent
 
     # What a repository links -------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import cached_property
 
 from storagedriver_core import Storage
 from storagedriver_registry.digest import Digest
@@ -50,11 +51,20 @@ class Condemned:
     def __init__(self, storage: Storage, max_stale: float) -> None:
         self._storage = storage
         self._markers = Markers(storage)
-        self._can_mark = can_mark(storage)
-        self._learns_within = learns_within(storage, max_stale)
+        self._max_stale = max_stale
         self._looked = float("-inf")
         self._are_any = False
         self._shown: dict[str, float] = {}
+
+    # What the storage can do is asked when it is open: some drivers learn it only then.
+
+    @cached_property
+    def _can_mark(self) -> bool:
+        return can_mark(self._storage)
+
+    @cached_property
+    def _learns_within(self) -> float:
+        return learns_within(self._storage, self._max_stale)
 
     async def are_any(self) -> bool:
         """Tell whether there may be markers."""

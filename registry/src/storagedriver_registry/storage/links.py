@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from storagedriver_core import PathNotFoundError, Storage, StorageDriverError
@@ -59,9 +59,14 @@ class Links:
 
     def __init__(self, storage: Storage, max_stale: float = 0.0) -> None:
         self._storage = storage
-        self._max_stale = 0.0 if storage.capabilities.local_path else max_stale
+        self._stale_elsewhere = max_stale
         self._found: OrderedDict[str, _Found] = OrderedDict()
         self._deletions = 0
+
+    @cached_property
+    def _max_stale(self) -> float:
+        # Asked when the storage is open: some drivers learn only then what they can do.
+        return 0.0 if self._storage.capabilities.local_path else self._stale_elsewhere
 
     async def read(self, path: str, *, is_fresh: bool = False) -> Digest | None:
         """Give the digest that a link points to; None if there is no link.

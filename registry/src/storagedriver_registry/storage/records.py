@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from storagedriver_core import (
@@ -89,17 +90,27 @@ class RecordStore:
     Args:
         storage: Where they are kept.
 
-    Attributes:
-        holds_bytes: Whether a few bytes are held, rather than uploaded in a part.
-        compares: Whether a record is replaced only by who has read it.
     """
 
     def __init__(self, storage: Storage) -> None:
-        declared = storage.capabilities
-        self.holds_bytes = declared.keeps_ledger
-        self.compares = declared.put_if_match and not declared.local_path
-        self._if_absent = declared.put_if_absent
         self._storage = storage
+
+    # What the storage can do is asked when it is open: some drivers learn it only then.
+
+    @cached_property
+    def holds_bytes(self) -> bool:
+        """Whether a few bytes are held, rather than uploaded in a part."""
+        return self._storage.capabilities.keeps_ledger
+
+    @cached_property
+    def compares(self) -> bool:
+        """Whether a record is replaced only by who has read it."""
+        declared = self._storage.capabilities
+        return declared.put_if_match and not declared.local_path
+
+    @cached_property
+    def _if_absent(self) -> bool:
+        return self._storage.capabilities.put_if_absent
 
     async def load(self, name: str, upload_id: str) -> Record | None:
         """Give the record of a session; None if there is none.

@@ -30,6 +30,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
 
 from storagedriver_core import ConflictError, Storage
 from storagedriver_registry.storage import paths
@@ -57,22 +58,30 @@ class UploadStore:
         storage: Where records and bytes are kept.
         blobs: Where finished uploads go.
         tickets: What vouches for sessions that hold nothing yet.
-
-    Attributes:
-        min_chunk_bytes: Least bytes of a chunk that the store can take as they are; 0 for any.
-            Smaller ones are taken, and cost more.
     """
 
     def __init__(self, storage: Storage, blobs: BlobStore, tickets: Tickets) -> None:
         self._storage = storage
         self._records = RecordStore(storage)
-        # What a chunk leaves over of a part is stored once more with each.
-        self.min_chunk_bytes = storage.capabilities.min_part_size
-        self._is_local = storage.capabilities.local_path
         self._blobs = blobs
         self._tickets = tickets
         self._held: dict[str, asyncio.Event] = {}
         self._over: OrderedDict[str, None] = OrderedDict()
+
+    # What the storage can do is asked when it is open: some drivers learn it only then.
+
+    @cached_property
+    def min_chunk_bytes(self) -> int:
+        """Least bytes of a chunk that the store can take as they are; 0 for any.
+
+        Smaller ones are taken, and cost more: what a chunk leaves over of a part is stored once
+        more with each.
+        """
+        return self._storage.capabilities.min_part_size
+
+    @cached_property
+    def _is_local(self) -> bool:
+        return self._storage.capabilities.local_path
 
     async def start(self, name: str) -> UploadSession:
         """Begin a session. Stores nothing."""
