@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from storagedriver_filesystem import _beneath, _cached, _quick, _writeback
+from storagedriver_filesystem import _beneath, _cached, _quick, _tree, _writeback
 from storagedriver_filesystem._config import FilesystemConfig
 from storagedriver_filesystem._driver import FilesystemDriver
 from storagedriver_registry import create_app
@@ -118,6 +118,7 @@ def meter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Meter:
     for place, name, counted_as in (
         (fcntl, "flock", "flock"),
         (_beneath, "_open", "open"),
+        (_tree, "identify", "statx"),
         (_writeback, "_sync_file_range", "sync_file_range"),
         (ThreadPoolExecutor, "submit", "hop"),
     ):
@@ -277,6 +278,8 @@ SMALL_PUT = {
     # Whether the file still has its name once it is locked; its time, before it is set and after.
     "fstat": 3,
     "utime": 1,
+    # Which directory it is that is there, and which was made: whether others may have to be synced.
+    "statx": 2,
     "pwritev": 1,
     "mkdir": 1,
     "rename": 1,
@@ -325,6 +328,8 @@ def test_push_of_a_blob_in_chunks(meter: Meter, tmp_path: Path) -> None:
         # What the session leaves, and what is done with its record and its file again and again.
         **{"open": 44, "close": 39, "fstat": 18, "flock": 15, "stat": 6, "utime": 4, "unlink": 2},
         **{"listdir": 1, "preadv": 1},
+        # Three directories that are there, four that are made, and that of staging files.
+        "statx": 8,
         # The mark by which a commit is known whose answer was lost.
         **{"setxattr": 1, "getxattr": 1, "listxattr": 1},
     }
