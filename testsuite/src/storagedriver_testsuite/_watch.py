@@ -15,7 +15,9 @@ from typing import Any
 from unittest import mock
 
 # System calls that return at once, and functions that make none.
-_HARMLESS = frozenset({"close", "cpu_count", "fspath", "getpid", "register_at_fork", "urandom"})
+_HARMLESS = frozenset(
+    {"close", "cpu_count", "fspath", "getpid", "makedev", "register_at_fork", "urandom"}
+)
 _BLOCKING: dict[str, Callable[[str], bool]] = {
     "posix": lambda name: name not in _HARMLESS,
     "fcntl": lambda name: True,
