@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pins services serve test test-large bench bench-registry check format wheels clean
+.PHONY: help setup pins services serve test test-large bench bench-registry check reference format wheels clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -39,7 +39,11 @@ check: setup  ## check format, rules, types, architecture and docs
 	$(BIN)/ruff check
 	$(BIN)/mypy .
 	$(BIN)/python -m pytest --quiet storagedriver_core/tests/test_architecture.py
+	$(BIN)/python scripts/reference.py --check
 	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
+
+reference: setup  ## write the pages and pictures of docs/ that come from the code
+	$(BIN)/python scripts/reference.py
 
 format: setup  ## format, and fix what ruff can fix
 	$(BIN)/ruff format

@@ -57,14 +57,17 @@ class Capabilities:
         put_if_match: Compare-and-swap `put_content`.
         put_with_metadata: Content type and user metadata are kept.
         copy: Copies without the client's bytes.
-        copy_if_absent, move_if_absent: Create-only copy and move.
+        copy_if_absent: Create-only copy.
+        move_if_absent: Create-only move.
         copy_part: A range of a stored object can become a part of an upload.
         upload: Resumable writers.
         upload_out_of_order: Parts may be put in any order.
         list_uploads: Uploads in progress can be listed, and so purged.
         walk_with_start_after: `list` and `walk` take `start_after`.
         checksum_algorithms: Digests that the store computes by itself.
-        sign_get, sign_head, sign_put: Redirect URLs for these methods.
+        sign_get: Redirect URLs for `GET`.
+        sign_head: Redirect URLs for `HEAD`.
+        sign_put: Redirect URLs for `PUT`.
         sign_put_with_content_type: Such a URL can demand a media type of the request.
         local_path: Files can be opened by a local path.
         late_target: A commit may publish at another path at no cost.
@@ -93,7 +96,8 @@ class Capabilities:
         case_sensitive: `A` and `a` are two names.
         normalizes_unicode: NFC and NFD spellings are one name.
         file_and_directory_share_name: `/a` and `/a/b` can both be files.
-        max_path_bytes, max_component_bytes: Lengths of UTF-8.
+        max_path_bytes: Length of a path in UTF-8.
+        max_component_bytes: Length of a component of it.
 
     Uploads:
         min_part_size: Least size in bytes of every part but the last. A driver with neither this

@@ -31,26 +31,32 @@ _TESTSUITE_COMMANDS = {
 }
 """Subcommands that are worth naming before they are installed."""
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the operation failed; 2 wrong usage or configuration; 130 interrupted."
+)
+
 
 def main() -> None:
     """Run the command and exit."""
     try:
         make_app(load_plugins())()
-    except ConfigurationError as error:
-        _fail(str(error), 2)
     except StorageDriverError as error:
-        _fail(str(error), 1)
+        _fail(str(error), exit_code(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}", 1)
+        _fail(f"{where}{error.strerror or error}", exit_code(error))
+
+
+def exit_code(error: Exception) -> int:
+    """Give the exit code that stands for an error."""
+    return 2 if isinstance(error, ConfigurationError) else 1
 
 
 def make_app(plugins: PluginRegistry) -> typer.Typer:
     """Make the application: the core's subcommands and those of plugins."""
     app = typer.Typer(
         name="storagedriver",
-        help="Content storage through drivers. Exit codes: 0 done; 1 the operation failed; "
-        "2 wrong usage or configuration; 130 interrupted.",
+        help=f"Content storage through drivers. {EXIT_CODES}",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

@@ -27,19 +27,11 @@ def test_hook_is_marked_typed_and_described(hook: str) -> None:
     assert all(f"{name}:" in text for name in signature.parameters)
 
 
-@pytest.mark.parametrize("hook", HOOKS)
-def test_hook_has_an_entry_in_the_docs(hook: str) -> None:
-    # The page's directive prints the exact signature of each member that it lists.
+@pytest.mark.parametrize("name", [*HOOKS, *SPECS])
+def test_hook_or_spec_has_an_entry_in_the_docs(name: str) -> None:
+    # What stands there is written from the code; docs/tests/test_reference.py compares it.
     page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
-    listed = re.search(r"automodule:: storagedriver_core\.hookspecs\n +:members: (.*)", page)
-    assert listed is not None
-    assert hook in listed[1].split(", ")
-
-
-@pytest.mark.parametrize("spec", SPECS)
-def test_spec_has_an_entry_in_the_docs(spec: str) -> None:
-    page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
-    assert f"autoclass:: storagedriver_core.{spec}\n" in page
+    assert f"\n### `{name}`\n" in page
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -1,0 +1,1 @@
+"""Pages and pictures of `docs/` that come from the code; `scripts/reference.py` writes them."""
