@@ -314,17 +314,15 @@ def test_hook_is_marked_typed_described_documented_and_tested(hook: str) -> None
     text = inspect.getdoc(function) or ""
     assert "Called" in text
     assert "Returns:" in text
-    page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
-    listed = re.search(r"automodule:: storagedriver_registry\.hookspecs\n +:members: (.*)", page)
-    assert listed is not None
-    assert hook in listed[1].split(", ")
+    # What stands there is written from the code; docs/tests/test_reference.py compares it.
+    assert f"\n### `{hook}`\n" in (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
     assert f"def test_{hook}_" in Path(__file__).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_spec_has_an_entry_in_the_docs(spec: str) -> None:
     page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
-    assert f"autoclass:: storagedriver_registry.{spec}\n" in page
+    assert f"\n### `{spec}`\n" in page
 
 
 def test_registry_implements_only_hooks_that_are_specified() -> None:
