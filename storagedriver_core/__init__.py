@@ -15,8 +15,8 @@
 #   _at_once, _uploads, _copying,
 #   _putting, _storage, _transfer,
 #   _mirroring                          the portable layer that users hold
-#   _loop_thread, _sync_streams,
-#   _sync                               the same for callers without an event loop
+#   _loop_thread, _sync_body,
+#   _sync_streams, _sync                the same for callers without an event loop
 #   middleware                          drivers around drivers
 #   hookspecs, hooks,
 #   _discovery, _plugins                what plugins register, and how they are found

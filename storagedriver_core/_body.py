@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from storagedriver_core._types import Buffer
 
 _READ_BYTES = 1024 * 1024
 _BUFFERS = (bytes, bytearray, memoryview)
+# They can be iterated, and yet are no content, or more likely a mistake.
+_NO_BODIES = (str, dict, list, set)
 
 
 @runtime_checkable
@@ -24,11 +26,6 @@ class SupportsRead(Protocol):
 Body: TypeAlias = Buffer | SupportsRead | Iterable[Buffer] | AsyncIterable[Buffer]
 
 
-def is_buffer(data: object) -> bool:
-    """Tell whether `data` is bytes in memory."""
-    return isinstance(data, _BUFFERS)
-
-
 def check_body(data: object) -> None:
     """Refuse what cannot be a body, before anything is sent.
 
@@ -37,10 +34,24 @@ def check_body(data: object) -> None:
     """
     # The protocol last: it looks at every attribute.
     wanted = isinstance(data, (*_BUFFERS, AsyncIterable, Iterable, SupportsRead))
-    if not wanted or isinstance(data, str | dict | list | set):
+    if not wanted or isinstance(data, _NO_BODIES):
         raise TypeError(
             f"data is bytes, a binary file, or an iterator of bytes, not {type(data).__name__}"
         )
+
+
+def is_source(data: Body) -> TypeGuard[SupportsRead | Iterable[Buffer]]:
+    """Tell whether `data` is a body that is read by calls that block: a file or plain iterator."""
+    if isinstance(data, (*_BUFFERS, *_NO_BODIES, AsyncIterable)):
+        return False
+    return isinstance(data, (Iterable, SupportsRead))
+
+
+def chunks_of(data: SupportsRead | Iterable[Buffer]) -> Iterator[Buffer]:
+    """Give what a binary file or a plain iterable has; each step may block."""
+    if isinstance(data, SupportsRead):
+        return iter(lambda: data.read(_READ_BYTES), b"")
+    return iter(data)
 
 
 def flat(chunk: Buffer) -> Buffer:
@@ -68,11 +79,7 @@ async def iterate_body(data: Body, executor: Executor) -> AsyncGenerator[Buffer,
                 await chunks.aclose()
     else:
         loop = asyncio.get_running_loop()
-        if isinstance(data, SupportsRead):
-            source: Iterator[Buffer] = iter(lambda: data.read(_READ_BYTES), b"")
-        else:
-            source = iter(data)
-        end = object()
+        source, end = chunks_of(data), object()
         while (item := await loop.run_in_executor(executor, next, source, end)) is not end:
             yield _checked(item)
 

@@ -53,8 +53,8 @@ class LoopThread:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and not stopped."""
-        return self._loop is not None
+        """Whether it was started, by this process, and not stopped."""
+        return self._loop is not None and self._process == os.getpid()
 
     def start(self) -> None:
         """Start the thread.
@@ -62,9 +62,10 @@ class LoopThread:
         Raises:
             ClosedError: It runs already, or an event loop runs in this thread.
         """
-        self._refuse_running_loop()
         if self._loop is not None:
+            self.require()
             raise ClosedError(f"the {self._subject} is already open")
+        self._refuse_running_loop()
         started: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         self._stopped = asyncio.Event()
         self._process = os.getpid()
@@ -85,6 +86,26 @@ class LoopThread:
 
         An interrupt (Ctrl-C) cancels it, and waits a short time for its end.
         """
+        return self.run_beside(_nothing, method, *args, **kwargs)
+
+    def run_beside(
+        self,
+        beside: Callable[[concurrent.futures.Future[T]], object],
+        method: Callable[P, Coroutine[Any, Any, T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a coroutine as `run` does, and `beside` in this thread meanwhile.
+
+        Args:
+            beside: What the coroutine needs of this thread. It is called with the coroutine's
+                future, and returns when that is done, or before; what it raises cancels the
+                coroutine.
+            method: Makes the coroutine.
+            args: For `method`.
+            kwargs: For `method`.
+        """
         self.require()
         ended = threading.Event()
 
@@ -100,6 +121,7 @@ class LoopThread:
 
         future = self._submit(call)
         try:
+            beside(future)
             return future.result()
         except concurrent.futures.CancelledError:
             raise ClosedError(f"the {self._subject} was closed meanwhile") from None
@@ -118,7 +140,10 @@ class LoopThread:
         return self._iterate(self.run(made))
 
     def stop(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Cancel what still runs, run `close`, and end the thread. Idempotent."""
+        """Cancel what still runs, run `close`, and end the thread. Idempotent.
+
+        An interrupt (Ctrl-C) ends the waiting for all that, which then ends with the process.
+        """
         if self._loop is None or self._process != os.getpid():
             return
         self._refuse_running_loop()
@@ -126,19 +151,28 @@ class LoopThread:
             loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
             return
+        is_waited_for = True
         try:
             asyncio.run_coroutine_threadsafe(self._finish(close), loop).result()
+        except BaseException as error:
+            is_waited_for = isinstance(error, Exception)
+            raise
         finally:
             loop.call_soon_threadsafe(self._stopped.set)
-            self._thread.join()
+            if is_waited_for:
+                self._thread.join()
 
     def require(self) -> None:
         """Raise `ClosedError` where a call would not work, or never end."""
         if self._loop is None:
-            raise ClosedError(f"the {self._subject} is not open: use 'with'")
+            state = "not open: use 'with'" if self._thread is None else "closed"
+            raise ClosedError(f"the {self._subject} is {state}")
         # Before any lock: in a forked child another thread of the parent may hold it for ever.
         if self._process != os.getpid():
-            raise ClosedError(f"the {self._subject} was opened by another process")
+            raise ClosedError(
+                f"the {self._subject} was opened by another process: "
+                "make one after the fork, in each process"
+            )
         self._refuse_running_loop()
 
     def _submit(self, call: Callable[[], Coroutine[Any, Any, T]]) -> concurrent.futures.Future[T]:
@@ -193,6 +227,10 @@ class LoopThread:
         task = asyncio.get_running_loop().create_task(close())
         self._closings.add(task)
         task.add_done_callback(self._closings.discard)
+
+
+def _nothing(future: concurrent.futures.Future[Any]) -> None:
+    pass
 
 
 async def _take(entries: AsyncGenerator[T, None], count: int) -> tuple[list[T], Exception | None]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from storagedriver_core._body import Body
+from storagedriver_core._body import Body, chunks_of, is_source
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._copying import Progress
 from storagedriver_core._loop_thread import LoopThread
 from storagedriver_core._parts import DEFAULT_PART_SIZE
 from storagedriver_core._reader import FileReader
 from storagedriver_core._storage import Storage
-from storagedriver_core._sync_streams import SyncReader, SyncWriter
+from storagedriver_core._sync_body import CallersBody
+from storagedriver_core._sync_streams import SyncReader, SyncWriter, stamped
 from storagedriver_core._token import UploadToken
 from storagedriver_core._types import (
     Conditions,
@@ -28,6 +31,10 @@ from storagedriver_core._writer import FileWriter
 
 if TYPE_CHECKING:
     from typing import Self
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class SyncStorage:
@@ -74,9 +81,10 @@ class SyncStorage:
 
     def open(self) -> None:
         """Start the thread and open the storage. `with` does it."""
-        self._loop.start()
+        with self._stamped("open", ""):
+            self._loop.start()
         try:
-            self._loop.run(self._storage.open)
+            self._run("", self._storage.open)
         except BaseException:
             self.close()
             raise
@@ -108,21 +116,21 @@ class SyncStorage:
 
     def check(self) -> None:
         """Return if the store can be reached and used; else raise what stands against it."""
-        self._loop.run(self._storage.check)
+        self._run("", self._storage.check)
 
     def identity(self) -> Mapping[str, str]:
         """Tell who the driver is to its store, and which store that is; never a secret."""
-        return self._loop.run(self._storage.identity)
+        return self._run("", self._storage.identity)
 
     def now(self) -> datetime:
         """Give the aware UTC time by the store's clock, which the ages of uploads go by."""
-        return self._loop.run(self._storage.now)
+        return self._run("", self._storage.now)
 
     # Reading -----------------------------------------------------------------------------------
 
     def get_content(self, path: str) -> bytes:
         """Give a whole small file."""
-        return self._loop.run(self._storage.get_content, path)
+        return self._run(path, self._storage.get_content, path)
 
     def reader(
         self,
@@ -136,7 +144,8 @@ class SyncStorage:
         concurrency: int = 1,
     ) -> SyncReader:
         """Open a file for streamed reading; all bytes come from one version of it."""
-        reader = self._loop.run(
+        reader = self._run(
+            path,
             self._storage.reader,
             path,
             offset=offset,
@@ -147,15 +156,15 @@ class SyncStorage:
             concurrency=concurrency,
         )
         self._streams.add(reader)
-        return SyncReader(self._loop, reader)
+        return SyncReader(self._loop, self.driver_name, reader)
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> Sequence[bytes]:
         """Give several `(offset, length)` ranges of one version, in the order asked."""
-        return self._loop.run(self._storage.read_ranges, path, ranges)
+        return self._run(path, self._storage.read_ranges, path, ranges)
 
     def stat(self, path: str, *, conditions: Conditions | None = None) -> FileInfo:
         """Tell what is at `path`, a file or a directory; `/` always exists."""
-        return self._loop.run(self._storage.stat, path, conditions=conditions)
+        return self._run(path, self._storage.stat, path, conditions=conditions)
 
     def list(
         self,
@@ -166,10 +175,13 @@ class SyncStorage:
         page_size: int = 1000,
     ) -> Iterator[FileInfo]:
         """Give the direct children of a directory, with sizes and times."""
-        return self._loop.iterate(
-            lambda: self._storage.list(
-                path, start_after=start_after, limit=limit, page_size=page_size
-            )
+        return self._iterate(
+            path,
+            self._storage.list,
+            path,
+            start_after=start_after,
+            limit=limit,
+            page_size=page_size,
         )
 
     def walk(
@@ -181,10 +193,13 @@ class SyncStorage:
         page_size: int = 1000,
     ) -> Iterator[FileInfo]:
         """Give every file below a directory; in byte order of the path with `ordered_walk`."""
-        return self._loop.iterate(
-            lambda: self._storage.walk(
-                path, start_after=start_after, limit=limit, page_size=page_size
-            )
+        return self._iterate(
+            path,
+            self._storage.walk,
+            path,
+            start_after=start_after,
+            limit=limit,
+            page_size=page_size,
         )
 
     # Writing -----------------------------------------------------------------------------------
@@ -201,11 +216,13 @@ class SyncStorage:
         if_absent: bool = False,
         if_match: str | None = None,
     ) -> FileInfo:
-        """Store a file, replacing what is there, whole or not at all."""
-        return self._loop.run(
+        """Store a file, replacing what is there, whole or not at all.
+
+        A file or plain iterator is read in the thread of the caller.
+        """
+        put = partial(
             self._storage.put_content,
             path,
-            data,
             size=size,
             digest=digest,
             content_type=content_type,
@@ -213,6 +230,11 @@ class SyncStorage:
             if_absent=if_absent,
             if_match=if_match,
         )
+        with self._stamped("put_content", path):
+            if not is_source(data):
+                return self._loop.run(put, data)
+            body = CallersBody(chunks_of(data))
+            return self._loop.run_beside(body.serve, put, body.chunks())
 
     def writer(
         self,
@@ -224,7 +246,8 @@ class SyncStorage:
         metadata: Mapping[str, str] | None = None,
     ) -> SyncWriter:
         """Open a resumable writer. Nothing shows at `path` before its `commit`."""
-        writer = self._loop.run(
+        writer = self._run(
+            path,
             self._storage.writer,
             path,
             max_size=max_size,
@@ -233,13 +256,13 @@ class SyncStorage:
             metadata=metadata,
         )
         self._streams.add(writer)
-        return SyncWriter(self._loop, writer)
+        return SyncWriter(self._loop, self.driver_name, writer)
 
     def resume(self, token: UploadToken | str) -> SyncWriter:
         """Go on with an upload from a token (or its JSON), in any process."""
-        writer = self._loop.run(self._storage.resume, token)
+        writer = self._run("", self._storage.resume, token)
         self._streams.add(writer)
-        return SyncWriter(self._loop, writer)
+        return SyncWriter(self._loop, self.driver_name, writer)
 
     # Moving and deleting -----------------------------------------------------------------------
 
@@ -252,7 +275,9 @@ class SyncStorage:
         progress: Progress | None = None,
     ) -> None:
         """Move a file, replacing one at `target`. `progress` is called in the loop's thread."""
-        self._loop.run(self._storage.move, source, target, if_absent=if_absent, progress=progress)
+        self._run(
+            source, self._storage.move, source, target, if_absent=if_absent, progress=progress
+        )
 
     def copy(
         self,
@@ -263,7 +288,9 @@ class SyncStorage:
         progress: Progress | None = None,
     ) -> None:
         """Copy a file within the store. `progress` is called in the loop's thread."""
-        self._loop.run(self._storage.copy, source, target, if_absent=if_absent, progress=progress)
+        self._run(
+            source, self._storage.copy, source, target, if_absent=if_absent, progress=progress
+        )
 
     def delete(
         self,
@@ -274,7 +301,8 @@ class SyncStorage:
         recursive: bool = True,
     ) -> None:
         """Delete a file, or a directory with everything below it."""
-        self._loop.run(
+        self._run(
+            path,
             self._storage.delete,
             path,
             missing_ok=missing_ok,
@@ -284,13 +312,13 @@ class SyncStorage:
 
     def delete_many(self, paths: Sequence[str]) -> DeleteReport:
         """Delete files; the report says for each path what became of it."""
-        return self._loop.run(self._storage.delete_many, paths)
+        return self._run("", self._storage.delete_many, paths)
 
     # Others ------------------------------------------------------------------------------------
 
     def checksum(self, path: str, algorithm: str) -> str:
         """Give the file's digest in lower-case hex, without reading it here."""
-        return self._loop.run(self._storage.checksum, path, algorithm)
+        return self._run(path, self._storage.checksum, path, algorithm)
 
     def redirect_url(
         self,
@@ -301,7 +329,8 @@ class SyncStorage:
         content_type: str | None = None,
     ) -> str:
         """Give a URL at which a plain HTTP client can do `method` for some time."""
-        return self._loop.run(
+        return self._run(
+            path,
             self._storage.redirect_url,
             path,
             method=method,
@@ -311,14 +340,45 @@ class SyncStorage:
 
     def local_path(self, path: str) -> str:
         """Give a path at which the operating system can open the file."""
-        return self._loop.run(self._storage.local_path, path)
+        return self._run(path, self._storage.local_path, path)
 
     def list_uploads(self) -> Iterator[UploadInfo]:
         """Give every upload in progress, in any order."""
-        return self._loop.iterate(self._storage.list_uploads)
+        return self._iterate("", self._storage.list_uploads)
 
     def purge_uploads(
         self, *, older_than: timedelta, dry_run: bool = False
     ) -> Sequence[UploadInfo]:
         """Abort uploads that nothing has changed for a time, by the store's clock."""
-        return self._loop.run(self._storage.purge_uploads, older_than=older_than, dry_run=dry_run)
+        return self._run("", self._storage.purge_uploads, older_than=older_than, dry_run=dry_run)
+
+    def _run(
+        self,
+        path: str,
+        method: Callable[P, Coroutine[Any, Any, T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        with self._stamped(method.__name__, path):
+            return self._loop.run(method, *args, **kwargs)
+
+    def _iterate(
+        self,
+        path: str,
+        method: Callable[P, AsyncGenerator[T, None]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Iterator[T]:
+        with self._stamped(method.__name__, path):
+            entries = self._loop.iterate(lambda: method(*args, **kwargs))
+
+        def each() -> Iterator[T]:
+            with self._stamped(method.__name__, path):
+                yield from entries
+
+        return each()
+
+    def _stamped(self, operation: str, path: str) -> AbstractContextManager[None]:
+        return stamped(self.driver_name, operation, path)

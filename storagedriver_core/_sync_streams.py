@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from storagedriver_core._errors import ClosedError
 from storagedriver_core._loop_thread import LoopThread
 from storagedriver_core._reader import FileReader
 from storagedriver_core._token import UploadToken
@@ -16,11 +18,29 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-class SyncReader:
-    """A `FileReader` whose methods block. One thread at a time may use it."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
-    def __init__(self, loop: LoopThread, reader: FileReader) -> None:
+
+@contextmanager
+def stamped(driver_name: str, operation: str, path: str) -> Iterator[None]:
+    """Say of a call that is refused before it comes to the storage what it was."""
+    try:
+        yield
+    except ClosedError as error:
+        error.stamp(driver_name, operation, path)
+        raise
+
+
+class SyncReader:
+    """A `FileReader` whose methods block, and an iterator of its chunks.
+
+    One thread at a time may use it.
+    """
+
+    def __init__(self, loop: LoopThread, driver_name: str, reader: FileReader) -> None:
         self.info = reader.info
+        self._driver_name = driver_name
         self._loop = loop
         self._reader = reader
 
@@ -32,22 +52,24 @@ class SyncReader:
         """Offset in the object of the next byte."""
         return self._reader.position
 
-    def __iter__(self) -> Iterator[bytes]:
-        chunks = aiter(self._reader)
+    def __iter__(self) -> Self:
+        return self
 
-        async def step() -> bytes:
-            return await anext(chunks, b"")
+    def __next__(self) -> bytes:
+        async def read() -> bytes:
+            return await anext(self._reader, b"")
 
-        while chunk := self._loop.run(step):
-            yield chunk
+        if chunk := self._run(read):
+            return chunk
+        raise StopIteration
 
     def read(self, size: int = -1) -> bytes:
         """Give the next `size` bytes, fewer only at the end; all that is left for -1."""
-        return self._loop.run(self._reader.read, size)
+        return self._run(self._reader.read, size)
 
     def seek(self, offset: int) -> None:
         """Go to `offset` of the object; reading then goes on to the object's end."""
-        self._loop.run(self._reader.seek, offset)
+        self._run(self._reader.seek, offset)
 
     def close(self) -> None:
         """Release the connection or descriptor. Idempotent."""
@@ -65,11 +87,18 @@ class SyncReader:
     ) -> None:
         self.close()
 
+    def _run(
+        self, method: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with stamped(self._driver_name, method.__name__, self.info.path):
+            return self._loop.run(method, *args, **kwargs)
+
 
 class SyncWriter:
     """A `FileWriter` whose methods block; its rules are that one's."""
 
-    def __init__(self, loop: LoopThread, writer: FileWriter) -> None:
+    def __init__(self, loop: LoopThread, driver_name: str, writer: FileWriter) -> None:
+        self._driver_name = driver_name
         self._loop = loop
         self._writer = writer
 
@@ -103,7 +132,7 @@ class SyncWriter:
 
     def write(self, data: Buffer, *, offset: int | None = None) -> None:
         """Accept `data`, whole."""
-        self._loop.run(self._writer.write, data, offset=offset)
+        self._run(self._writer.write, data, offset=offset)
 
     def token(self) -> UploadToken:
         """Give the state at `durable_offset`, with which any process can go on."""
@@ -111,11 +140,11 @@ class SyncWriter:
         async def token() -> UploadToken:
             return self._writer.token()
 
-        return self._loop.run(token)
+        return self._run(token)
 
     def suspend(self) -> UploadToken:
         """Make everything accepted durable, release local resources, and give the token."""
-        return self._loop.run(self._writer.suspend)
+        return self._run(self._writer.suspend)
 
     def commit(
         self,
@@ -126,13 +155,11 @@ class SyncWriter:
         digest: str | None = None,
     ) -> FileInfo:
         """Publish what was written, whole, at the path or at `to`."""
-        return self._loop.run(
-            self._writer.commit, to=to, if_absent=if_absent, size=size, digest=digest
-        )
+        return self._run(self._writer.commit, to=to, if_absent=if_absent, size=size, digest=digest)
 
     def cancel(self) -> None:
         """Drop the upload and everything that was written."""
-        self._loop.run(self._writer.cancel)
+        self._run(self._writer.cancel)
 
     def close(self) -> None:
         """Let go. Publishes nothing; cancels the upload unless a token was handed out."""
@@ -149,3 +176,9 @@ class SyncWriter:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _run(
+        self, method: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with stamped(self._driver_name, method.__name__, self.path):
+            return self._loop.run(method, *args, **kwargs)

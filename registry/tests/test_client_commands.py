@@ -315,7 +315,7 @@ def test_blocking_client_does_what_the_other_does(server: ServerProcess, tmp_pat
         assert other.mount_blob(sha256(data), repository.name)
         repository.delete_manifest(digest)
         repository.delete_blob(sha256(data))
-    with pytest.raises(ClosedError, match="client of the registry is not open"):
+    with pytest.raises(ClosedError, match="client of the registry is closed"):
         registry.ping()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import gc
 import inspect
 import io
@@ -121,6 +122,9 @@ def test_reader(storage: SyncStorage) -> None:
         for chunk in reader:
             assert reader.position == len(chunk)
             break
+        # As of a file, what comes next goes on there.
+        assert chunk + next(reader) + b"".join(reader) == b"0123456789" * 300_000
+        assert next(reader, b"end") == b"end"
 
 
 def test_reader_can_be_put(storage: SyncStorage) -> None:
@@ -128,6 +132,61 @@ def test_reader_can_be_put(storage: SyncStorage) -> None:
     with storage.reader("/a") as reader:
         storage.put_content("/b", reader)
     assert storage.get_content("/b") == b"content" * 500_000
+
+
+def test_body_is_read_in_the_thread_of_the_caller(storage: SyncStorage) -> None:
+    here, seen = threading.get_ident(), []
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(3):
+            seen.append(threading.get_ident())
+            yield bytes(5 << 20)
+
+    class File(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            seen.append(threading.get_ident())
+            return super().read(size)
+
+    storage.put_content("/chunks", chunks())
+    storage.put_content("/file", File(b"content"))
+    assert storage.stat("/chunks").size == 15 << 20
+    assert storage.get_content("/file") == b"content"
+    assert set(seen) == {here}
+
+
+def test_error_of_a_body_comes_out_and_stores_nothing(storage: SyncStorage) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield bytes(9 << 20)
+        raise KeyError("body")
+
+    with pytest.raises(KeyError, match="body"):
+        storage.put_content("/a", chunks())
+    for wrong in ("text", ["list"], None, iter([7])):
+        with pytest.raises(TypeError):
+            storage.put_content("/a", wrong)  # type: ignore[arg-type]  # that is the test
+    assert list(storage.walk("/")) == []
+    assert list(storage.list_uploads()) == []
+
+
+def test_body_that_outlives_its_storage_is_refused() -> None:
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def chunks() -> Iterator[bytes]:
+        yield b"begun"
+        waits.set()
+        assert goes_on.wait(10)
+        yield b"late"
+
+    driver = InMemoryDriver()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with SyncStorage(Storage(driver)) as storage:
+            putting = pool.submit(storage.put_content, "/a", chunks())
+            assert waits.wait(10)
+        goes_on.set()
+        with pytest.raises(ClosedError, match="closed meanwhile"):
+            putting.result(10)
+    with SyncStorage(Storage(driver)) as storage:
+        assert list(storage.walk("/")) == []
 
 
 def test_writer(storage: SyncStorage) -> None:
@@ -282,7 +341,7 @@ def test_call_from_its_own_loop_is_refused() -> None:
 
 def test_closed_storage_refuses() -> None:
     storage = SyncStorage(Storage(InMemoryDriver()))
-    with pytest.raises(ClosedError):
+    with pytest.raises(ClosedError, match="not open: use 'with'"):
         storage.stat("/")
     with pytest.raises(ClosedError):
         storage.list("/")
@@ -291,10 +350,59 @@ def test_closed_storage_refuses() -> None:
         storage.open()
     storage.close()
     storage.close()
-    with pytest.raises(ClosedError):
+    with pytest.raises(ClosedError, match="the storage is closed"):
         storage.stat("/")
     with storage:
         storage.stat("/")
+
+
+def test_refusal_says_of_what() -> None:
+    def where(call: Callable[[], object]) -> tuple[str, str, str]:
+        with pytest.raises(ClosedError) as refused:
+            call()
+        return refused.value.driver_name, refused.value.operation, refused.value.path
+
+    storage = SyncStorage(Storage(InMemoryDriver()))
+    with storage:
+        storage.put_content("/a", b"content")
+        reader, writer, entries = storage.reader("/a"), storage.writer("/b"), storage.list("/")
+    assert where(lambda: storage.stat("/a")) == ("inmemory", "stat", "/a")
+    assert where(lambda: storage.put_content("/a", b"")) == ("inmemory", "put_content", "/a")
+    assert where(lambda: storage.move("/a", "/b")) == ("inmemory", "move", "/a")
+    assert where(lambda: storage.list("/a")) == ("inmemory", "list", "/a")
+    assert where(lambda: next(entries)) == ("inmemory", "list", "/")
+    assert where(lambda: storage.check()) == ("inmemory", "check", "")
+    assert where(lambda: reader.read()) == ("inmemory", "read", "/a")
+    assert where(lambda: writer.commit()) == ("inmemory", "commit", "/b")
+
+    async def opened_here() -> tuple[str, str, str]:
+        return where(storage.open)
+
+    assert asyncio.run(opened_here()) == ("inmemory", "open", "")
+
+
+def test_context_of_the_caller_is_that_of_the_driver() -> None:
+    span: contextvars.ContextVar[str] = contextvars.ContextVar("span", default="none")
+    seen: list[tuple[str, str]] = []
+    storage = Storage(
+        InMemoryDriver(), observers=[lambda event: seen.append((event.operation, span.get()))]
+    )
+    with SyncStorage(storage) as facade:
+        span.set("mine")
+        facade.put_content("/a", iter([b"content"]))
+        list(facade.list("/"))
+    assert seen == [("put_content", "mine"), ("list", "mine"), ("list", "mine"), ("list", "mine")]
+
+
+def test_lost_writer_publishes_nothing_and_warns(storage: SyncStorage) -> None:
+    writer = storage.writer("/a")
+    writer.write(b"half")
+    with pytest.warns(ResourceWarning, match="/a.*never closed"):
+        del writer
+        gc.collect()
+        storage.check()
+    assert list(storage.walk("/")) == []
+    assert len(storage.purge_uploads(older_than=timedelta(0))) == 1
 
 
 def test_streams_can_be_closed_after_their_storage() -> None:
@@ -346,6 +454,8 @@ def test_thread_ends_when_the_storage_is_lost() -> None:
 @pytest.mark.parametrize("held", [False, True])
 def test_forked_child_is_refused_at_once(storage: SyncStorage, held: bool) -> None:
     entries = storage.list("/")
+    storage.put_content("/a", b"")
+    reader, writer = storage.reader("/a"), storage.writer("/b")
     if held:
         # Another thread of the parent may hold the lock, and in the child it never lets go.
         storage._loop._lock.acquire()
@@ -356,15 +466,20 @@ def test_forked_child_is_refused_at_once(storage: SyncStorage, held: bool) -> No
         for call in (storage.check, storage.open, lambda: next(entries), lambda: storage.list("/")):
             try:
                 call()
-            except ClosedError:
-                refused += 1
+            except ClosedError as error:
+                refused += "opened by another process: make one after the fork" in str(error)
         del entries
+        # Nothing of this process: leaving a `with` goes on with the error that there may be.
+        reader.close()
+        writer.close()
         storage.close()
         os._exit(refused)
     if held:
         storage._loop._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
     storage.check()
+    reader.close()
+    writer.close()
 
 
 def test_goes_to_another_process_unopened() -> None:
