@@ -15,6 +15,8 @@
 #   kills, large            runs that a driver's tests call: many kills, cases at real size
 #   _prefixed, _named       suites for drivers known by name, through middleware
 #   default_stack           what reads and writes of the suite, through most drivers' middleware
+#   _through_sync           a storage behind the blocking facade
+#   through_sync            the suite through that
 #   new/                    the `storagedriver new` command, and what it writes
 #   hooks, command          the `storagedriver conformance` and `storagedriver bench` commands
 

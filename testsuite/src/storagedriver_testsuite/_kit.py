@@ -31,6 +31,7 @@ MAX_PARTS = 8
 """Parts of an upload where limits can be lowered."""
 
 Wrap = Callable[[StorageDriver], StorageDriver]
+Facade = Callable[[Storage], Storage]
 
 
 class Kit:
@@ -52,6 +53,7 @@ class Kit:
         harness: Harness,
         *,
         wrap: Wrap = lambda driver: driver,
+        facade: Facade = lambda storage: storage,
         narrow: Mapping[str, Any] | None = None,
         part_size: int | None = None,
         large: bool = False,
@@ -61,6 +63,7 @@ class Kit:
         self.may_leave_uploads = False
         self.random = random.Random(20141222)
         self._wrap = wrap
+        self._facade = facade
         self._narrow = dict(narrow or {})
         self._part_size = part_size
         self._stack = AsyncExitStack()
@@ -97,11 +100,7 @@ class Kit:
         part_size: int | None = None,
     ) -> Storage:
         """Give a new, unopened storage on the store, or over `driver`."""
-        return Storage(
-            driver if driver is not None else self.wrapped_driver(),
-            narrow={**self._narrow, **(narrow or {})},
-            part_size=part_size or self._part_size or DEFAULT_PART_SIZE,
-        )
+        return self._facade(self._plain(driver, narrow or {}, part_size))
 
     async def open(
         self,
@@ -188,10 +187,20 @@ class Kit:
             return await self.harness.raw_get(path)
         return await (await self._other()).get_content(path)
 
+    def _plain(
+        self, driver: StorageDriver | None, narrow: Mapping[str, Any], part_size: int | None
+    ) -> Storage:
+        return Storage(
+            driver if driver is not None else self.wrapped_driver(),
+            narrow={**self._narrow, **narrow},
+            part_size=part_size or self._part_size or DEFAULT_PART_SIZE,
+        )
+
     async def _other(self) -> Storage:
-        """Give a storage without the middleware under test, in place of a back door."""
+        """Give a storage without middleware and facade under test, in place of a back door."""
         if self._behind is None:
-            self._behind = await self.open(self.harness.driver())
+            behind = self._plain(self.harness.driver(), {}, None)
+            self._behind = await self._stack.enter_async_context(behind)
         return self._behind
 
     def run(self, body: Callable[[], Awaitable[None]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from storagedriver_core import StorageDriver
+from storagedriver_core import Storage, StorageDriver
 from storagedriver_testsuite._case import Case, case_of
 from storagedriver_testsuite._harness import Harness
 from storagedriver_testsuite._kit import Kit
@@ -62,6 +62,10 @@ class SuiteBase(CaseGroup):
         """Put middleware around each driver of the suite; none here."""
         return driver
 
+    def facade(self, storage: Storage) -> Storage:
+        """Put what is called in a storage's place around each storage of the suite; none here."""
+        return storage
+
     @pytest.fixture
     def harness(self) -> Harness:
         """Give the harness of one test. Every subclass overrides this."""
@@ -74,6 +78,7 @@ class SuiteBase(CaseGroup):
         return Kit(
             harness,
             wrap=self.wrap,
+            facade=self.facade,
             narrow=self.narrow,
             part_size=self.part_size,
             large=large,
