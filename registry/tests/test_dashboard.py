@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from registry.tests.client import Repository
@@ -20,6 +21,8 @@ from registry.tests.test_notifications import section
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 DASHBOARD = json.loads((DOCS / "examples" / "grafana-dashboard.json").read_text())
+[_GROUP] = yaml.safe_load((DOCS / "examples" / "deploy" / "alerts.yml").read_text())["groups"]
+ALERTS = _GROUP["rules"]
 # Prometheus adds these.
 ADDED = {"job", "instance"}
 WORDS = {"by", "count", "histogram_quantile", "increase", "max", "rate", "sum"}
@@ -145,6 +148,19 @@ def test_expression_finds_series(expression: str, exposed: Series) -> None:
     rest = re.sub(r"\w+\{[^}]*\}|\[\$__rate_interval\]|\bby \([^)]*\)", "", expression)
     assert set(re.findall(r"[a-z_]\w*", rest)) <= WORDS
     assert rest.count("(") == rest.count(")")
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_alert_looks_at_series_that_there_are(alert: dict[str, Any], exposed: Series) -> None:
+    found = selectors(alert["expr"])
+    assert found
+    known = {"instance"}
+    for metric, matchers in found:
+        labels = set().union(*exposed[metric])
+        assert {matcher.label for matcher in matchers} <= labels
+        known |= labels
+    told = set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"]))
+    assert told <= grouped(alert["expr"]) <= known
 
 
 def test_each_metric_of_the_list_is_shown() -> None:

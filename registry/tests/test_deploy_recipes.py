@@ -26,6 +26,7 @@ from registry.tests.deploying import NODES, RECIPES, recipe
 from registry.tests.processes import REGISTRY, free_port, our_server, running
 from servers.seaweedfs import SeaweedFS
 from servers.valkey import Valkey
+from storagedriver_core import load_plugins
 
 ROOT = RECIPES.parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load(recipe("compose.yml", {}))
@@ -111,6 +112,18 @@ def test_compose_fits_together() -> None:
     stop = SERVICES["registry-1"]["stop_grace_period"]
     assert parse_duration(stop) > draintime()
     assert SERVICES["garbage-collect"]["command"][-1] == "/etc/registry/config.yml"
+
+
+def test_key_of_the_bucket_may_do_what_the_driver_does_and_nothing_else() -> None:
+    section = yaml.safe_load(recipe("registry.yml", {}))["storage"]["s3"]
+    bucket, objects = json.loads(recipe("s3-policy.json", {}))["Statement"]
+    name = f"arn:aws:s3:::{section['bucket']}"
+    assert bucket["Resource"] == name
+    assert objects["Resource"] == f"{name}{section['rootdirectory']}/*"
+    needed = " ".join(load_plugins().drivers["s3"].permissions.values())
+    for statement, on in ((bucket, "the bucket"), (objects, "the objects")):
+        assert statement["Effect"] == "Allow"
+        assert set(statement["Action"]) == set(re.findall(rf"(s3:\w+) on {on}", needed))
 
 
 @pytest.mark.service("weed")

@@ -24,6 +24,7 @@ def storagedriver_register_drivers() -> list[DriverSpec]:
                 "put_content": "s3:PutObject on the objects",
                 "delete": "s3:DeleteObject on the objects, s3:ListBucket on the bucket",
                 "open_upload": "s3:PutObject on the objects",
+                "upload_state": "s3:ListMultipartUploadParts on the objects",
                 "abort_upload": "s3:AbortMultipartUpload on the objects",
                 "list_uploads": "s3:ListBucketMultipartUploads on the bucket",
             },
