@@ -48,6 +48,12 @@ def fences_to_blocks(
     lines[:] = converted
 
 
+def link_to_files(app: Sphinx, page: str, source: list[str]) -> None:
+    """Let links to READMEs of drivers, which are no pages of the site, lead to the files."""
+    source[0] = source[0].replace("](../drivers/", "](path:../drivers/")
+
+
 def setup(app: Sphinx) -> None:
     """Run before napoleon, which would take the fences' content for sections."""
+    app.connect("source-read", link_to_files)
     app.connect("autodoc-process-docstring", fences_to_blocks, priority=100)
