@@ -6,8 +6,8 @@
 #   addresses, tls, credentials,
 #   challenges, retrying         where, who, and what is tried again
 #   tokens                       answering challenges
-#   answers, connections,
-#   transport                    requests
+#   bodies, answers,
+#   connections, transport       requests
 #   mirrors, registries_conf,
 #   origins                      who is asked first
 #   reading, uploading, paging   what takes several of them

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from storagedriver_registry.client.bodies import chunks_of
 from storagedriver_registry.client.errors import (
     CertificateError,
     ConnectionFailedError,
@@ -105,7 +106,7 @@ class Answer:
             ConnectionFailedError: It breaks off.
         """
         try:
-            async for chunk in self._response.content.iter_any():
+            async for chunk in chunks_of(self._response):
                 yield chunk
         except NETWORK_ERRORS as error:
             raise translated(error, self._host) from error
