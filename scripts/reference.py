@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import drivers_page
 import protocol
 import registry_configuration
 from pages import capabilities, commands, errors, hooks, pictures, storages
@@ -20,6 +21,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 FILES: Mapping[str, Callable[[], str]] = {
     "capabilities.md": capabilities.page,
     "command-options.md": commands.page,
+    "drivers.md": drivers_page.page,
     "errors.md": errors.page,
     "hooks.md": hooks.page,
     "protocol.md": protocol.page,
