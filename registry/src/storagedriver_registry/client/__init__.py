@@ -6,7 +6,7 @@
 #   addresses, tls, credentials,
 #   challenges, retrying         where, who, and what is tried again
 #   tokens                       answering challenges
-#   bodies, answers,
+#   stalls, bodies, answers,
 #   connections, transport       requests
 #   mirrors, registries_conf,
 #   origins                      who is asked first
@@ -34,6 +34,7 @@ from storagedriver_registry.client.credentials import Credentials, CredentialSou
 from storagedriver_registry.client.docker_config import DockerConfig
 from storagedriver_registry.client.errors import (
     BlockedError,
+    BusyError,
     CertificateError,
     ConnectionFailedError,
     CredentialsError,
@@ -49,6 +50,7 @@ from storagedriver_registry.client.errors import (
     RegistryError,
     ResponseError,
     ServerError,
+    StalledError,
     TooManyRequestsError,
     UnauthorizedError,
     UnsupportedError,
@@ -78,6 +80,7 @@ __all__ = [
     "BlobReader",
     "Blobs",
     "BlockedError",
+    "BusyError",
     "CertificateError",
     "Clock",
     "ConnectionFailedError",
@@ -110,6 +113,7 @@ __all__ = [
     "ResponseError",
     "Retries",
     "ServerError",
+    "StalledError",
     "SyncBlobReader",
     "SyncRegistryClient",
     "SyncRepository",

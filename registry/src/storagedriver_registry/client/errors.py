@@ -11,10 +11,12 @@ RegistryError
 │   ├── TooManyRequestsError         429  temporary; retry_after
 │   └── ServerError                  5xx  temporary; retry_after
 ├── ConnectionFailedError            (ConnectionError)  temporary
+│   ├── StalledError                 nothing comes, or nothing is taken; seconds
 │   └── CertificateError             not temporary
 ├── InvalidAnswerError               the answer is not what the specification says
 │   └── RedirectRefusedError         it leads to where it is not safe to go
 ├── DigestMismatchError              the content is not what its digest says
+├── BusyError                        another process is at work on it  temporary
 ├── CredentialsError                 they cannot be found, or not be used
 ├── BlockedError                     the configuration forbids to ask for it
 ├── RegistriesConfigError            the configuration of mirrors makes no sense
@@ -154,6 +156,18 @@ class ConnectionFailedError(RegistryError, ConnectionError):
     temporary = True
 
 
+class StalledError(ConnectionFailedError):
+    """The connection is there, but for too long nothing comes, or nothing is taken.
+
+    Attributes:
+        seconds: How long.
+    """
+
+    def __init__(self, message: str = "", *, host: str = "", seconds: float = 0.0) -> None:
+        super().__init__(message, host=host)
+        self.seconds = seconds
+
+
 class CertificateError(ConnectionFailedError):
     """The registry's certificate is not trusted, or it does not accept the client's."""
 
@@ -186,6 +200,12 @@ class DigestMismatchError(RegistryError):
         super().__init__(message, host=host)
         self.expected = expected
         self.actual = actual
+
+
+class BusyError(RegistryError):
+    """Another process is at work on the same file."""
+
+    temporary = True
 
 
 class CredentialsError(RegistryError):

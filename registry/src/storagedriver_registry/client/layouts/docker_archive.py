@@ -21,7 +21,7 @@ import os
 import tarfile
 import tempfile
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,8 +246,10 @@ class DockerArchiveTarget(ArchiveTarget):
         for layer, diff_id in zip(image.layers, diff_ids, strict=True):
             name = f"{diff_id.partition(':')[2]}.tar"
             if name not in names:
-                with _unpacked(self._blob(layer.digest), layer.media_type, self.folder) as file:
-                    _add_layer(archive, name, file, diff_id)
+                path = self._blob(layer.digest)
+                with _unpacked(path, layer.media_type, self.folder, self.go_on) as file:
+                    _check_layer(file, diff_id, self.go_on)
+                    archive.addfile(member(name, os.fstat(file.fileno()).st_size), file)
             names.append(name)
         config_name = f"{image.config.digest.hex}.json"
         add_file(archive, config_name, config)
@@ -273,7 +275,7 @@ def _diff_ids(config: bytes) -> list[str]:
     return [str(one) for one in listed] if isinstance(listed, list) else []
 
 
-def _unpacked(path: Path, media_type: str, folder: Path) -> IO[bytes]:
+def _unpacked(path: Path, media_type: str, folder: Path, go_on: Callable[[], None]) -> IO[bytes]:
     """Open a layer as it is without compression."""
     file = path.open("rb")
     begin = file.read(4)
@@ -288,8 +290,9 @@ def _unpacked(path: Path, media_type: str, folder: Path) -> IO[bytes]:
     try:
         with file, gzip.open(file) as packed:
             while chunk := packed.read(_CHUNK):
+                go_on()
                 unpacked.write(chunk)
-    except (OSError, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         unpacked.close()
         raise InvalidAnswerError(f"a layer cannot be unpacked: {error}") from error
     except BaseException:
@@ -308,10 +311,10 @@ def _compare(what: str, diff_id: str, actual: str) -> None:
         )
 
 
-def _add_layer(archive: tarfile.TarFile, name: str, file: IO[bytes], diff_id: str) -> None:
+def _check_layer(file: IO[bytes], diff_id: str, go_on: Callable[[], None]) -> None:
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
+        go_on()
         digest.update(chunk)
     _compare("a layer", diff_id, digest.hexdigest())
     file.seek(0, os.SEEK_SET)
-    archive.addfile(member(name, os.fstat(file.fileno()).st_size), file)

@@ -7,6 +7,19 @@ from typing import Protocol
 
 from storagedriver_registry.client.transfer.places import Blob, Chunks
 
+MOST_OF_A_SMALL_FILE = 16 << 20
+"""Bytes of an index, a manifest, a configuration: they are read into memory."""
+
+
+class Presence(Protocol):
+    """Somebody who writes in a layout: meanwhile nobody removes what is there."""
+
+    def is_alone(self) -> bool:
+        """Tell whether nobody else is there, and keep others out. Ask once, at the end."""
+
+    def close(self) -> None:
+        """Leave, and let others in again."""
+
 
 class LayoutFiles(Protocol):
     """Files below one root. Paths are relative, as `blobs/sha256/abc`."""
@@ -35,8 +48,15 @@ class WritableFiles(LayoutFiles, Protocol):
     async def write(self, path: str, data: bytes) -> None:
         """Store a small file, replacing what is there."""
 
-    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> None:
-        """Store a blob, and go on with one that another run did not end."""
+    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> bool:
+        """Store a blob, and go on with one that another run did not end.
+
+        Returns:
+            Whether it was stored here; False if somebody else has done so meanwhile.
+
+        Raises:
+            BusyError: Somebody else is at work on it, and does not get on.
+        """
 
     async def change(self, path: str, make: Callable[[bytes | None], bytes]) -> None:
         """Change a small file with nobody else doing so meanwhile.
@@ -48,4 +68,7 @@ class WritableFiles(LayoutFiles, Protocol):
         """
 
     async def remove(self, paths: Sequence[str]) -> None:
-        """Remove files, and the folders that become empty."""
+        """Remove files."""
+
+    async def enter(self) -> Presence:
+        """Say that somebody writes here from now on, until the presence is closed."""

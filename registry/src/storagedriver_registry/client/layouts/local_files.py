@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -14,9 +14,19 @@ from typing import ParamSpec, TypeVar
 
 from storagedriver_core import StorageDriverError, finish
 from storagedriver_registry.client.errors import (
+    BusyError,
     DigestMismatchError,
+    InvalidAnswerError,
     NotFoundError,
     RegistryError,
+)
+from storagedriver_registry.client.layouts.files import MOST_OF_A_SMALL_FILE
+from storagedriver_registry.client.layouts.locks import (
+    is_locked,
+    locked_file,
+    missing,
+    remove_empty,
+    shared_folder,
 )
 from storagedriver_registry.client.reading import RunningHash
 from storagedriver_registry.client.transfer.places import Blob, Chunks
@@ -28,6 +38,13 @@ _THREAD_SECONDS = 600.0
 
 _LOCK_SECONDS = 0.02
 """Between two looks at a lock that somebody else has for a few milliseconds."""
+
+_WAIT_SECONDS = 0.2
+"""Between two looks at a blob that somebody else writes."""
+
+_STUCK_SECONDS = 600.0
+"""That somebody else may write nothing of a blob: with a registry that has to be asked often, and a
+slow disk at the end."""
 
 _PARTIAL = ".partial"
 """Folder for what is not whole, beside what is: renaming it is all that is left to do."""
@@ -42,7 +59,7 @@ class LocalFiles:
 
     A blob is written below `.partial`, and renamed when it is whole and on the disk. What a kill
     leaves there, or a connection that failed for good, is gone on with; what is cancelled is
-    removed.
+    removed. Of several who want the same blob one writes it, and the others wait.
 
     Args:
         folder: The directory; made when something is written.
@@ -58,22 +75,20 @@ class LocalFiles:
 
     async def read(self, path: str) -> bytes | None:
         """Give a small file; None if there is none."""
-        try:
-            return await asyncio.to_thread((self.folder / path).read_bytes)
-        except FileNotFoundError:
-            return None
+        return await asyncio.to_thread(self._read, path)
 
     async def size(self, path: str) -> int | None:
         """Give the bytes of a file; None if there is none."""
         try:
-            return (await asyncio.to_thread((self.folder / path).stat)).st_size
+            about = await asyncio.to_thread((self.folder / path).stat)
         except FileNotFoundError:
             return None
+        return about.st_size if stat.S_ISREG(about.st_mode) else None
 
     async def chunks(self, path: str, offset: int) -> AsyncGenerator[bytes, None]:
         """Give a file from an offset on."""
         try:
-            descriptor = os.open(self.folder / path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = _opened(self.folder / path)
         except FileNotFoundError:
             raise NotFoundError(f"{self.folder / path} is not there") from None
         try:
@@ -94,21 +109,32 @@ class LocalFiles:
         try:
             # No thread may wait for it: who has it needs threads to get on.
             # An event cannot tell of another process.
-            while not _is_locked(lock):  # noqa: ASYNC110
+            while not is_locked(lock):  # noqa: ASYNC110
                 await asyncio.sleep(_LOCK_SECONDS)
             await self.write(path, make(await self.read(path)))
         finally:
             os.close(lock)
 
-    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> None:
-        """Store a blob, and go on with one that another run did not end."""
+    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> bool:
+        """Store a blob, and go on with one that another run did not end.
+
+        Returns:
+            Whether it was stored here; False if somebody else has done so meanwhile.
+
+        Raises:
+            BusyError: Somebody else is at work on it, and does not get on.
+        """
         partial = self.folder / _PARTIAL / f"{blob.digest.algorithm}-{blob.digest.hex}"
-        descriptor = _opened(partial)
+        descriptor = await _had(partial)
         try:
-            await self._fill(descriptor, blob, chunks)
+            if await self.size(path) == blob.size:
+                partial.unlink(missing_ok=True)
+                return False
+            await self._fill(descriptor, partial, blob, chunks)
             await _to_its_end(self._publish, descriptor, partial, path)
+            return True
         except (RegistryError, StorageDriverError) as error:
-            if isinstance(error, DigestMismatchError):
+            if isinstance(error, DigestMismatchError) or os.fstat(descriptor).st_size == 0:
                 partial.unlink(missing_ok=True)
             raise
         except BaseException:
@@ -121,16 +147,20 @@ class LocalFiles:
                 partial.parent.rmdir()
 
     async def remove(self, paths: Sequence[str]) -> None:
-        """Remove files, and the folders that become empty, this one too."""
-        folders: set[Path] = {self.folder, self.folder / "blobs"}
+        """Remove files."""
         for path in paths:
             (self.folder / path).unlink(missing_ok=True)
-            folders.add((self.folder / path).parent)
-        for folder in sorted(folders, reverse=True):
-            with suppress(OSError):
-                folder.rmdir()
 
-    async def _fill(self, descriptor: int, blob: Blob, chunks: Chunks) -> None:
+    async def enter(self) -> LocalPresence:
+        """Say that somebody writes here; whoever is removing files is waited for."""
+        blobs = self.folder / "blobs"
+        made = missing(blobs)
+        # An event cannot tell of another process.
+        while (descriptor := shared_folder(blobs)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(_LOCK_SECONDS)
+        return LocalPresence(blobs, descriptor, made)
+
+    async def _fill(self, descriptor: int, partial: Path, blob: Blob, chunks: Chunks) -> None:
         """Write what is missing of a blob."""
         offset, before = await _to_its_end(_hash_of, descriptor, blob)
         if offset == blob.size and before.hexdigest() == blob.digest.hex:
@@ -139,13 +169,25 @@ class LocalFiles:
             os.ftruncate(descriptor, 0)
             offset, before = 0, hashlib.new(blob.digest.algorithm)
         try:
-            await _written(descriptor, chunks, offset, before)
+            await _written(descriptor, partial, chunks, offset, before)
         except DigestMismatchError:
             if offset == 0:
                 raise
             # What the other run had left may be what is wrong.
             os.ftruncate(descriptor, 0)
-            await _written(descriptor, chunks, 0, hashlib.new(blob.digest.algorithm))
+            before = hashlib.new(blob.digest.algorithm)
+            await _written(descriptor, partial, chunks, 0, before)
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            descriptor = _opened(self.folder / path)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(MOST_OF_A_SMALL_FILE + 1)
+        if len(data) > MOST_OF_A_SMALL_FILE:
+            raise InvalidAnswerError(f"{self.folder / path} is too large for what it is")
+        return data
 
     def _publish(self, descriptor: int, partial: Path, path: str) -> None:
         final = self.folder / path
@@ -170,26 +212,57 @@ class LocalFiles:
         sync_folder(final.parent)
 
 
-def _opened(partial: Path) -> int:
-    """Open a partial file that no other process is at work on."""
-    while True:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:
-            # The last one removes the folder.
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The other one may have renamed it, or removed it.
-            if os.fstat(descriptor).st_ino == partial.stat().st_ino:
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            raise RegistryError(f"{partial}: another process is at work on it") from None
-        except FileNotFoundError:
-            pass
+def _opened(path: Path) -> int:
+    """Open a file for reading. Anything else may give bytes for ever, or never."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
+        raise InvalidAnswerError(f"{path} is no file")
+    return descriptor
+
+
+class LocalPresence:
+    """Somebody who writes in a layout: shares the lock of its folder of blobs.
+
+    Args:
+        blobs: The folder.
+        descriptor: The folder, locked.
+        made: Folders that were not there before, the innermost first.
+    """
+
+    def __init__(self, blobs: Path, descriptor: int, made: Sequence[Path]) -> None:
+        self._blobs = blobs
+        self._descriptor = descriptor
+        self._made = made
+
+    def is_alone(self) -> bool:
+        """Tell whether nobody else is there, and keep others out."""
+        return is_locked(self._descriptor)
+
+    def close(self) -> None:
+        """Leave, and let others in again. The last one removes folders that have stayed empty."""
+        if is_locked(self._descriptor):
+            remove_empty([*self._blobs.glob("*"), self._blobs, *self._made])
+        os.close(self._descriptor)
+
+
+async def _had(partial: Path) -> int:
+    """Open a partial file, to have it alone; wait for who has it, as long as that gets on."""
+    loop = asyncio.get_running_loop()
+    before, since = (-1, -1), loop.time()
+    while (descriptor := locked_file(partial)) is None:
+        with suppress(FileNotFoundError):
+            about = await asyncio.to_thread(partial.stat)
+            state = (about.st_size, about.st_mtime_ns)
+            if state != before:
+                before, since = state, loop.time()
+        if loop.time() - since >= _STUCK_SECONDS:
+            raise BusyError(
+                f"{partial}: another process has it, and has written nothing for "
+                f"{_STUCK_SECONDS:g} s"
+            )
+        await asyncio.sleep(_WAIT_SECONDS)
+    return descriptor
 
 
 def _hash_of(descriptor: int, blob: Blob) -> tuple[int, RunningHash]:
@@ -204,10 +277,16 @@ def _hash_of(descriptor: int, blob: Blob) -> tuple[int, RunningHash]:
     return offset, digest
 
 
-async def _written(descriptor: int, chunks: Chunks, offset: int, before: RunningHash) -> None:
+async def _written(
+    descriptor: int, path: Path, chunks: Chunks, offset: int, before: RunningHash
+) -> None:
     async with aclosing(chunks(offset, before)) as stream:
         async for chunk in stream:
-            await _to_its_end(_pwrite, descriptor, chunk, offset)
+            try:
+                await _to_its_end(_pwrite, descriptor, chunk, offset)
+            except OSError as error:
+                # The system does not say which file it was.
+                raise OSError(error.errno, error.strerror, str(path)) from error
             offset += len(chunk)
 
 
@@ -226,14 +305,6 @@ def _pwrite(descriptor: int, chunk: bytes, offset: int) -> None:
     while view:
         count = os.pwrite(descriptor, view, offset)
         view, offset = view[count:], offset + count
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def sync_folder(folder: Path) -> None:

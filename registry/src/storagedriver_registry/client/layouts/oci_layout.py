@@ -16,15 +16,18 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+from storagedriver_core import StorageDriverError
 from storagedriver_registry.client.errors import (
     DigestMismatchError,
     InvalidAnswerError,
     NotFoundError,
+    RegistryError,
 )
-from storagedriver_registry.client.layouts.files import LayoutFiles, WritableFiles
+from storagedriver_registry.client.layouts.files import LayoutFiles, Presence, WritableFiles
 from storagedriver_registry.client.manifests import MOST_BYTES, FetchedManifest
 from storagedriver_registry.client.reading import RunningHash
 from storagedriver_registry.client.transfer.places import Blob, Chunks, Outcome, Source
+from storagedriver_registry.client.transfer.plans import plan
 from storagedriver_registry.digest import Digest, InvalidDigestError, compute_digest, parse_digest
 from storagedriver_registry.manifest import (
     MODELS,
@@ -152,19 +155,24 @@ class OCILayoutTarget(OCILayout):
         self._target = files
         self._tag = reference
         self._put: list[str] = []
+        self._presence: Presence | None = None
+        self._entering = asyncio.Lock()
 
     async def put_blob(self, blob: Blob, chunks: Chunks, source: Source) -> Outcome:
         """Store a blob, unless it is there."""
+        # Before anything is looked for: it stays there from now on.
+        await self._enter()
         path = _path(blob.digest)
         if await self._target.size(path) == blob.size:
             return Outcome.PRESENT
         # Before it is there: who is cancelled in its last moment has put it.
         self._put.append(path)
-        await self._target.put_blob(path, blob, chunks)
-        return Outcome.COPIED
+        is_ours = await self._target.put_blob(path, blob, chunks)
+        return Outcome.COPIED if is_ours else Outcome.PRESENT
 
     async def put_manifest(self, manifest: FetchedManifest, *, is_root: bool) -> None:
         """Store a manifest; the root, and what has a subject, is listed in the index."""
+        await self._enter()
         path = _path(manifest.digest)
         if await self._target.size(path) is None:
             self._put.append(path)
@@ -183,19 +191,43 @@ class OCILayoutTarget(OCILayout):
         """Do nothing: everything is visible."""
 
     async def abandon(self) -> None:
-        """Remove what was put, unless it is listed already."""
+        """Remove what was put and no image of the layout needs, unless others are at work there."""
+        if self._presence is None or not self._presence.is_alone():
+            return
         try:
-            listed = {_path(_digest(one)) for one in await self.listed()}
-        except NotFoundError:
-            listed = set()
-        except InvalidAnswerError:
+            needed = await self._needed()
+        except (RegistryError, StorageDriverError, OSError):
             # It is not known what others need.
             return
-        if not listed.intersection(self._put):
-            await self._target.remove(self._put)
+        await self._target.remove([path for path in self._put if path not in needed])
+
+    async def release(self) -> None:
+        """Leave the layout to others."""
+        if self._presence is not None:
+            self._presence.close()
+            self._presence = None
+
+    async def _enter(self) -> None:
+        async with self._entering:
+            if self._presence is None:
+                self._presence = await self._target.enter()
+
+    async def _needed(self) -> set[str]:
+        """Give the files of all images that are listed."""
+        try:
+            listed = await self.listed()
+        except NotFoundError:
+            return set()
+        needed = {"oci-layout"}
+        for one in listed:
+            found = await plan(OCILayout(self._files, _digest(one)))
+            needed.update(_path(manifest.digest) for manifest in found.manifests)
+            needed.update(_path(blob.digest) for blob in found.blobs)
+        return needed
 
     async def _list(self, descriptor: dict[str, Any]) -> None:
         if await self._target.read("oci-layout") is None:
+            self._put.append("oci-layout")
             await self._target.write("oci-layout", _LAYOUT)
 
         def added(before: bytes | None) -> bytes:

@@ -17,9 +17,11 @@ from storagedriver_core import (
 )
 from storagedriver_registry.client.errors import (
     DigestMismatchError,
+    InvalidAnswerError,
     NotFoundError,
     RegistryError,
 )
+from storagedriver_registry.client.layouts.files import MOST_OF_A_SMALL_FILE
 from storagedriver_registry.client.transfer.journal import Entry, Journal
 from storagedriver_registry.client.transfer.places import Blob, Chunks
 
@@ -63,9 +65,13 @@ class StorageFiles:
     async def read(self, path: str) -> bytes | None:
         """Give a small file; None if there is none."""
         try:
-            return await self._storage.get_content(self._path(path))
+            async with await self._storage.reader(self._path(path)) as reader:
+                data = await reader.read(MOST_OF_A_SMALL_FILE + 1)
         except PathNotFoundError:
             return None
+        if len(data) > MOST_OF_A_SMALL_FILE:
+            raise InvalidAnswerError(f"{self.name}: {path} is too large for what it is")
+        return data
 
     async def size(self, path: str) -> int | None:
         """Give the bytes of a file; None if there is none."""
@@ -103,9 +109,10 @@ class StorageFiles:
             before: bytes | None = None
             try:
                 etag = (await self._storage.stat(full)).etag if can.put_if_match else None
-                before = await self._storage.get_content(full)
+                before = await self.read(path)
             except PathNotFoundError:
-                etag = None
+                pass
+            etag = None if before is None else etag
             is_first = before is None and can.put_if_absent
             try:
                 data = make(before)
@@ -117,7 +124,7 @@ class StorageFiles:
             else:
                 return
 
-    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> None:
+    async def put_blob(self, path: str, blob: Blob, chunks: Chunks) -> bool:
         """Store a blob, and go on with one that another run did not end."""
         full = self._path(path)
         can_resume = self._storage.capabilities.upload and blob.size >= _JOURNALED_BYTES
@@ -126,7 +133,7 @@ class StorageFiles:
                 await self._storage.put_content(
                     full, stream, size=blob.size, digest=str(blob.digest)
                 )
-            return
+            return True
         with self._journal.entry("store", self._label, full, str(blob.digest)) as entry:
             try:
                 await self._journaled(full, blob, chunks, entry)
@@ -136,6 +143,7 @@ class StorageFiles:
                     entry.remove()
                 raise
             entry.remove()
+        return True
 
     async def _journaled(self, path: str, blob: Blob, chunks: Chunks, entry: Entry) -> None:
         writer = await self._begun(path, blob, entry)
@@ -172,5 +180,20 @@ class StorageFiles:
         if paths:
             await self._storage.delete_many([self._path(path) for path in paths])
 
+    async def enter(self) -> Crowd:
+        """Say that somebody writes here: stores have no way to tell others."""
+        return Crowd()
+
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}"
+
+
+class Crowd:
+    """Somebody who may or may not be alone in a store."""
+
+    def is_alone(self) -> bool:
+        """Say no: nobody can know."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""

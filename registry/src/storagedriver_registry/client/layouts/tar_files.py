@@ -9,10 +9,12 @@ from collections.abc import AsyncGenerator
 from pathlib import Path, PurePosixPath
 
 from storagedriver_registry.client.errors import InvalidAnswerError, NotFoundError
+from storagedriver_registry.client.layouts.files import MOST_OF_A_SMALL_FILE
 
 _CHUNK = 1 << 20
-_MOST_OF_A_SMALL_FILE = 16 << 20
-"""Of an index, a manifest, a configuration: they are read into memory."""
+
+_MOST_MEMBERS = 50_000
+"""More than any image has files in its archive: who lists more wants to keep us busy."""
 
 _MOST_LINKS = 10
 
@@ -39,7 +41,7 @@ class TarFiles:
         found = await self._find(path)
         if found is None:
             return None
-        if found[1] > _MOST_OF_A_SMALL_FILE:
+        if found[1] > MOST_OF_A_SMALL_FILE:
             raise InvalidAnswerError(f"{self._path}: {path} is too large for what it is")
         return await asyncio.to_thread(_pread, self._path, *found)
 
@@ -82,7 +84,9 @@ class TarFiles:
         members: dict[str, tuple[int, int]] = {}
         try:
             with tarfile.open(self._path, "r:") as archive:
-                for member in archive:
+                for number, member in enumerate(archive):
+                    if number == _MOST_MEMBERS:
+                        raise InvalidAnswerError(f"{self._path} has more than {number} files")
                     name = str(PurePosixPath(member.name))
                     if member.issparse():
                         # What lies in the archive is not what the file is.

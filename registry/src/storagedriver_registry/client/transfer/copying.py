@@ -119,6 +119,8 @@ async def copy(
     except asyncio.CancelledError:
         await finish(target.abandon(), _ABANDON_SECONDS)
         raise
+    finally:
+        await target.release()
     return CopyReport(
         digest=chosen.root.digest,
         media_type=chosen.root.media_type,

@@ -84,3 +84,6 @@ class Target(Protocol):
 
     async def abandon(self) -> None:
         """Remove what was put, as nobody will use it: the copy was cancelled."""
+
+    async def release(self) -> None:
+        """Let go of what others wait for. Called once, at the end, whatever it was."""

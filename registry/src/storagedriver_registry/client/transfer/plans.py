@@ -61,11 +61,25 @@ async def plan(
     """
     root = await source.root()
     if platform is not None:
-        while (digest := choose(root.data, root.media_type, platform)) is not None:
-            root = await source.manifest(parse_digest(digest))
+        root = await of_platform(source, root, platform)
     found = _Found(source, with_referrers=referrers)
     await found.add(root, 0)
     return Plan(tuple(found.manifests.values()), tuple(found.blobs.values()))
+
+
+async def of_platform(source: Source, root: FetchedManifest, platform: Platform) -> FetchedManifest:
+    """Give the image for a platform: the manifest itself, or a member of an index, however deep.
+
+    Raises:
+        NotFoundError: The index has none.
+        InvalidAnswerError: There is an index in an index in an index, and so on.
+    """
+    for _ in range(_MOST_DEPTH + 1):
+        digest = choose(root.data, root.media_type, platform)
+        if digest is None:
+            return root
+        root = await source.manifest(parse_digest(digest))
+    raise InvalidAnswerError(f"manifests in manifests, more than {_MOST_DEPTH} deep")
 
 
 class _Found:

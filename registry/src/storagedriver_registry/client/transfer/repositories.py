@@ -119,3 +119,6 @@ class RepositoryPlace:
 
     async def abandon(self) -> None:
         """Do nothing: the registry collects blobs that no manifest names."""
+
+    async def release(self) -> None:
+        """Do nothing: nobody waits."""
