@@ -12,7 +12,7 @@ from storagedriver_registry.client import (
     ResponseError,
     UploadSession,
 )
-from storagedriver_registry.client import connections as connections_module
+from storagedriver_registry.client import uploading as uploading_module
 from storagedriver_registry.digest import parse_digest
 
 from registry.tests.client import sha256
@@ -151,7 +151,7 @@ def test_lost_answer_to_the_last_request_is_looked_up() -> None:
 def test_registry_may_take_its_time_at_the_end_of_an_upload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections_module, "_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(uploading_module, "_END_PATIENCE", 1000)
 
     async def slow(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
@@ -163,7 +163,7 @@ def test_registry_may_take_its_time_at_the_end_of_an_upload(
         session = UploadSession(f"{registry.url}/up")
         await client.repository("a").blobs.uploads.finish(session, parse_digest(DIGEST))
 
-    with_hostile(test)
+    with_hostile(test, timeout=0.1)
 
 
 def test_upload_that_fails_for_good_is_dropped() -> None:

@@ -19,9 +19,11 @@ from storagedriver_registry.client.errors import (
     InvalidAnswerError,
     RegistryError,
     ResponseError,
+    StalledError,
     error_class,
 )
 from storagedriver_registry.client.retrying import Clock, seconds_of
+from storagedriver_registry.client.stalls import SendStalledError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -39,14 +41,20 @@ class Answer:
         status: Its status.
         headers: Its headers, by names in any case.
         url: What answered, after redirects. It may be signed: it is confidential.
+
+    Args:
+        response: The answer.
+        host: The registry.
+        silence: Seconds after which it counts as stalled.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, host: str, silence: float) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self.url: URL = response.url
         self._response = response
         self._host = host
+        self._silence = silence
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,7 +117,9 @@ class Answer:
             async for chunk in chunks_of(self._response):
                 yield chunk
         except NETWORK_ERRORS as error:
-            raise translated(error, self._host) from error
+            asked = f"{self._response.method} {self._response.url.path}"
+            host = host_of(self._response.url, self._host)
+            raise translated(error, host, asked, self._silence) from error
 
 
 async def response_error(
@@ -122,8 +132,7 @@ async def response_error(
     method, path = response.method, response.url.path
     return error_class(response.status, code)(
         f"{method} {path}: {response.status} {said}",
-        # A store that a registry redirects to is not the registry.
-        host=host if response.url.authority in host else response.url.host or host,
+        host=host_of(response.url, host),
         status=response.status,
         method=method,
         path=path,
@@ -132,15 +141,33 @@ async def response_error(
     )
 
 
-def translated(error: Exception, host: str) -> RegistryError:
-    """Make the client's error of one of aiohttp's, or of the system's."""
+def host_of(url: URL, host: str) -> str:
+    """Give who is at a URL: a store that a registry redirects to is not the registry."""
+    return host if url.authority in host else url.host or host
+
+
+def translated(error: Exception, host: str, asked: str, seconds: float) -> RegistryError:
+    """Make the client's error of one of aiohttp's, or of the system's.
+
+    Args:
+        error: The error.
+        host: Who was asked.
+        asked: Method and path of the request.
+        seconds: After how long it counts as stalled.
+    """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CertificateError(f"its certificate: {error.certificate_error}", host=host)
     reason = getattr(error, "os_error", error)
     if isinstance(reason, ssl.SSLError) and "CERTIFICATE" in (reason.reason or ""):
         return CertificateError(f"TLS: {reason.reason}", host=host)
     if isinstance(error, TimeoutError):
-        return ConnectionFailedError("it does not answer", host=host)
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            stalled = "there is no connection after"
+        elif isinstance(error, SendStalledError):
+            stalled = f"{asked}: nothing of what is sent has been taken for"
+        else:
+            stalled = f"{asked}: nothing has come for"
+        return StalledError(f"{stalled} {seconds:g} s", host=host, seconds=seconds)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.ClientResponseError):
         return InvalidAnswerError(f"no HTTP as it should be: {type(error).__name__}", host=host)
     said = getattr(reason, "strerror", None) or type(error).__name__

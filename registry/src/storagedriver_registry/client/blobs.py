@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -172,7 +174,7 @@ class Blobs:
             is_temporary = isinstance(error, RegistryError) and error.temporary
             is_kept = on_session is not None and is_temporary
             if upload.session is not None and not is_kept:
-                await finish(self._dropped(upload.session), _CANCEL_SECONDS)
+                await finish(self._dropped_soon(upload.session), _CANCEL_SECONDS)
             raise
 
     async def mount(self, digest: Digest | str, source: str) -> bool:
@@ -208,6 +210,12 @@ class Blobs:
         except RegistryError:
             # It ages out.
             return
+
+    async def _dropped_soon(self, session: UploadSession) -> None:
+        """Drop an upload, unless the registry is not to be had: somebody waits for the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                await self._dropped(session)
 
     async def _pause(self, failures: int, error: RegistryError) -> None:
         retries = self._transport.retries

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
@@ -17,12 +18,15 @@ from storagedriver_core import ClosedError
 from storagedriver_registry.client.addresses import base_url, is_local, proxy_for
 from storagedriver_registry.client.answers import NETWORK_ERRORS, translated
 from storagedriver_registry.client.errors import RegistryError
+from storagedriver_registry.client.stalls import SendStalledError, watched_requests
 from storagedriver_registry.client.tls import TLSOptions
 
 USER_AGENT = "storagedriver"
 
+TIMEOUT = 60.0
+"""Seconds: longer than what packets that are lost cost, and short enough to be waited for."""
+
 _CONNECT_SECONDS = 30.0
-_SILENCE_SECONDS = 60.0
 _PROBE_SECONDS = 5.0
 _READ_BUFFER = 1 << 20
 
@@ -50,6 +54,7 @@ class Connections:
         insecure: Whether it is found out elsewhere, too, and certificates are not checked.
         tls: Certificates.
         most: Connections at once.
+        timeout: Seconds after which a connection that gives or takes nothing has failed.
     """
 
     def __init__(
@@ -60,7 +65,11 @@ class Connections:
         tls: TLSOptions,
         most: int,
         insecure: bool = False,
+        timeout: float = TIMEOUT,
     ) -> None:
+        if not 0 < timeout < math.inf:
+            raise ValueError("a timeout is more than 0 seconds")
+        self.timeout = timeout
         self._host = host
         self._tls = replace(tls, verify=False) if insecure else tls
         self._most = most
@@ -113,9 +122,11 @@ class Connections:
 
         Raises:
             NothingSentError: There is no connection.
-            ConnectionFailedError: It broke.
+            ConnectionFailedError: It broke, or stalled.
         """
         content = _Content(body)
+        silence = silence or self.timeout
+        connect = min(_CONNECT_SECONDS, self.timeout)
         try:
             response = await self._opened().request(
                 method,
@@ -123,19 +134,22 @@ class Connections:
                 headers=headers,
                 data=content.data,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=_CONNECT_SECONDS,
-                    sock_read=silence or _SILENCE_SECONDS,
-                ),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=silence),
                 proxy=proxy_for(url),
             )
         except NETWORK_ERRORS as error:
             if content.failure is not None:
                 # What was to be sent could not be read: the connection is not to blame.
                 raise content.failure from None
-            failure = translated(error, self._host)
-            if isinstance(error, aiohttp.ClientConnectorError):
+            is_unsent = isinstance(
+                error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+            )
+            is_send = isinstance(error, SendStalledError)
+            seconds = connect if is_unsent else self.timeout if is_send else silence
+            asked = f"{method} {url.path}"
+            host = self._host if self.lead_to(url) else url.host or self._host
+            failure = translated(error, host, asked, seconds)
+            if is_unsent:
                 raise NothingSentError(failure) from error
             raise failure from error
         _logger.debug(
@@ -158,6 +172,7 @@ class Connections:
                 read_bufsize=_READ_BUFFER,
                 # Not from the environment: aiohttp would take passwords from ~/.netrc as well.
                 trust_env=False,
+                request_class=watched_requests(self.timeout),
             )
         return self._session
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from storagedriver_registry.client.connections import TIMEOUT
 from storagedriver_registry.client.credentials import Credentials, CredentialSource
 from storagedriver_registry.client.errors import BlockedError
 from storagedriver_registry.client.mirrors import (
@@ -59,6 +60,9 @@ class RegistryClient:
         connections: Most connections at once.
         mirrors: What is asked before the registry, in this order, for manifests and blobs; or the
             rules of a `registries.conf`. Credentials that are given outright are not theirs.
+        timeout: Seconds after which a connection that gives nothing, or takes nothing of what is
+            sent, has failed: `StalledError`, if it does not help to try again. However long a
+            transfer takes as long as it moves; the end of an upload may take 15 times as long.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class RegistryClient:
         retries: Retries | None = None,
         connections: int = 16,
         mirrors: Sequence[Mirror] | RegistriesConfig = (),
+        timeout: float = TIMEOUT,
     ) -> None:
         self.host = host
         self._credentials = credentials
@@ -78,6 +83,7 @@ class RegistryClient:
         self._tls = tls
         self._retries = retries or Retries()
         self._most_connections = connections
+        self._timeout = timeout
         self._transports: dict[tuple[str, bool, bool], Transport] = {}
         # What is wrong with the host is to be known at once.
         self._transport(host, insecure=False)
@@ -176,5 +182,6 @@ class RegistryClient:
                 retries=retries,
                 connections=self._most_connections,
                 insecure=insecure,
+                timeout=self._timeout,
             )
         return self._transports[key]

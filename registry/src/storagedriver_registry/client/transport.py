@@ -12,7 +12,12 @@ from yarl import URL
 
 from storagedriver_registry.client.answers import Answer, beginning, response_error
 from storagedriver_registry.client.challenges import parse_challenges
-from storagedriver_registry.client.connections import Connections, Content, NothingSentError
+from storagedriver_registry.client.connections import (
+    TIMEOUT,
+    Connections,
+    Content,
+    NothingSentError,
+)
 from storagedriver_registry.client.credentials import Credentials, CredentialSource
 from storagedriver_registry.client.errors import (
     InvalidAnswerError,
@@ -50,7 +55,7 @@ class Request:
         body: What is sent.
         wanted: Statuses of a good answer.
         repeat: Whether it may be sent again when it is not known what became of it.
-        silence: Seconds that nothing may come for; None for what is usual.
+        patience: How many times as long as usual nothing may come.
     """
 
     method: str
@@ -60,7 +65,7 @@ class Request:
     body: Content | None = None
     wanted: frozenset[int] = frozenset({200})
     repeat: bool = True
-    silence: float | None = None
+    patience: float = 1.0
 
 
 class Transport:
@@ -76,6 +81,7 @@ class Transport:
         connections: Most connections at once.
         insecure: Whether it may speak http wherever it is, or have a certificate that nobody
             trusts.
+        timeout: Seconds after which a connection that gives or takes nothing has failed.
     """
 
     def __init__(
@@ -88,11 +94,17 @@ class Transport:
         retries: Retries,
         connections: int,
         insecure: bool = False,
+        timeout: float = TIMEOUT,
     ) -> None:
         self.host = host
         self.retries = retries
         self._connections = Connections(
-            host, plain_http=plain_http, tls=tls, most=connections, insecure=insecure
+            host,
+            plain_http=plain_http,
+            tls=tls,
+            most=connections,
+            insecure=insecure,
+            timeout=timeout,
         )
         self._failure: RegistryError | None = None
         self._rests_until = 0.0
@@ -199,7 +211,7 @@ class Transport:
             authorization = await self._authenticator.authorization(request.scopes)
             response = await self._redirected(request, url, authorization)
             if response.status in request.wanted:
-                return Answer(response, self.host)
+                return Answer(response, self.host, self._connections.timeout)
             if response.status < 400:
                 response.close()
                 raise InvalidAnswerError(
@@ -228,8 +240,9 @@ class Transport:
             headers = dict(request.headers)
             if authorization is not None and self._connections.lead_to(url):
                 headers["Authorization"] = authorization
+            silence = request.patience * self._connections.timeout
             response = await self._connections.exchange(
-                request.method, url, headers, request.body, request.silence
+                request.method, url, headers, request.body, silence
             )
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
@@ -264,7 +277,8 @@ class Transport:
             try:
                 if response.status != 200:
                     raise await response_error(response, self.host, self.retries.clock)
-                return await Answer(response, self.host).read(_MOST_OF_A_TOKEN)
+                answer = Answer(response, self.host, self._connections.timeout)
+                return await answer.read(_MOST_OF_A_TOKEN)
             finally:
                 response.close()
 

@@ -12,14 +12,18 @@ from yarl import URL
 
 from storagedriver_registry.client.answers import Answer
 from storagedriver_registry.client.connections import Content
-from storagedriver_registry.client.errors import InvalidAnswerError, NotFoundError
+from storagedriver_registry.client.errors import (
+    InvalidAnswerError,
+    NotFoundError,
+    RedirectRefusedError,
+)
 from storagedriver_registry.client.tokens import repository_scope
 from storagedriver_registry.client.transport import Request, Transport
 from storagedriver_registry.digest import Digest
 
-_END_SECONDS = 900.0
-"""Within which the end of an upload is answered: many a registry reads, hashes or copies the whole
-blob before it says anything."""
+_END_PATIENCE = 15
+"""Times as long as usual until the end of an upload is answered: many a registry reads, hashes or
+copies the whole blob before it says anything."""
 
 _RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)")
 
@@ -124,7 +128,7 @@ class Uploader:
             *("PUT", url, self._scopes, headers, content),
             wanted=frozenset({201, 204}),
             repeat=False,
-            silence=_END_SECONDS,
+            patience=_END_PATIENCE,
         )
         async with await self._transport.open(request):
             pass
@@ -152,11 +156,19 @@ class Uploader:
         if location is None:
             raise InvalidAnswerError("an upload without Location", host=self._transport.host)
         try:
-            return UploadSession(str(answer.url.join(URL(location, encoded=True))), offset)
+            url = answer.url.join(URL(location, encoded=True))
         except ValueError:
             raise InvalidAnswerError(
                 "the Location of an upload is no URL", host=self._transport.host
             ) from None
+        if url.scheme not in ("http", "https") or (answer.url.scheme, url.scheme) == (
+            *("https", "http"),
+        ):
+            raise RedirectRefusedError(
+                f"it wants an upload sent by {url.scheme}, without encryption",
+                host=self._transport.host,
+            )
+        return UploadSession(str(url), offset)
 
     def _offset(self, answer: Answer) -> int:
         match = _RANGE.fullmatch(answer.headers.get("Range", "0-0"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +12,15 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from storagedriver_registry.client.connections import TIMEOUT
+
 CERTIFICATES = Path("/etc/docker/certs.d")
+
+
+def _timeout(seconds: float) -> float:
+    if not 0 < seconds < math.inf:
+        raise typer.BadParameter("it is more than 0")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,15 @@ class Connection:
             help="Credentials, instead of those in ~/.docker/config.json.",
         ),
     ] = None
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            help="Give a connection up that gives or takes nothing for so long, and try again.",
+            callback=_timeout,
+        ),
+    ] = TIMEOUT
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell no progress.")] = False
     json: Annotated[bool, typer.Option("--json", help="Print results and errors as JSON.")] = False
 

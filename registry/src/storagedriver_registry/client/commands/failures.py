@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
-import typer
-
 from storagedriver_core import ChecksumMismatchError, StorageDriverError
+from storagedriver_registry.client.commands.output import say
 from storagedriver_registry.client.errors import (
     CredentialsError,
     DeniedError,
@@ -31,7 +29,8 @@ INTERRUPTED = 130
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 wrong usage, or no such reference can be; 3 not found; "
     "4 credentials are missing, wrong, or do not allow it; 5 content is not what its digest says; "
-    "6 the registry cannot be reached or is too busy, so that it may be tried again; "
+    "6 the registry cannot be reached or is too busy, or another process is at work on the file, "
+    "so that it may be tried again; "
     "130 interrupted."
 )
 
@@ -62,10 +61,9 @@ def exit_code(error: Exception) -> int:
 def tell(error: Exception, *, as_json: bool) -> None:
     """Print an error to the standard error output."""
     if not as_json:
-        typer.echo(f"dist: {error}", err=True)
+        say(f"dist: {error}", err=True)
         return
     about: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, ResponseError):
         about |= {"status": error.status, "code": error.code, "detail": error.detail}
-    json.dump({"error": about}, sys.stderr)
-    sys.stderr.write("\n")
+    say(json.dumps({"error": about}), err=True)

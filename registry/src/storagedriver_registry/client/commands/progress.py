@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from storagedriver_registry.client.commands.output import is_terminal
 from storagedriver_registry.client.transfer import OnEvent, TransferEvent
 from storagedriver_registry.digest import Digest
 
@@ -43,7 +44,7 @@ def told(*, quiet: bool) -> Iterator[OnEvent]:
     """
     if quiet:
         yield lambda event: None
-    elif not sys.stderr.isatty():
+    elif not is_terminal(sys.stderr):
         yield _line
     else:
         # Imported here: in a pipe nobody needs it.

@@ -26,6 +26,7 @@ from storagedriver_registry.client.commands.locations import (
     Location,
     StorageLocation,
 )
+from storagedriver_registry.client.commands.output import is_terminal
 from storagedriver_registry.client.credentials import Credentials
 from storagedriver_registry.client.docker_config import DockerConfig
 from storagedriver_registry.client.errors import InvalidReferenceError
@@ -87,6 +88,7 @@ class Session:
                 tls=self._tls,
                 connections=_CONNECTIONS,
                 mirrors=self._mirrors,
+                timeout=self.connection.timeout,
             )
             self._stack.push_async_callback(client.aclose)
             self._clients[host] = client
@@ -165,6 +167,9 @@ def run(connection: Connection, work: Callable[[Session], Awaitable[T]]) -> T:
     except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo("dist: interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Whoever read the output has gone, and wants no line about it.
+        raise
     except EXPECTED as error:
         tell(error, as_json=connection.json)
         raise typer.Exit(exit_code(error)) from None
@@ -172,7 +177,7 @@ def run(connection: Connection, work: Callable[[Session], Awaitable[T]]) -> T:
 
 def print_json(value: Any) -> None:
     """Print one value as JSON, indented for people on a terminal."""
-    typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
+    typer.echo(json.dumps(value, indent=2 if is_terminal(sys.stdout) else None))
 
 
 def _name(reference: str | Digest | None) -> str | None:

@@ -1,0 +1,345 @@
+"""Peers that stop reading, or sending, and keep the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from storagedriver_registry.client import RegistryClient, StalledError, UploadSession
+from storagedriver_registry.client import stalls as stalls_module
+from storagedriver_registry.client.stalls import SendStalledError, watched_requests
+
+from registry.tests.client import sha256, unique_name
+from registry.tests.counting import CountingProxy, counting
+from registry.tests.dist import Layout, dist, started
+from registry.tests.hostile import (
+    BLOB,
+    DATA,
+    DIGEST,
+    UPLOADS,
+    FakeTime,
+    HostileRegistry,
+    cut,
+    in_turn,
+    read,
+    sent,
+    with_hostile,
+)
+from registry.tests.processes import ServerProcess
+
+MIB = 1 << 20
+_PATIENCE = 120
+
+
+class StalledServer:
+    """Takes connections, reads the beginning of a request, answers with this, and does no more.
+
+    Attributes:
+        host: Where it listens.
+        over: Is set when the client has given its connection up.
+    """
+
+    def __init__(self, answer: bytes) -> None:
+        self._listener = socket.socket()
+        # It can be seen to be full after a few KiB.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.over = threading.Event()
+        self._answer = answer
+        self._may_read = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def read_on(self) -> None:
+        """Read what has come, to its end."""
+        self._may_read.set()
+
+    def close(self) -> None:
+        self._may_read.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with connection:
+                    connection.recv(64)
+                    connection.sendall(self._answer)
+                    self._may_read.wait(_PATIENCE)
+                    with contextlib.suppress(ConnectionError):
+                        while connection.recv(MIB):
+                            pass
+                    self.over.set()
+
+
+@contextlib.contextmanager
+def stalled(answer: bytes = b"") -> Iterator[StalledServer]:
+    server = StalledServer(answer)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+async def zeros() -> AsyncIterator[bytes]:
+    for _ in range(64):
+        yield bytes(MIB)
+
+
+# Nothing is taken ------------------------------------------------------------------------------
+
+
+def test_peer_that_takes_nothing_is_given_up() -> None:
+    async def main() -> None:
+        with stalled() as server:
+            async with RegistryClient(server.host, plain_http=True, timeout=0.3) as client:
+                uploads = client.repository("a").blobs.uploads
+                session = UploadSession(f"http://{server.host}/up?state=secret")
+                with pytest.raises(StalledError) as caught:
+                    await uploads.send(session, zeros, 64 * MIB)
+                # What waits to be sent keeps nothing open.
+                server.read_on()
+                assert await asyncio.to_thread(server.over.wait, _PATIENCE)
+            assert caught.value.seconds == 0.3
+            assert caught.value.temporary
+            assert str(caught.value) == (
+                f"{server.host}: PATCH /up: nothing of what is sent has been taken for 0.3 s"
+            )
+
+    asyncio.run(main())
+
+
+def test_cancelled_request_keeps_no_connection_that_takes_nothing() -> None:
+    async def main() -> None:
+        with stalled() as server:
+            async with RegistryClient(server.host, plain_http=True) as client:
+                uploads = client.repository("a").blobs.uploads
+                begun = asyncio.Event()
+
+                async def content() -> AsyncIterator[bytes]:
+                    async for chunk in zeros():
+                        begun.set()
+                        yield chunk
+
+                session = UploadSession(f"http://{server.host}/up")
+                task = asyncio.ensure_future(uploads.send(session, content, 64 * MIB))
+                await begun.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                server.read_on()
+                assert await asyncio.to_thread(server.over.wait, _PATIENCE)
+
+    asyncio.run(main())
+
+
+class FakeConnection:
+    """A connection with so many bytes that wait, and a loop whose time goes by when it is told."""
+
+    def __init__(self) -> None:
+        self.waiting, self.output_size, self.now = 0, 0, 0.0
+        self.failures: list[BaseException] = []
+        self.aborted = False
+        self.transport = self.protocol = self
+        self.next: Callable[[], None] | None = None
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def set_exception(self, error: BaseException) -> None:
+        self.failures.append(error)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.next = call
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        call, self.next = self.next, None
+        if call is not None:
+            call()
+
+
+def test_any_byte_that_is_taken_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake: Any = FakeConnection()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: fake)
+    stalls_module._Watch(fake, fake, 10.0)
+    # Nothing waits: who gives the bytes is slow.
+    for _ in range(5):
+        fake.wait(9)
+    fake.waiting = fake.output_size = 100
+    for _ in range(5):
+        fake.wait(9)
+        fake.waiting -= 1
+    for _ in range(5):
+        fake.wait(9)
+        # As many bytes are taken as come.
+        fake.output_size += 1
+    assert fake.failures == []
+    for _ in range(3):
+        fake.wait(9)
+    [failure] = fake.failures
+    assert isinstance(failure, SendStalledError)
+    assert fake.aborted
+
+
+def test_requests_are_those_of_aiohttp() -> None:
+    assert issubclass(watched_requests(1.0), aiohttp.ClientRequest)
+
+
+def test_upload_goes_on_after_a_stall() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        stored, over = bytearray(), asyncio.Event()
+        headers = {"Location": f"{UPLOADS}1"}
+
+        async def state(request: web.BaseRequest) -> web.StreamResponse:
+            where = {**headers, "Range": f"0-{len(stored) - 1}"}
+            return web.Response(status=204, headers=where)
+
+        async def stalling(request: web.BaseRequest) -> web.StreamResponse:
+            stored.extend(await request.content.readexactly(1_300_000))
+            await over.wait()
+            return web.Response(status=202, headers=headers)
+
+        async def taken(request: web.BaseRequest) -> web.StreamResponse:
+            assert request.headers["Content-Range"] == "1300000-2999999"
+            async for chunk in request.content.iter_any():
+                stored.extend(chunk)
+            return web.Response(status=202, headers=headers)
+
+        registry.on("POST", UPLOADS, sent(b"", 202, **headers))
+        registry.on("GET", f"{UPLOADS}1", state)
+        registry.on("PATCH", f"{UPLOADS}1", in_turn(stalling, taken))
+        registry.on("PUT", f"{UPLOADS}1", sent(b"", 201))
+        try:
+            await client.repository("a").blobs.upload(DIGEST, DATA)
+        finally:
+            over.set()
+        assert sha256(bytes(stored)) == DIGEST
+
+    with_hostile(test, timeout=1.0)
+
+
+# Nothing comes ---------------------------------------------------------------------------------
+
+
+def test_reading_goes_on_after_a_stall() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        over = asyncio.Event()
+
+        async def stalling(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse()
+            response.content_length = len(DATA)
+            await response.prepare(request)
+            await response.write(DATA[:1000])
+            await over.wait()
+            return response
+
+        registry.on("GET", BLOB, in_turn(stalling, cut(DATA, len(DATA))))
+        try:
+            assert await read(client) == DATA
+        finally:
+            over.set()
+        assert [headers.get("Range") for headers in registry.asked("GET")][:2] == [
+            None,
+            "bytes=1000-2999999",
+        ]
+
+    with_hostile(test, timeout=1.0)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DATA)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", HEAD, HEAD + DATA[:1000]])
+def test_peer_that_sends_nothing_is_given_up(answer: bytes) -> None:
+    async def main() -> None:
+        with stalled(answer) as server:
+            retries = FakeTime().retries(attempts=1)
+            async with RegistryClient(
+                server.host, plain_http=True, timeout=0.3, retries=retries
+            ) as client:
+                with pytest.raises(StalledError) as caught:
+                    await read(client)
+            assert str(caught.value) == f"{server.host}: GET {BLOB}: nothing has come for 0.3 s"
+            assert caught.value.seconds == 0.3
+
+    asyncio.run(main())
+
+
+def test_connection_that_does_not_come_about_is_given_up() -> None:
+    async def main() -> None:
+        with stalled() as server:
+            retries = FakeTime().retries(attempts=1)
+            # TLS is not spoken there, and nothing else either.
+            async with RegistryClient(
+                server.host, plain_http=False, timeout=0.3, retries=retries
+            ) as client:
+                with pytest.raises(StalledError, match=r"there is no connection after 0\.3 s"):
+                    await client.ping()
+
+    asyncio.run(main())
+
+
+# From the shell --------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def proxy(server: ServerProcess) -> Iterator[CountingProxy]:
+    with counting(server.host) as proxy:
+        yield proxy
+
+
+def test_command_tells_what_has_stalled() -> None:
+    with stalled() as server:
+        options = ("--plain-http", server.host, "--timeout", "0.1")
+        said = dist("inspect", f"{server.host}/a:v1", *options, code=6)
+        path = "/v2/a/manifests/v1"
+        assert said == f"dist: {server.host}: GET {path}: nothing has come for 0.1 s\n"
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "x"])
+def test_timeout_that_is_none_is_wrong_usage(seconds: str) -> None:
+    assert "--timeout" in dist("tags", "127.0.0.1:1/a", f"--timeout={seconds}", code=2)
+    with pytest.raises(ValueError, match="more than 0"):
+        RegistryClient("r.example", timeout=-1)
+
+
+def test_interrupt_is_heeded_while_the_registry_stalls(
+    proxy: CountingProxy, tmp_path: Path, home: Path
+) -> None:
+    layout = Layout(tmp_path / "image")
+    image = layout.name(layout.image(9 * MIB), "v1")
+    proxy.hold_after(5 * MIB)
+    process = started("push", image, f"{proxy.host}/{unique_name()}:v1", home=home)
+    proxy.wait_until_held()
+    process.send_signal(signal.SIGINT)
+    # Not even the end of the upload is heard: that is not waited for as long as for an answer.
+    _, errors = process.communicate(timeout=45)
+    assert process.returncode == 130, errors
+    assert errors.endswith(b"dist: interrupted\n")
