@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from storagedriver_registry.client.commands.connection import Connection, connected
-from storagedriver_registry.client.commands.failures import EXPECTED, exit_code, tell
+from storagedriver_registry.client.commands.failures import (
+    EXPECTED,
+    INTERRUPTED,
+    exit_code,
+    tell,
+)
+from storagedriver_registry.client.commands.output import say
 from storagedriver_registry.client.commands.session import Session, print_json, run
 from storagedriver_registry.client.credentials import Credentials
 from storagedriver_registry.client.docker_config import DockerConfig
@@ -30,11 +36,12 @@ def login(
     """Try a name and a password, and keep them where Docker does if the registry takes them."""
     if password_stdin and username is None:
         raise typer.BadParameter("--password-stdin needs --username")
-    user = username or typer.prompt("Username", err=True)
-    if password_stdin:
-        password = sys.stdin.read().rstrip("\r\n")
+    user = username or _asked("Username")
+    if not password_stdin:
+        password = _asked("Password", hide_input=True)
     else:
-        password = typer.prompt("Password", hide_input=True, err=True)
+        # It is None where the program was started without.
+        password = sys.stdin.read().rstrip("\r\n") if sys.stdin is not None else ""
     if not password:
         raise typer.BadParameter("there is no password")
     try:
@@ -50,7 +57,7 @@ def login(
     if connection.json:
         print_json({"host": host, "username": user, "stored": where})
     else:
-        typer.echo(f"logged in to {host} as {user}; kept in {where}")
+        say(f"logged in to {host} as {user}; kept in {where}")
 
 
 @connected
@@ -66,4 +73,17 @@ def logout(
     if connection.json:
         print_json({"host": host, "removed": found})
     else:
-        typer.echo(f"logged out of {host}" if found else f"not logged in to {host}")
+        say(f"logged out of {host}" if found else f"not logged in to {host}")
+
+
+def _asked(text: str, *, hide_input: bool = False) -> str:
+    try:
+        answer: str = typer.prompt(text, hide_input=hide_input, err=True)
+    except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            say("dist: interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        raise typer.BadParameter(
+            f"there is nobody to ask for the {text.lower()}: see --username and --password-stdin"
+        ) from None
+    return answer

@@ -15,6 +15,7 @@ from storagedriver_registry.client.commands.locations import (
     Location,
     StorageLocation,
 )
+from storagedriver_registry.client.commands.output import say
 from storagedriver_registry.client.commands.progress import size_of, told
 from storagedriver_registry.client.commands.session import Session, print_json, run
 from storagedriver_registry.client.errors import NotFoundError
@@ -143,7 +144,7 @@ def sync(
                 done.append({"tag": tag, **_about(report), "unchanged": False})
             if not connection.json:
                 state = "unchanged" if done[-1]["unchanged"] else "copied"
-                typer.echo(f"{tag}  {done[-1]['digest']}  {state}")
+                say(f"{tag}  {done[-1]['digest']}  {state}")
         if connection.json:
             print_json(done)
 
@@ -163,7 +164,7 @@ def _copy(
         if connection.json:
             print_json({"source": str(source), "target": str(target), **_about(report)})
             return
-        typer.echo(f"{target}  {report.digest}")
+        say(f"{target}  {report.digest}")
         if not connection.quiet:
             typer.echo(
                 f"{report.copied} blobs copied, {report.present} already there, "

@@ -94,7 +94,9 @@ def _split(text: str) -> tuple[str, str | Digest | None]:
         except InvalidDigestError:
             pass
     path, colon, name = text.rpartition(":")
-    if colon and name and "/" not in name:
+    if colon and not name:
+        raise InvalidReferenceError(f"{text!r}: a name is missing after the colon")
+    if colon and "/" not in name:
         return path, name
     return text, None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -12,15 +11,15 @@ from storagedriver_registry.client.commands.arguments import (
     parsed_platform,
 )
 from storagedriver_registry.client.commands.connection import Connection, connected
+from storagedriver_registry.client.commands.output import say, write
 from storagedriver_registry.client.commands.progress import size_of
 from storagedriver_registry.client.commands.session import Session, print_json, run
 from storagedriver_registry.client.errors import InvalidAnswerError, NotFoundError
 from storagedriver_registry.client.layouts import OCILayout
 from storagedriver_registry.client.manifests import FetchedManifest
-from storagedriver_registry.client.platforms import choose, is_index
+from storagedriver_registry.client.platforms import is_index
 from storagedriver_registry.client.references import ImageReference
-from storagedriver_registry.client.transfer import Blob, Source, read_whole
-from storagedriver_registry.digest import parse_digest
+from storagedriver_registry.client.transfer import Blob, Source, of_platform, read_whole
 from storagedriver_registry.manifest import MODELS, ImageManifest
 from storagedriver_registry.manifest.documents import read_stored
 
@@ -50,13 +49,13 @@ def inspect(
     async def work(session: Session) -> None:
         source = await session.source(location)
         manifest = await source.root()
-        while chosen and (digest := choose(manifest.data, manifest.media_type, chosen)):
-            manifest = await source.manifest(parse_digest(digest))
+        if chosen is not None:
+            manifest = await of_platform(source, manifest, chosen)
         if raw:
-            sys.stdout.buffer.write(manifest.data)
+            write(manifest.data)
             return
         if config:
-            sys.stdout.buffer.write(await _config(source, manifest))
+            write(await _config(source, manifest))
             return
         about = _about(manifest)
         if referrers:
@@ -115,7 +114,7 @@ def catalog(
 
 def _each(connection: Connection, text: str) -> None:
     if not connection.json:
-        typer.echo(text)
+        say(text)
 
 
 async def _config(source: Source, manifest: FetchedManifest) -> bytes:
@@ -141,11 +140,13 @@ def _about(manifest: FetchedManifest) -> dict[str, Any]:
 
 
 def _show(name: str, about: dict[str, Any]) -> None:
-    typer.echo(f"{name}\n  digest  {about['digest']}\n  type    {about['mediaType']}")
+    say(name)
+    say(f"  digest  {about['digest']}")
+    say(f"  type    {about['mediaType']}")
     if "artifactType" in about:
-        typer.echo(f"  artifact of type {about['artifactType']}")
+        say(f"  artifact of type {about['artifactType']}")
     if isinstance(subject := about.get("subject"), dict):
-        typer.echo(f"  refers to {subject.get('digest')}")
+        say(f"  refers to {subject.get('digest')}")
     for kind, key in (("image", "manifests"), ("layer", "layers"), ("referrer", "referrers")):
         for one in _listed(about, key):
             of = one.get("platform")
@@ -153,9 +154,9 @@ def _show(name: str, about: dict[str, Any]) -> None:
             which = "/".join(str(of[part]) for part in _PLATFORM if of.get(part))
             which = which or str(one.get("artifactType") or one.get("mediaType"))
             size = size_of(_size(one))
-            typer.echo(f"  {kind}   {one.get('digest')}  {size:>10}  {which}")
+            say(f"  {kind}   {one.get('digest')}  {size:>10}  {which}")
     if layers := _listed(about, "layers"):
-        typer.echo(f"  {len(layers)} layers, {size_of(sum(map(_size, layers)))}")
+        say(f"  {len(layers)} layers, {size_of(sum(map(_size, layers)))}")
 
 
 def _listed(about: dict[str, Any], key: str) -> list[dict[str, Any]]:

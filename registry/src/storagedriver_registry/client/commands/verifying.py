@@ -10,6 +10,7 @@ from storagedriver_core import at_once
 from storagedriver_registry.client.commands.arguments import parsed, parsed_platform
 from storagedriver_registry.client.commands.connection import Connection, connected
 from storagedriver_registry.client.commands.failures import NOT_FOUND, WRONG_CONTENT
+from storagedriver_registry.client.commands.output import say
 from storagedriver_registry.client.commands.progress import size_of, told
 from storagedriver_registry.client.commands.session import Session, print_json, run
 from storagedriver_registry.client.errors import DigestMismatchError, NotFoundError
@@ -58,9 +59,9 @@ def verify(
             print_json(about)
         else:
             for error in wrong:
-                typer.echo(f"dist: {error}", err=True)
+                say(f"dist: {error}", err=True)
             if not wrong:
-                typer.echo(
+                say(
                     f"{location}  {found.root.digest}  {len(found.manifests)} manifests, "
                     f"{len(found.blobs)} blobs, {size_of(size)}: all as their digests say"
                 )
