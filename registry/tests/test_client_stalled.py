@@ -266,10 +266,13 @@ def test_reading_goes_on_after_a_stall() -> None:
     with_hostile(test, timeout=1.0)
 
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DATA)
+OK = b"HTTP/1.1 200 OK\r\n"
+SMALL, LARGE = (OK + b"Content-Length: %d\r\n\r\n" % size for size in (len(DATA), 64 * MIB))
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", HEAD, HEAD + DATA[:1000]])
+@pytest.mark.parametrize(
+    "answer", [b"", OK, SMALL, SMALL + DATA[:1000], LARGE, LARGE + DATA[:1000]]
+)
 def test_peer_that_sends_nothing_is_given_up(answer: bytes) -> None:
     async def main() -> None:
         with stalled(answer) as server:
