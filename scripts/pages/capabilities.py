@@ -19,15 +19,18 @@ from storagedriver_core import Capabilities
 CONTRACT = Path(__file__).resolve().parents[2] / "docs" / "contract.md"
 
 GROUPS = {
-    "Verbs": "What can be asked for. Where one is not declared, what needs it raises "
-    "`UnsupportedMethodError` before anything is sent.",
+    "Verbs": "What can be asked for, of `Storage` if nothing else is said. Where a verb is not "
+    "declared, what needs it raises `UnsupportedMethodError` before anything is sent. It can be "
+    "narrowed to `false`, and `checksum_algorithms` to fewer of them.",
     "Cost": "What a move takes.",
-    "Promises": "What may be relied on. No call needs one; the suite tests what is declared.",
+    "Promises": "What may be relied on. No call needs one; the suite tests what is declared. Each "
+    "can be narrowed to `false`.",
     "Names": "Which paths can be stored. Others are `InvalidPathError` before anything is sent.",
     "Uploads": "How the parts of an upload have to be. Writers keep to it by themselves.",
     "Limits": "How large things can be. What would pass one is `LimitExceededError` before "
     "anything is sent, unless the meaning says that it goes in parts.",
 }
+_YES_OR_NO = ("Verbs", "Promises")
 
 
 class Need(NamedTuple):
@@ -44,10 +47,6 @@ class Need(NamedTuple):
     option: Mapping[str, Any] = {}
     remark: str = ""
     narrow: Mapping[str, Any] = {}
-
-    def __str__(self) -> str:
-        options = ", ".join(self.option) if not self.remark else ""
-        return code(f"{self.method}({options})") + (f" {self.remark}" if self.remark else "")
 
 
 _LARGE: dict[str, Any] = {"max_single_copy": 1}
@@ -167,20 +166,35 @@ def _lines() -> Iterator[str]:
     for group, about in GROUPS.items():
         yield f"## {group}\n\n{about}\n"
         meanings = entries(Capabilities, group)
-        yield from table(
-            ("capability", "if not declared", "narrowed by", "meaning", "needed by", "cases"),
-            (
-                (
-                    code(name),
-                    _default(fields[name]),
-                    _NARROWER[fields[name].metadata["narrower"]],
-                    f"{meaning[0].upper()}{meaning[1:]}",
-                    ", ".join(str(need) for need in NEEDS.get(name, ())),
-                    cases[name],
-                )
-                for name, meaning in meanings.items()
-            ),
-        )
+        head = ["capability", "meaning", "if not declared", "narrowed by", "needed by", "cases"]
+        rows = [
+            [
+                code(name),
+                f"{meaning[0].upper()}{meaning[1:]}",
+                _default(fields[name]) if group not in _YES_OR_NO else "",
+                _NARROWER[fields[name].metadata["narrower"]] if group not in _YES_OR_NO else "",
+                _needed(NEEDS.get(name, ())),
+                cases[name],
+            ]
+            for name, meaning in meanings.items()
+        ]
+        yield from table(head, rows)
+
+
+def _needed(needs: Sequence[Need]) -> str:
+    """Name the calls, each once with all the options of which one is enough."""
+    told: dict[str, list[str]] = {}
+    for need in needs:
+        call = need.method.removeprefix("Storage.")
+        if "method" in need.option:
+            options = [f'{name}="{value}"' for name, value in need.option.items()]
+            call = f"{call}({', '.join(options[:1])})"
+        words = told.setdefault(code(call), [])
+        if need.remark:
+            words.append(need.remark)
+        elif extra := [code(name) for name in need.option if name != "method"]:
+            words += [f"with {extra[0]}" if not words else extra[0]]
+    return "; ".join(f"{call} {' or '.join(words)}".strip() for call, words in told.items())
 
 
 def _default(field: dataclasses.Field[object]) -> str:
