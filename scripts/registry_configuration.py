@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pages.text import entries, summary
 from pydantic import BaseModel
 from storagedriver_registry.configuration.models import Settings
 from storagedriver_registry.configuration.support import SUPPORT, find_support
@@ -94,7 +93,7 @@ def _table(group: _Group) -> Iterator[str]:
 
 
 def _groups(model: type[BaseModel], above: str) -> Iterator[_Group]:
-    meanings = _meanings(model)
+    meanings = entries(model, "Attributes")
     defaults = model.model_construct().model_dump(mode="json", by_alias=True)
     keys: list[_Key] = []
     inner: list[_Group] = []
@@ -109,7 +108,7 @@ def _groups(model: type[BaseModel], above: str) -> Iterator[_Group]:
             # A list of such, or one.
             inner += _groups(below, name if below is field.annotation else f"{name}[]")
     if keys:
-        yield _Group(above, (inspect.getdoc(model) or "").partition("\n")[0], keys)
+        yield _Group(above, summary(model), keys)
     yield from inner
 
 
@@ -118,13 +117,6 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in typing.get_args(annotation):
         yield from _models(argument)
-
-
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Read the attributes of a docstring."""
-    _, _, attributes = (inspect.getdoc(model) or "").partition("Attributes:\n")
-    found = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", attributes, re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", text) for name, text in found}
 
 
 def _spelt(default: object) -> str:
