@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from storagedriver_remote._client import Client
 from storagedriver_remote._config import RemoteConfig
 from storagedriver_remote._driver import RemoteDriver
 from storagedriver_testsuite import Harness
@@ -153,6 +154,21 @@ class NodeHarness(Harness):
         finally:
             shutil.rmtree(self._root, ignore_errors=True)
             away.rename(self._root)
+
+
+def declared() -> Mapping[str, Any]:
+    """Ask the program what it can do."""
+
+    async def ask() -> Mapping[str, Any]:
+        client = Client(RunningNode.get().address, "")
+        await client.open()
+        try:
+            capabilities: Mapping[str, Any] = (await client.handshake())["capabilities"]
+            return capabilities
+        finally:
+            await client.aclose()
+
+    return asyncio.run(ask())
 
 
 def _is_put(upload: Path) -> bool:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from storagedriver_remote._client import Client
 from storagedriver_testsuite import DriverSuite, Harness
 
-from .nodejs import NodeHarness, RunningNode
+from .nodejs import NodeHarness, declared
 
 
 @pytest.fixture(scope="session")
-def declared() -> Mapping[str, Any]:
-    """Ask the program what it can do."""
-
-    async def ask() -> Mapping[str, Any]:
-        client = Client(RunningNode.get().address, "")
-        await client.open()
-        try:
-            capabilities: Mapping[str, Any] = (await client.handshake())["capabilities"]
-            return capabilities
-        finally:
-            await client.aclose()
-
-    return asyncio.run(ask())
+def capabilities() -> Mapping[str, Any]:
+    return declared()
 
 
 @pytest.mark.service("node")
@@ -34,5 +21,5 @@ class TestNodejs(DriverSuite):
     label = "remote(nodejs)"
 
     @pytest.fixture
-    def harness(self, declared: Mapping[str, Any]) -> Harness:
-        return NodeHarness(declared)
+    def harness(self, capabilities: Mapping[str, Any]) -> Harness:
+        return NodeHarness(capabilities)
