@@ -12,6 +12,7 @@ import pytest
 
 from storagedriver_core import (
     ConfigurationError,
+    DriverMiddleware,
     NoSpaceError,
     OperationTimeoutError,
     PathNotFoundError,
@@ -48,6 +49,16 @@ class LostReplies:
             self.lost.add(operation)
             raise UnavailableError("the reply was lost", outcome="unknown")
         return result
+
+
+class _OpenAlready(DriverMiddleware):
+    """Around a driver that the case opens and closes."""
+
+    async def open(self) -> None:
+        """Nothing is left to do."""
+
+    async def aclose(self) -> None:
+        """The case does it."""
 
 
 class FaultCases(CaseGroup):
@@ -111,9 +122,10 @@ class FaultCases(CaseGroup):
 
     @case("F06")
     async def test_retries_and_timeouts_end_in_the_declared_time(self, kit: Kit) -> None:
-        calls = 0
-        # The opening has to be done in it, too, which may be a handshake with a server.
-        patience, longer = (1.0, 1.0) if kit.harness.is_remote else (0.02, 0.05)
+        calls, patience, longer = 0, 0.02, 0.05
+        # The opening would have to be done in that time, too, on however loaded a machine.
+        opened = kit.wrapped_driver()
+        await opened.open()
 
         async def hang(operation: str, path: str, call: Callable[[], Awaitable[Any]]) -> Any:
             nonlocal calls
@@ -126,29 +138,34 @@ class FaultCases(CaseGroup):
             raise UnavailableError
 
         def hung() -> StorageDriver:
-            driver = Disturbed(kit.wrapped_driver(), hang)
+            driver = Disturbed(_OpenAlready(opened), hang)
             return with_middleware(driver, "timeout", operation=patience, grace=0.01)
 
         def failing(**parameters: float) -> StorageDriver:
-            driver = Disturbed(kit.wrapped_driver(), fail)
+            driver = Disturbed(_OpenAlready(opened), fail)
             return _retrying(driver, attempts=1_000_000, **parameters)
 
-        cases: list[tuple[StorageDriver, type[Exception], float]] = [
-            (_retrying(hung(), attempts=3), OperationTimeoutError, 3 * (patience + 0.02)),
-            (failing(total=0.05), UnavailableError, 0.05),
+        # How often is tried in a given time is the machine's affair.
+        cases: list[tuple[StorageDriver, type[Exception], float, int]] = [
+            (_retrying(hung(), attempts=3), OperationTimeoutError, 3 * (patience + 0.02), 3),
+            (failing(total=0.05), UnavailableError, 0.05, 1),
             (
                 with_middleware(failing(total=1000), "timeout", operation=longer, grace=0.01),
                 OperationTimeoutError,
                 longer + 0.01,
+                1,
             ),
         ]
-        for driver, kind, bound in cases:
-            storage, calls = await kit.open(driver), 0
-            started = time.monotonic()
-            with pytest.raises(kind):
-                await storage.get_content("/a")
-            assert time.monotonic() - started < bound + SLACK_SECONDS
-            assert calls >= 3
+        try:
+            for driver, kind, bound, least in cases:
+                storage, calls = await kit.open(driver), 0
+                started = time.monotonic()
+                with pytest.raises(kind):
+                    await storage.get_content("/a")
+                assert time.monotonic() - started < bound + SLACK_SECONDS
+                assert calls >= least
+        finally:
+            await opened.aclose()
 
     @case("F07", needs=("upload",))
     async def test_body_that_was_begun_is_never_replayed_from_its_middle(self, kit: Kit) -> None:
