@@ -82,7 +82,7 @@ from storagedriver_core._errors import (
     UploadNotFoundError,
 )
 from storagedriver_core._hashing import Hasher, new_hasher
-from storagedriver_core._loop_thread import LoopThread
+from storagedriver_core._loop_thread import LoopIterator, LoopThread
 from storagedriver_core._parts import DEFAULT_PART_SIZE, PartPlan, plan_parts
 from storagedriver_core._paths import (
     INTERNAL_COMPONENT,
@@ -171,6 +171,7 @@ __all__ = [
     "InvalidPathError",
     "LimitExceededError",
     "ListOptions",
+    "LoopIterator",
     "LoopThread",
     "MiddlewareSpec",
     "NoSpaceError",

@@ -8,7 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, ParamSpec, TypeVar
 
 from storagedriver_core._errors import ClosedError
@@ -131,13 +131,30 @@ class LoopThread:
                 ended.wait(_PATIENCE)
             raise
 
-    def iterate(self, make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
-        """Give what an asynchronous generator gives, and close it when the iterator is dropped."""
+    def iterate(
+        self,
+        make: Callable[[], AsyncGenerator[T, None]],
+        around: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> LoopIterator[T]:
+        """Give what an asynchronous generator gives.
+
+        Args:
+            make: Makes it, on the loop.
+            around: Gives what each wait for it is enclosed in.
+        """
 
         async def made() -> AsyncGenerator[T, None]:
             return make()
 
-        return self._iterate(self.run(made))
+        with around():
+            return LoopIterator(self, self.run(made), around)
+
+    def close_soon(self, entries: AsyncGenerator[Any, None]) -> None:
+        """Close a generator without waiting: the garbage collector may call, in any thread."""
+        loop = self._loop
+        if loop is not None and self._process == os.getpid():
+            with suppress(RuntimeError):  # stopped meanwhile, which closes generators as well
+                loop.call_soon_threadsafe(self._close_here, entries)
 
     def stop(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Cancel what still runs, run `close`, and end the thread. Idempotent.
@@ -189,22 +206,6 @@ class LoopThread:
             await asyncio.wait(running)
         await close()
 
-    def _iterate(self, entries: AsyncGenerator[T, None]) -> Iterator[T]:
-        # A hop between threads costs as much as many entries, so they come in growing batches; not
-        # more than as many again as were asked for, since each page may be a request.
-        count = 1
-        try:
-            while True:
-                taken, error = self.run(_take, entries, count)
-                yield from taken
-                if error is not None:
-                    raise error
-                if len(taken) < count:
-                    return
-                count = min(2 * count, _MOST_ENTRIES)
-        finally:
-            self._abandon(entries)
-
     def _refuse_running_loop(self) -> None:
         try:
             asyncio.get_running_loop()
@@ -212,21 +213,65 @@ class LoopThread:
             return
         raise ClosedError(f"a blocking call inside a running event loop: use {self._instead} there")
 
-    def _abandon(self, entries: AsyncGenerator[T, None]) -> None:
-        """Close it without waiting: the garbage collector may be the caller, in any thread."""
-        loop = self._loop
-        if loop is not None and self._process == os.getpid():
-            with suppress(RuntimeError):  # stopped meanwhile, which closes generators as well
-                loop.call_soon_threadsafe(self._close_soon, entries)
-
-    def _close_soon(self, entries: AsyncGenerator[T, None]) -> None:
-        async def close() -> None:
-            with suppress(RuntimeError):  # an interrupted step still runs, and ends it
-                await entries.aclose()
-
-        task = asyncio.get_running_loop().create_task(close())
+    def _close_here(self, entries: AsyncGenerator[Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_close(entries))
         self._closings.add(task)
         task.add_done_callback(self._closings.discard)
+
+
+class LoopIterator(Iterator[T]):
+    """Gives what an asynchronous generator on a `LoopThread` gives. One thread at a time uses it.
+
+    One that is dropped half-way lets go of what it holds a moment later. `contextlib.closing`
+    around it waits for that.
+    """
+
+    def __init__(
+        self,
+        thread: LoopThread,
+        entries: AsyncGenerator[T, None],
+        around: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._thread = thread
+        self._entries = entries
+        self._around = around
+        self._taken: Iterator[T] = iter(())
+        self._error: Exception | None = None
+        self._is_over = False
+        # A hop between threads costs as much as many entries, so they come in growing batches; not
+        # more than as many again as were asked for, since each page may be a request.
+        self._count = 1
+
+    def __del__(self) -> None:
+        if not self._is_over:
+            self._thread.close_soon(self._entries)
+
+    def __next__(self) -> T:
+        for entry in self._taken:
+            return entry
+        if not self._is_over:
+            self._fetch()
+            return next(self)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        raise StopIteration
+
+    def close(self) -> None:
+        """End it, and wait until it has let go of what it holds. Idempotent."""
+        self._taken, self._error = iter(()), None
+        if not self._is_over:
+            self._is_over = True
+            if self._thread.is_running:
+                with self._around():
+                    self._thread.run(_close, self._entries)
+
+    def _fetch(self) -> None:
+        with self._around():
+            taken, self._error = self._thread.run(_take, self._entries, self._count)
+        self._taken = iter(taken)
+        self._is_over = self._error is not None or len(taken) < self._count
+        self._count = min(2 * self._count, _MOST_ENTRIES)
 
 
 def _nothing(future: concurrent.futures.Future[Any]) -> None:
@@ -244,6 +289,11 @@ async def _take(entries: AsyncGenerator[T, None], count: int) -> tuple[list[T], 
     except Exception as error:
         return taken, error
     return taken, None
+
+
+async def _close(entries: AsyncGenerator[Any, None]) -> None:
+    with suppress(RuntimeError):  # an interrupted step still runs, and ends it
+        await entries.aclose()
 
 
 def _serve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from storagedriver_core._body import Body, chunks_of, is_source
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._copying import Progress
-from storagedriver_core._loop_thread import LoopThread
+from storagedriver_core._loop_thread import LoopIterator, LoopThread
 from storagedriver_core._parts import DEFAULT_PART_SIZE
 from storagedriver_core._reader import FileReader
 from storagedriver_core._storage import Storage
@@ -173,7 +173,7 @@ class SyncStorage:
         start_after: str | None = None,
         limit: int | None = None,
         page_size: int = 1000,
-    ) -> Iterator[FileInfo]:
+    ) -> LoopIterator[FileInfo]:
         """Give the direct children of a directory, with sizes and times."""
         return self._iterate(
             path,
@@ -191,7 +191,7 @@ class SyncStorage:
         start_after: str | None = None,
         limit: int | None = None,
         page_size: int = 1000,
-    ) -> Iterator[FileInfo]:
+    ) -> LoopIterator[FileInfo]:
         """Give every file below a directory; in byte order of the path with `ordered_walk`."""
         return self._iterate(
             path,
@@ -342,7 +342,7 @@ class SyncStorage:
         """Give a path at which the operating system can open the file."""
         return self._run(path, self._storage.local_path, path)
 
-    def list_uploads(self) -> Iterator[UploadInfo]:
+    def list_uploads(self) -> LoopIterator[UploadInfo]:
         """Give every upload in progress, in any order."""
         return self._iterate("", self._storage.list_uploads)
 
@@ -370,15 +370,10 @@ class SyncStorage:
         /,
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> Iterator[T]:
-        with self._stamped(method.__name__, path):
-            entries = self._loop.iterate(lambda: method(*args, **kwargs))
-
-        def each() -> Iterator[T]:
-            with self._stamped(method.__name__, path):
-                yield from entries
-
-        return each()
+    ) -> LoopIterator[T]:
+        return self._loop.iterate(
+            lambda: method(*args, **kwargs), lambda: self._stamped(method.__name__, path)
+        )
 
     def _stamped(self, operation: str, path: str) -> AbstractContextManager[None]:
         return stamped(self.driver_name, operation, path)

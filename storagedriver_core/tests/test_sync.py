@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import gc
 import inspect
@@ -255,10 +256,21 @@ def test_listing_that_is_left_is_closed() -> None:
     assert pages.given <= 20
 
 
+def test_listing_that_is_closed_has_let_go() -> None:
+    pages = Pages()
+    with SyncStorage(Storage(pages)) as storage:
+        with contextlib.closing(storage.list("/")) as entries:
+            assert [next(entries).path, next(entries).path] == ["/1", "/2"]
+            assert not pages.closed.is_set()
+        assert pages.closed.is_set()
+        entries.close()
+        assert list(entries) == []
+
+
 def test_listing_that_is_lost_in_a_running_loop_is_closed() -> None:
     pages = Pages()
     with SyncStorage(Storage(pages)) as storage:
-        entries = storage.list("/")
+        entries: Iterator[FileInfo] = storage.list("/")
         next(entries)
 
         async def lose() -> None:
