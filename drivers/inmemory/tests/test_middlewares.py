@@ -1,29 +1,30 @@
 """The shared suite on the inmemory driver through the middlewares that are not in every stack.
 
-Several that do not know of each other go through it together; each alone is for `-m large`.
+Through each alone; and through some together, where one could disturb the other. Where the URLs
+lead that some of them make is tested with servers at the other end, in the core's tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from storagedriver_inmemory.harness import InMemoryHarness
 from storagedriver_testsuite import DriverSuite, Harness, suite_for
 
+from drivers.inmemory.tests import test_conformance
 from servers.cloudfront import CloudFront
-from storagedriver_core import StorageDriver
+from storagedriver_core import StorageDriver, load_plugins
+from storagedriver_core.middleware import cloudfront as cloudfront_module
 from storagedriver_core.middleware.cache import CacheMiddleware, CacheParameters
 from storagedriver_core.middleware.chaos import ChaosMiddleware, ChaosParameters
 from storagedriver_core.middleware.checksum import ChecksumMiddleware, ChecksumParameters
 from storagedriver_core.middleware.cloudfront import CloudFrontMiddleware, CloudFrontParameters
-from storagedriver_core.middleware.metrics import MetricsMiddleware, MetricsParameters
 from storagedriver_core.middleware.readonly import ReadOnlyMiddleware, ReadOnlyParameters
 from storagedriver_core.middleware.redirect import RedirectMiddleware, RedirectParameters
 from storagedriver_core.middleware.retry import RetryMiddleware, RetryParameters
-from storagedriver_core.middleware.rewrite import RewriteMiddleware, RewriteParameters
-from storagedriver_core.middleware.tracing import TracingMiddleware, TracingParameters
 
 _CHECKSUMS = "/.storagedriver/checksums/"
 LOST_SWAPS = {"C18": "whether a swap whose answer was lost was made, nobody can tell"}
@@ -53,20 +54,8 @@ def checked(driver: StorageDriver) -> StorageDriver:
     return ChecksumMiddleware(driver, ChecksumParameters())
 
 
-def measured(driver: StorageDriver) -> StorageDriver:
-    return MetricsMiddleware(driver, MetricsParameters(storage="suite"))
-
-
-def traced(driver: StorageDriver) -> StorageDriver:
-    return TracingMiddleware(driver, TracingParameters())
-
-
 def redirected(driver: StorageDriver) -> StorageDriver:
     return RedirectMiddleware(driver, RedirectParameters(base_url="https://files.example"))
-
-
-def rewritten(driver: StorageDriver) -> StorageDriver:
-    return RewriteMiddleware(driver, RewriteParameters(host="cdn.example"))
 
 
 def chaotic(driver: StorageDriver, rate: float) -> StorageDriver:
@@ -78,16 +67,6 @@ class TestThroughCacheAndChecksum(_Suite):
 
     def wrap(self, driver: StorageDriver) -> StorageDriver:
         return checked(self.cached(driver))
-
-
-class TestThroughWhatLooksOn(_Suite):
-    """Where the URLs lead is tested with servers at the other end, in the core's tests."""
-
-    label = "inmemory through rewrite, redirect, metrics, tracing"
-    narrow = NO_URLS
-
-    def wrap(self, driver: StorageDriver) -> StorageDriver:
-        return rewritten(redirected(measured(traced(driver))))
 
 
 class TestThroughChaosAndRetry(_Suite):
@@ -117,7 +96,6 @@ class TestThroughReadOnly(_Suite):
         return ReadOnlyMiddleware(driver, ReadOnlyParameters())
 
 
-@pytest.mark.large
 class TestThroughChaosThatDoesNothing(_Suite):
     label = "inmemory through chaos"
 
@@ -125,7 +103,6 @@ class TestThroughChaosThatDoesNothing(_Suite):
         return chaotic(driver, 0.0)
 
 
-@pytest.mark.large
 class TestThroughCache(_Suite):
     label = "inmemory through cache"
 
@@ -133,7 +110,6 @@ class TestThroughCache(_Suite):
         return self.cached(driver)
 
 
-@pytest.mark.large
 class TestThroughChecksum(_Suite):
     label = "inmemory through checksum"
 
@@ -141,12 +117,11 @@ class TestThroughChecksum(_Suite):
         return checked(driver)
 
 
-TestThroughMetrics = pytest.mark.large(suite_for(DriverSuite, "inmemory", through=["metrics"]))
-TestThroughTracing = pytest.mark.large(suite_for(DriverSuite, "inmemory", through=["tracing"]))
-TestThroughRewrite = pytest.mark.large(suite_for(DriverSuite, "inmemory", through=["rewrite"]))
+TestThroughMetrics = suite_for(DriverSuite, "inmemory", through=["metrics"])
+TestThroughTracing = suite_for(DriverSuite, "inmemory", through=["tracing"])
+TestThroughRewrite = suite_for(DriverSuite, "inmemory", through=["rewrite"])
 
 
-@pytest.mark.large
 class TestThroughRedirect(_Suite):
     label = "inmemory through redirect"
     narrow = NO_URLS
@@ -155,7 +130,14 @@ class TestThroughRedirect(_Suite):
         return redirected(driver)
 
 
-@pytest.mark.large
+@pytest.fixture(scope="module")
+def cloudfront(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudFront]:
+    with pytest.MonkeyPatch.context() as patch:
+        # It takes 30 ms of processor, as often as the suite opens a driver.
+        patch.setattr(cloudfront_module, "_read_key", functools.cache(cloudfront_module._read_key))
+        yield CloudFront(tmp_path_factory.mktemp("cloudfront"))
+
+
 class TestThroughCloudFront(_Suite):
     label = "inmemory through cloudfront"
     narrow = NO_URLS
@@ -171,9 +153,14 @@ class TestThroughCloudFront(_Suite):
         self.sign = lambda driver: CloudFrontMiddleware(driver, parameters)
         return InMemoryHarness(tmp_path)
 
-    @pytest.fixture(scope="class")
-    def cloudfront(self, tmp_path_factory: pytest.TempPathFactory) -> CloudFront:
-        return CloudFront(tmp_path_factory.mktemp("cloudfront"))
-
     def wrap(self, driver: StorageDriver) -> StorageDriver:
         return self.sign(driver)
+
+
+def test_suite_goes_through_each_middleware_alone() -> None:
+    found = [*globals().values(), *vars(test_conformance).values()]
+    labels = {getattr(suite, "label", "") for suite in found}
+    middlewares = load_plugins().middlewares.values()
+    ours = [spec.name for spec in middlewares if spec.factory.startswith("storagedriver_core.")]
+    assert {"readonly", "limit"} <= {*ours}
+    assert {f"inmemory through {name}" for name in ours} <= labels
