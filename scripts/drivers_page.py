@@ -144,7 +144,7 @@ def _by_reason(cases: Mapping[str, str]) -> Sequence[tuple[str, Sequence[str]]]:
 
 
 def _with_code(reason: str) -> str:
-    return re.sub(r"^\S*[_.]\S*", lambda found: f"`{found[0]}`", reason)
+    return re.sub(r"^\S+(?= is not (?:declared|offered))", lambda found: f"`{found[0]}`", reason)
 
 
 def _sections() -> Mapping[str, Sequence[str]]:
