@@ -16,6 +16,7 @@ from storagedriver_core import (
 from storagedriver_s3._bucket import Bucket
 from storagedriver_s3._errors import translating
 from storagedriver_s3._info import conditions_for, info_of, require
+from storagedriver_s3._socket_body import SocketBody
 
 # What is asked of the body at once; it gives what has come, at most so much.
 _CHUNK_BYTES = 1024 * 1024
@@ -30,7 +31,7 @@ class S3Stream(ByteStream):
 
     Args:
         info: The object.
-        body: The SDK's body.
+        body: The SDK's body, or what reads it from the socket.
         size: Bytes that have to come.
     """
 
@@ -71,7 +72,7 @@ async def get_content(bucket: Bucket, path: str) -> bytes:
     response = await bucket.read("get_object", Key=bucket.keys.key(path))
     body = response["Body"]
     try:
-        info = info_of(path, response, response["ContentLength"])
+        info = info_of(path, response, _length(response))
         with translating(changes=False):
             data: bytes = await body.read()
     finally:
@@ -121,15 +122,18 @@ def _stream(path: str, response: dict[str, Any], options: ReadOptions) -> ByteSt
             raise _beyond(info, options)
         if came != byte_range(size, options):
             raise UnavailableError(f"bytes {came} came, not those of the range", temporary=False)
+        length = came[1] - came[0]
+        if SocketBody.can_take(body.raw_stream, length):
+            body = SocketBody(body.raw_stream, length)
     except BaseException:
         body.close()
         raise
-    return S3Stream(info, body, came[1] - came[0])
+    return S3Stream(info, body, length)
 
 
 def _extent(response: dict[str, Any]) -> tuple[int, tuple[int, int]]:
     """Give the object's size, and the first byte and the end of what comes."""
-    length = response["ContentLength"]
+    length = _length(response)
     if response["ResponseMetadata"]["HTTPStatusCode"] != 206:
         return length, (0, length)
     match = _CONTENT_RANGE.fullmatch(response.get("ContentRange", ""))
@@ -139,6 +143,13 @@ def _extent(response: dict[str, Any]) -> tuple[int, tuple[int, int]]:
     if last - first + 1 != length:
         raise UnavailableError("a part came that is not as long as it says")
     return size, (first, last + 1)
+
+
+def _length(response: dict[str, Any]) -> int:
+    length: int | None = response.get("ContentLength")
+    if length is None:
+        raise UnavailableError("the answer does not say how long it is")
+    return length
 
 
 def _range(options: ReadOptions) -> str | None:
