@@ -34,6 +34,8 @@ def base_url(host: str, scheme: str) -> URL:
     Raises:
         InvalidReferenceError: It is no host.
     """
+    if not host.isprintable() or " " in host:
+        raise InvalidReferenceError(f"{host!r} is no host")
     try:
         url = URL(f"{scheme}://{_SERVED_AT.get(host, host)}/")
     except ValueError:

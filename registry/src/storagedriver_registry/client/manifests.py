@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storagedriver_registry.client.answers import Answer
-from storagedriver_registry.client.errors import DigestMismatchError, InvalidReferenceError
+from storagedriver_registry.client.errors import (
+    DigestMismatchError,
+    InvalidAnswerError,
+    InvalidReferenceError,
+)
 from storagedriver_registry.client.origins import Origin, Origins, Search
 from storagedriver_registry.client.platforms import Platform, choose
 from storagedriver_registry.client.tokens import repository_scope
@@ -17,6 +21,9 @@ from storagedriver_registry.reference import is_tag
 
 MOST_BYTES = 4 << 20
 """Bytes of the largest manifest. Source: distribution-spec, "Pushing Manifests"."""
+
+MOST_DEPTH = 8
+"""Of an index in an index, or of what refers to what refers to an image."""
 
 ACCEPTED = (*MODELS, "*/*;q=0.1")
 """Media types that are asked for: those that are known, and else whatever there is."""
@@ -145,10 +152,14 @@ class Manifests:
             return fetched
         if isinstance(platform, str):
             platform = Platform.parse(platform)
-        member = choose(fetched.data, fetched.media_type, platform)
-        if member is None:
-            return fetched
-        return await self.get(member, platform=platform, accept=accept)
+        for _ in range(MOST_DEPTH + 1):
+            member = choose(fetched.data, fetched.media_type, platform)
+            if member is None:
+                return fetched
+            fetched = await self.get(member, accept=accept)
+        raise InvalidAnswerError(
+            f"manifests in manifests, more than {MOST_DEPTH} deep", host=self._transport.host
+        )
 
     async def put(
         self, reference: Digest | str, data: bytes, media_type: str | None = None

@@ -14,6 +14,9 @@ from storagedriver_registry.reference import is_name, is_tag
 
 DEFAULT_TAG = "latest"
 
+_SHOWN = 300
+"""Characters of what is wrong that are told of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
@@ -56,16 +59,20 @@ def parse_reference(text: str) -> ImageReference:
     if slash and (first == "localhost" or first != first.lower() or set(first) & set(".:")):
         host, rest = first, others
         if not is_host(host):
-            raise InvalidReferenceError(f"{text!r}: {host!r} is no host")
+            raise InvalidReferenceError(f"{_quoted(text)}: {_quoted(host)} is no host")
         base_url(host, "https")
     name, colon, tag = rest.partition(":")
     if host in (DOCKER_HUB, "index.docker.io") and "/" not in name:
         name = f"library/{name}"
     if not is_name(name):
-        raise InvalidReferenceError(f"{text!r}: {name!r} is no name of a repository")
+        raise InvalidReferenceError(f"{_quoted(text)}: {_quoted(name)} is no name of a repository")
     if colon and not is_tag(tag):
-        raise InvalidReferenceError(f"{text!r}: {tag!r} is no tag")
+        raise InvalidReferenceError(f"{_quoted(text)}: {_quoted(tag)} is no tag")
     try:
         return ImageReference(host, name, tag, parse_digest(digest) if at else None)
     except InvalidDigestError as error:
-        raise InvalidReferenceError(f"{text!r}: {error}") from None
+        raise InvalidReferenceError(f"{_quoted(text)}: {error}") from None
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

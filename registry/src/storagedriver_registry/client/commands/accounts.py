@@ -40,8 +40,7 @@ def login(
     if not password_stdin:
         password = _asked("Password", hide_input=True)
     else:
-        # It is None where the program was started without.
-        password = sys.stdin.read().rstrip("\r\n") if sys.stdin is not None else ""
+        password = sys.stdin.read().rstrip("\r\n")
     if not password:
         raise typer.BadParameter("there is no password")
     try:

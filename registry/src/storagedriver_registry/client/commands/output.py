@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TextIO
 
 import typer
 
@@ -24,13 +23,6 @@ def say(line: str, *, err: bool = False) -> None:
 
 def write(data: bytes) -> None:
     """Print bytes as they are."""
-    # It is None where the program was started without.
-    if sys.stdout is not None:
-        sys.stdout.buffer.write(data)
-        # What goes wrong is to be known here.
-        sys.stdout.buffer.flush()
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether somebody looks at a stream; None is one that the program was started without."""
-    return stream is not None and stream.isatty()
+    sys.stdout.buffer.write(data)
+    # What goes wrong is to be known here.
+    sys.stdout.buffer.flush()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from storagedriver_registry.client.commands.output import is_terminal
 from storagedriver_registry.client.transfer import OnEvent, TransferEvent
 from storagedriver_registry.digest import Digest
 
@@ -44,7 +43,7 @@ def told(*, quiet: bool) -> Iterator[OnEvent]:
     """
     if quiet:
         yield lambda event: None
-    elif not is_terminal(sys.stderr):
+    elif not sys.stderr.isatty():
         yield _line
     else:
         # Imported here: in a pipe nobody needs it.

@@ -26,7 +26,6 @@ from storagedriver_registry.client.commands.locations import (
     Location,
     StorageLocation,
 )
-from storagedriver_registry.client.commands.output import is_terminal
 from storagedriver_registry.client.credentials import Credentials
 from storagedriver_registry.client.docker_config import DockerConfig
 from storagedriver_registry.client.errors import InvalidReferenceError
@@ -177,7 +176,7 @@ def run(connection: Connection, work: Callable[[Session], Awaitable[T]]) -> T:
 
 def print_json(value: Any) -> None:
     """Print one value as JSON, indented for people on a terminal."""
-    typer.echo(json.dumps(value, indent=2 if is_terminal(sys.stdout) else None))
+    typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
 
 
 def _name(reference: str | Digest | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import sys
 
 _INTERRUPTED = 130
@@ -11,10 +12,8 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command."""
-    # A name that the terminal's encoding does not have is no reason to fail.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _fill_streams()
         # Hundreds of modules come and none of them goes: to look for garbage among them meanwhile
         # costs a seventh of the time until the first request.
         gc.disable()
@@ -26,3 +25,17 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before there was anything to interrupt.
         sys.exit(_INTERRUPTED)
+
+
+def _fill_streams() -> None:
+    """See that there are standard streams, whatever the shell has closed or has for an encoding."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one; a connection would get it otherwise.
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the encoding does not have is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import tarfile
 from collections.abc import AsyncGenerator
 from pathlib import Path, PurePosixPath
@@ -83,6 +84,9 @@ class TarFiles:
     def _index(self) -> dict[str, tuple[int, int]]:
         members: dict[str, tuple[int, int]] = {}
         try:
+            # Anything else may give bytes for ever, or never.
+            if not stat.S_ISREG(self._path.stat().st_mode):
+                raise InvalidAnswerError(f"{self._path} is no file")
             with tarfile.open(self._path, "r:") as archive:
                 for number, member in enumerate(archive):
                     if number == _MOST_MEMBERS:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from storagedriver_core import at_once
 from storagedriver_registry.client.errors import InvalidAnswerError
-from storagedriver_registry.client.manifests import FetchedManifest
+from storagedriver_registry.client.manifests import MOST_DEPTH, FetchedManifest
 from storagedriver_registry.client.platforms import Platform, choose
 from storagedriver_registry.client.transfer.places import Blob, Source
 from storagedriver_registry.digest import Digest, parse_digest
@@ -22,9 +22,6 @@ _MOST_MANIFESTS = 10_000
 
 _MOST_BYTES = 64 << 20
 """Of all manifests of an image together, as they are in memory."""
-
-_MOST_DEPTH = 8
-"""Of an index in an index, or of what refers to what refers to an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +71,12 @@ async def of_platform(source: Source, root: FetchedManifest, platform: Platform)
         NotFoundError: The index has none.
         InvalidAnswerError: There is an index in an index in an index, and so on.
     """
-    for _ in range(_MOST_DEPTH + 1):
+    for _ in range(MOST_DEPTH + 1):
         digest = choose(root.data, root.media_type, platform)
         if digest is None:
             return root
         root = await source.manifest(parse_digest(digest))
-    raise InvalidAnswerError(f"manifests in manifests, more than {_MOST_DEPTH} deep")
+    raise InvalidAnswerError(f"manifests in manifests, more than {MOST_DEPTH} deep")
 
 
 class _Found:
@@ -115,8 +112,8 @@ class _Found:
         self._fetched += len(fresh)
         if self._fetched > _MOST_MANIFESTS:
             raise InvalidAnswerError(f"an image of more than {_MOST_MANIFESTS} manifests")
-        if fresh and depth > _MOST_DEPTH:
-            raise InvalidAnswerError(f"manifests in manifests, more than {_MOST_DEPTH} deep")
+        if fresh and depth > MOST_DEPTH:
+            raise InvalidAnswerError(f"manifests in manifests, more than {MOST_DEPTH} deep")
         # Fetched at once, and added one after the other, so that the order is the index's.
         for manifest in await at_once(fresh, self._manifest):
             if manifest.digest not in self._seen:
