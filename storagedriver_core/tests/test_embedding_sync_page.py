@@ -81,6 +81,52 @@ except Exception as error:
 """
 
 
+REFUSALS = """
+import asyncio
+import os
+import threading
+
+from storagedriver_core import ClosedError, SyncStorage, open_storage
+
+storage = SyncStorage(open_storage("storage.yml"))
+
+
+def refused(call):
+    try:
+        call()
+    except ClosedError as error:
+        print(error.message, flush=True)
+
+
+async def in_a_loop():
+    refused(storage.check)
+
+
+def body():
+    yield b"content"
+    waits.set()
+    closed.wait()
+    yield b"late"
+
+
+refused(storage.check)
+waits, closed = threading.Event(), threading.Event()
+with storage:
+    asyncio.run(in_a_loop())
+    child = os.fork()
+    if child == 0:
+        refused(storage.check)
+        os._exit(0)
+    os.waitpid(child, 0)
+    putting = threading.Thread(target=refused, args=(lambda: storage.put_content("/a", body()),))
+    putting.start()
+    waits.wait()
+closed.set()
+putting.join()
+refused(storage.check)
+"""
+
+
 def block(heading: str) -> str:
     """Give the Python of a section; that of the beginning for no heading."""
     text = PAGE.read_text(encoding="utf-8")
@@ -102,8 +148,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ended(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    # From 3.12 on, Python warns of forks beside threads, which two of the pieces try.
+    warnings = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, *warnings, "-c", code],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(EXAMPLE)},
         capture_output=True,
@@ -153,3 +201,9 @@ def test_mistake_in_the_configuration_is_found_at_once(folder: Path) -> None:
 
 def test_worker_closes_its_storage_at_its_end(folder: Path) -> None:
     assert run(folder, WORKER_ENDS) == ["filesystem check: the storage is closed"]
+
+
+def test_messages_of_the_page_are_those_that_come(folder: Path) -> None:
+    section = PAGE.read_text(encoding="utf-8").partition("## Where it refuses")[2]
+    _, *told = re.findall(r"^\| ([^|]*?) \|", section, re.MULTILINE)
+    assert sorted(told) == sorted(run(folder, REFUSALS))
