@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from storagedriver_registry.cli import app
+from storagedriver_registry.client.credentials import Credentials
+from storagedriver_registry.proxy.credentials import ask_program
+from storagedriver_registry.proxy.errors import UpstreamDeniedError
 from typer.testing import CliRunner
 
 from registry.tests.authentication import TokenServerProcess, write_users
@@ -131,3 +137,26 @@ def asked_for_credentials(
             assert response.status_code == 200
         assert ALICE[1] not in proxy.log
     return asked.read_text().splitlines()
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_program_may_have_ended_before_it_is_told_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    helper = tmp_path / "helper"
+    helper.write_text(f'#!/bin/sh\necho \'{{"Username": "a", "Secret": "b"}}\'\nexit {status}\n')
+    helper.chmod(0o755)
+    start = asyncio.create_subprocess_exec
+
+    async def started_and_over(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*command, **options)
+        await process.wait()
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", started_and_over)
+    asking = ask_program([str(helper)], "registry.example")
+    if status:
+        with pytest.raises(UpstreamDeniedError, match="ended with status 1"):
+            uvloop.run(asking)
+    else:
+        assert uvloop.run(asking) == Credentials("a", "b")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from asyncio.subprocess import Process
 from collections.abc import Sequence
+from contextlib import suppress
 
 from storagedriver_registry.client.credentials import Credentials
 from storagedriver_registry.proxy.errors import UpstreamDeniedError
@@ -31,7 +33,8 @@ async def ask_program(command: Sequence[str], host: str) -> Credentials:
         raise UpstreamDeniedError(f"proxy.exec.command cannot be run: {error}") from None
     try:
         async with asyncio.timeout(_SECONDS):
-            output, _ = await process.communicate(f"{host}\n".encode())
+            _tell(process, f"{host}\n".encode())
+            output, _ = await process.communicate()
     except TimeoutError:
         raise UpstreamDeniedError(f"proxy.exec.command took more than {_SECONDS:g}s") from None
     finally:
@@ -48,3 +51,11 @@ async def ask_program(command: Sequence[str], host: str) -> Credentials:
         return Credentials(username, secret)
     except (ValueError, LookupError, TypeError):
         raise UpstreamDeniedError("proxy.exec.command gave no credentials") from None
+
+
+def _tell(process: Process, line: bytes) -> None:
+    """Write a line, and the end. A program that does not wait for it may have ended by now."""
+    assert process.stdin is not None
+    with suppress(OSError, RuntimeError):  # uvloop's, of a closed handle
+        process.stdin.write(line)
+    process.stdin.close()
