@@ -21,7 +21,7 @@ from storagedriver_filesystem._beneath import Descriptor
 from storagedriver_filesystem._errors import translate
 from storagedriver_filesystem._info import set_unique_time, write_attributes, written_info
 from storagedriver_filesystem._publish import Parents, Target, publish, unsettled
-from storagedriver_filesystem._staging import Staging, staging_name
+from storagedriver_filesystem._staging import Staging, passing_name
 from storagedriver_filesystem._threads import Stop, Threads
 from storagedriver_filesystem._tree import Tree, Way
 from storagedriver_filesystem._writeback import begin_writeback
@@ -55,7 +55,7 @@ class Put:
     options: PutOptions
     stop: Stop = field(default_factory=Stop)
     error: Exception | None = None
-    name: str = field(default_factory=staging_name)
+    name: str = field(default_factory=passing_name)
     file: Descriptor | None = None
     info: FileInfo | None = None
     way: Way | None = None

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import re
 import secrets
 import time
@@ -60,13 +61,20 @@ class StagingLostError(UnavailableError):
     default_message = "the staging file was removed by somebody else"
 
 
-def staging_name(path: str | None = None) -> str:
+def staging_name(path: str) -> str:
     """Give a new name; with the path of the upload, where it fits."""
     unique = secrets.token_hex(_ID_LENGTH // 2)
-    if path is None:
-        return unique
     name = unique + quote(path, safe="/").replace("/", "+")
     return name if len(name) <= _MAX_NAME_LENGTH else unique
+
+
+def passing_name() -> str:
+    """Give a new name for a file that has it for some milliseconds.
+
+    Nobody else is told of it, so it may be guessed. To ask the system for secret bits lets go of
+    the interpreter's lock, and costs more than all else that a put does on the event loop.
+    """
+    return f"{random.getrandbits(4 * _ID_LENGTH):0{_ID_LENGTH}x}"
 
 
 def path_of(name: str) -> str:
@@ -131,7 +139,7 @@ class Staging:
     @contextmanager
     def temporary(self, directory: int) -> Iterator[tuple[int, str]]:
         """Create a staging file for the time of one call: a descriptor and a name."""
-        name = staging_name()
+        name = passing_name()
         with self.create(directory, name) as fd:
             try:
                 yield fd, name
