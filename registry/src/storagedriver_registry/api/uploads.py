@@ -34,8 +34,7 @@ async def start(services: Services, request: Request) -> Response:
                 return _created(services, request, digest)
     elif "digest" in request.query:
         digest = _digest(request, "digest")
-        await services.stores.blobs.put(digest, request.chunks())
-        await services.stores.blobs.link(request.name, digest)
+        await services.stores.blobs.add(request.name, digest, request.chunks())
         return _created(services, request, digest)
     _check_algorithm(request)
     uploads = services.stores.uploads

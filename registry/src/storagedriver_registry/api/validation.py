@@ -43,7 +43,7 @@ class ManifestValidation:
                 raise ApiError(MANIFEST_INVALID, f"a layer's URL is not allowed: {url}")
 
         async def has_blob(digest: Digest) -> bool:
-            return await stores.blobs.is_linked(name, digest)
+            return await stores.blobs.has(name, digest)
 
         async def has_member(digest: Digest) -> bool:
             # BuildKit's caches are indexes of blobs, which distribution takes as well.

@@ -1,7 +1,12 @@
-"""Blobs: stored once for all repositories, and linked by each that has them."""
+"""Blobs: stored once for all repositories, and linked by each that has them.
+
+A repository has a blob when it links it and the bytes are stored. Either may be there alone: the
+bytes for other repositories, or since a push was cut off; the link for a push that was.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import cached_property
 
@@ -14,9 +19,11 @@ from storagedriver_core import (
     PathNotFoundError,
     Storage,
     UploadNotFoundError,
+    at_once,
 )
-from storagedriver_registry.digest import Digest
+from storagedriver_registry.digest import Digest, compute_digest
 from storagedriver_registry.storage import paths
+from storagedriver_registry.storage.bodies import gathered
 from storagedriver_registry.storage.caches import Caches, NamedContent
 from storagedriver_registry.storage.condemned import Condemned
 from storagedriver_registry.storage.descriptors import Descriptor
@@ -53,8 +60,16 @@ class BlobStore:
     # What a repository links -------------------------------------------------------------------
 
     async def is_linked(self, name: str, digest: Digest) -> bool:
-        """Tell whether the repository has the blob."""
+        """Tell whether the repository links the blob, which need not be stored (see `has`)."""
         return await self._links.exists(paths.layer_link(name, digest))
+
+    async def has(self, name: str, digest: Digest) -> bool:
+        """Tell whether the repository has the blob: it is linked, and as far as is known stored."""
+        try:
+            await self.size(name, digest)
+        except BlobUnknownError:
+            return False
+        return True
 
     async def size(self, name: str, digest: Digest) -> int:
         """Give the bytes of a blob of the repository.
@@ -74,6 +89,37 @@ class BlobStore:
         await self._descriptors.put(digest, Descriptor(size))
         return size
 
+    async def add(self, name: str, digest: Digest, body: AsyncIterator[bytes]) -> None:
+        """Store a body whose digest is known beforehand, as a blob of the repository.
+
+        A small one and its link are stored at the same time, which takes half as long: neither is
+        worth anything without the other (see `has`).
+
+        Raises:
+            DigestMismatchError: The body has another digest; nothing was stored.
+            BlobUnknownError: It was garbage, and is gone by now.
+        """
+        data = await gathered(body, _SMALL_BYTES)
+        if not isinstance(data, bytes):
+            await self.put(digest, data)
+            await self.link(name, digest)
+            return
+        actual = compute_digest(data, digest.algorithm)
+        if actual != digest:
+            raise DigestMismatchError(f"the digest is {actual}, not {digest}")
+        await self._condemned.release_blob(digest)
+
+        async def store() -> None:
+            with suppress(AlreadyExistsError):
+                await self._storage.put_content(paths.blob(digest), data, if_absent=self._if_absent)
+
+        async def link() -> None:
+            await self._links.write(paths.layer_link(name, digest), digest)
+
+        await at_once((store, link), lambda step: step())
+        await self._descriptors.put(digest, Descriptor(len(data)))
+        await self._keep(digest)
+
     async def link(self, name: str, digest: Digest) -> None:
         """Make a stored blob part of the repository.
 
@@ -81,8 +127,7 @@ class BlobStore:
             BlobUnknownError: It was garbage, and is gone by now.
         """
         await self._links.write(paths.layer_link(name, digest), digest)
-        if not await self._condemned.keep_blob(digest):
-            raise await self._gone(digest)
+        await self._keep(digest)
 
     async def unlink(self, name: str, digest: Digest) -> None:
         """Take a blob out of the repository; its bytes stay for the others.
@@ -184,14 +229,24 @@ class BlobStore:
         """
         await self._condemned.release_blob(digest)
         try:
-            await writer.commit(
+            info = await writer.commit(
                 to=paths.blob(digest), digest=str(digest), if_absent=self._if_absent_late
             )
+            await self._descriptors.put(digest, Descriptor(info.size))
         except AlreadyExistsError:
             await _drop(writer)
         except ChecksumMismatchError as error:
             await _drop(writer)
             raise DigestMismatchError(error.message) from error
+
+    async def _keep(self, digest: Digest) -> None:
+        """See to it that a blob that was linked just now stays.
+
+        Raises:
+            BlobUnknownError: It was garbage, and is gone by now.
+        """
+        if not await self._condemned.keep_blob(digest):
+            raise await self._gone(digest)
 
     async def _gone(self, digest: Digest) -> BlobUnknownError:
         """Forget what is remembered of a blob whose bytes are gone, and give the error."""

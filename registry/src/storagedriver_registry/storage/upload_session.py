@@ -16,6 +16,7 @@ from storagedriver_core import (
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.blobs import BlobStore
+from storagedriver_registry.storage.bodies import chained
 from storagedriver_registry.storage.errors import (
     BodyInterruptedError,
     DigestMismatchError,
@@ -76,9 +77,9 @@ class UploadSession:
                 gathered = await self._hold(chunks)
                 if gathered is None:
                     return
-                chunks = _chain(gathered, chunks)
+                chunks = chained(gathered, chunks)
             else:
-                chunks = _chain(self._held(), chunks)
+                chunks = chained(self._held(), chunks)
         async with self._having_turn(), await self._open_writer() as writer:
             try:
                 async for chunk in chunks:
@@ -105,7 +106,6 @@ class UploadSession:
             except DigestMismatchError:
                 await self._end()
                 raise
-            await self._blobs.link(self.name, digest)
             if not await self._end():
                 # What it was told to publish is published; what came since is not lost.
                 logger.warning("upload %s of %s goes on after its commit", self.id, self.name)
@@ -138,7 +138,7 @@ class UploadSession:
     async def _publish(self, digest: Digest, chunks: AsyncIterator[bytes]) -> None:
         if not self._is_written:
             held = self._held()
-            await self._blobs.put(digest, _chain(held, chunks) if held else chunks)
+            await self._blobs.add(self.name, digest, chained(held, chunks) if held else chunks)
             return
         async with await self._open_writer() as writer:
             # Ahead of its token: a commit was cut off before the move to the blob.
@@ -147,6 +147,7 @@ class UploadSession:
                 if not is_whole:
                     await writer.write(chunk)
             await self._blobs.publish(writer, digest)
+        await self._blobs.link(self.name, digest)
 
     @property
     def _is_written(self) -> bool:
@@ -221,11 +222,3 @@ class UploadSession:
             # What the client asked for is done; the rest ages out by purging.
             logger.warning("upload %s of %s is left to the purge: %s", self.id, self.name, error)
         return True
-
-
-async def _chain(first: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    for chunk in first:
-        yield chunk
-    first.clear()
-    async for chunk in rest:
-        yield chunk

@@ -12,8 +12,8 @@ HELD is left out where uploads are not made of parts, and by a first append of m
 
 Rule 1: an append that was answered is durable, and so is the record that finds it again. Whatever
 comes after the last token is sent again: a resumed writer drops it.
-Rule 2: a commit makes the blob durable first, then its link, and ends the session last. Cut off
-after the first step, the session is unknown, and the client's new one finds the blob stored.
+Rule 2: a commit makes the blob and its link durable, and ends the session last. Cut off after the
+blob, the session is unknown, and the client's new one finds the blob stored.
 Rule 3: one request at a time is at work on a session. Between processes the record's lock sees to
 that on a local store (see `locks`); elsewhere a turn at the session's writer (see `turns`), and
 before there is one the record itself, which is replaced only by who has read it. The record is read
@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -85,7 +84,7 @@ class UploadStore:
 
     async def start(self, name: str) -> UploadSession:
         """Begin a session. Stores nothing."""
-        upload_id = str(uuid.uuid4())
+        upload_id = await self._tickets.new_id()
         ticket = await self._tickets.issue(name, upload_id)
         return self._session(name, upload_id, ticket, None)
 
