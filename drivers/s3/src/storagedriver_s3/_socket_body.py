@@ -55,8 +55,7 @@ class SocketBody:
         its = transport.get_extra_info("socket")
         self._socket = socket.fromfd(its.fileno(), its.family, its.type)
         self._socket.setblocking(False)
-        self._waits_for = 0
-        self._wait_for(_WORTH_A_CHUNK_BYTES)
+        self._waits_for = 1
 
     def __del__(self) -> None:
         # Whoever has lost the reader is told so already.
@@ -92,9 +91,7 @@ class SocketBody:
             return b""
         chunk = await self._receive(min(amount, self._left))
         self._left -= len(chunk)
-        if self._left:
-            self._wait_for(_WORTH_A_CHUNK_BYTES)
-        else:
+        if not self._left:
             self._give_back()
         return chunk
 
@@ -106,6 +103,7 @@ class SocketBody:
     async def _receive(self, amount: int) -> bytes:
         if self._transport.is_closing():
             raise ConnectionAbortedError("the connection was closed here")
+        self._wait_for(min(amount, _WORTH_A_CHUNK_BYTES))
         # Also where bytes are there: others have a turn so, however fast they come.
         await self._is_readable(_SOON_SECONDS)
         chunk = self._what_is_here(amount)
@@ -138,8 +136,7 @@ class SocketBody:
                 timer.cancel()
 
     def _wait_for(self, count: int) -> None:
-        """Be woken by so many bytes, not by fewer; at the end by those that are left."""
-        count = min(count, self._left)
+        """Be woken by so many bytes, not by fewer."""
         if count != self._waits_for:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             self._waits_for = count
