@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Each process that a test starts would compile some thousand modules again: half of its time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup pins services serve test test-large bench bench-registry check reference format wheels clean
 
