@@ -139,6 +139,23 @@ def test_a_client_that_goes_away_leaves_nothing(http: httpx.Client, example: Ser
     assert http.get("/files/half").status_code == 404
 
 
+def test_a_client_that_stops_reading_leaves_no_file_open(
+    http: httpx.Client, example: ServerProcess
+) -> None:
+    http.put("/files/left", content=iter([bytes(MIB)] * 64)).raise_for_status()
+    with http.stream("GET", "/files/left") as answer:
+        next(answer.iter_bytes())
+        assert open_files(example)
+    _wait(lambda: not open_files(example))
+
+
+def open_files(example: ServerProcess) -> list[str]:
+    """Give what the server has open of what it stores."""
+    workers = psutil.Process(example.process.pid).children(recursive=True)
+    paths = [file.path for worker in workers for file in worker.open_files()]
+    return [path for path in paths if path.startswith(f"{example.data}/files/")]
+
+
 def test_bytes_pass_through_without_being_held(http: httpx.Client, example: ServerProcess) -> None:
     chunk, count = os.urandom(MIB), 192
     workers = psutil.Process(example.process.pid).children(recursive=True)
