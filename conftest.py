@@ -4,6 +4,9 @@ A test that needs a program says so with `@pytest.mark.service("skopeo")`, and g
 the fixture `program`. One that needs a server asks for the server's fixture: it starts once a
 session, when the first test wants it. A missing program fails the test in CI (`CI=true`) and skips
 it elsewhere.
+
+Where a suite takes long, and another shows the same anyhow, its class says which cases run with the
+tests at full size only: `only_large = {"L22", …}`.
 """
 
 from __future__ import annotations
@@ -38,6 +41,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--write-screenshots", action="store_true", help="write docs/images/page-*.png anew"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark cases that a class has for tests at full size, before marks select."""
+    for item in items:
+        only_large = getattr(getattr(item, "cls", None), "only_large", ())
+        cases = (marker.args[0] for marker in item.iter_markers("case"))
+        if any(getattr(case, "id", "") in only_large for case in cases):
+            item.add_marker(pytest.mark.large)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

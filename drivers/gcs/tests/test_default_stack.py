@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from storagedriver_testsuite import Harness
@@ -12,9 +13,9 @@ from drivers.gcs.tests._strict import StrictHarness
 from servers.strict_gcs import StrictGcs
 
 
-@pytest.mark.large
 class TestThroughDefaultStack(DefaultStackSuite):
     label = "gcs on the strict fake through prefix, retry, limit, timeout"
+    only_large: ClassVar = {"C20", "D05", "D06", "L25", "M19", "W32"}
 
     @pytest.fixture
     def harness(self, tmp_path: Path, strict_gcs: StrictGcs) -> Harness:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from storagedriver_remote.harness import RemoteHarness
@@ -21,6 +22,7 @@ class TestRemoteInMemory(DriverSuite):
     """By TCP, so that faults on the way can be shown."""
 
     label = "remote(inmemory)"
+    only_large: ClassVar = {"N25", "P04"}
 
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Harness:
@@ -48,6 +50,8 @@ class TestRemoteFilesystem(
     FaultCases,
 ):
     """What differs from a store in memory; the others do not care what is behind."""
+
+    only_large: ClassVar = {"M18"}
 
 
 @pytest.mark.large

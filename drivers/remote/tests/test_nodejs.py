@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from storagedriver_testsuite import DriverSuite, Harness
@@ -19,6 +19,7 @@ def capabilities() -> Mapping[str, Any]:
 @pytest.mark.service("node")
 class TestNodejs(DriverSuite):
     label = "remote(nodejs)"
+    only_large: ClassVar = {"F05", "L22", "N25", "P04"}
 
     @pytest.fixture
     def harness(self, capabilities: Mapping[str, Any]) -> Harness:

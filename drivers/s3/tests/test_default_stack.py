@@ -18,7 +18,6 @@ from storagedriver_testsuite.default_stack import (
 from drivers.s3.tests.test_conformance import TestSeaweedFS as _Bare
 
 
-@pytest.mark.large
 class TestThroughDefaultStack(DefaultStackSuite):
     label = "s3 on SeaweedFS through prefix, retry, limit, timeout"
     deviations: ClassVar[Mapping[str, str]] = {
@@ -26,6 +25,10 @@ class TestThroughDefaultStack(DefaultStackSuite):
         **HIDDEN,
     }
     removed = _Bare.removed
+    only_large: ClassVar = {
+        *("C20", "D05", "D06", "L25", "M16", "M18", "M19"),
+        *("W03", "W04", "W07", "W24", "W32", "W33"),
+    }
 
     @pytest.fixture
     def harness(self, tmp_path: Path, seaweedfs_bucket: Mapping[str, object]) -> Harness:
