@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import json
 import pickle
 import secrets
 from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ class _InMemory(_AsOfFsspec):
 
 
 @pytest.fixture(scope="module")
-def on_s3(seaweedfs: SeaweedFS) -> StorageFileSystem:
+def s3_config(seaweedfs: SeaweedFS) -> Mapping[str, Any]:
     # A module of tests is begun more than once where its classes are shared out to processes.
     bucket = f"fsspec-{secrets.token_hex(4)}"
     seaweedfs.create_bucket(bucket)
@@ -82,8 +83,12 @@ def on_s3(seaweedfs: SeaweedFS) -> StorageFileSystem:
         "secret_key": seaweedfs.secret_key,
         "region": seaweedfs.region,
     }
-    config = {"storage": {"driver": "s3", "parameters": parameters}}
-    return StorageFileSystem(config, skip_instance_cache=True)
+    return {"storage": {"driver": "s3", "parameters": parameters}}
+
+
+@pytest.fixture(scope="module")
+def on_s3(s3_config: Mapping[str, Any]) -> StorageFileSystem:
+    return StorageFileSystem(s3_config, skip_instance_cache=True)
 
 
 class _OnS3(_AsOfFsspec):
@@ -134,17 +139,30 @@ class TestPipeOnS3(_OnS3, AbstractPipeTests):  # type: ignore[misc]  # fsspec ha
     """fsspec's tests of `pipe`."""
 
 
-def test_pandas_writes_and_reads_parquet(tmp_path: Path) -> None:
-    config = tmp_path / "storage.yml"
-    config.write_text(
-        f"storage: {{driver: filesystem, parameters: {{root_directory: {tmp_path}/data}}}}"
+def test_pandas_writes_and_reads_parquet_on_a_disk(tmp_path: Path) -> None:
+    parameters = {"root_directory": str(tmp_path / "data")}
+    _write_and_read_parquet(
+        tmp_path, {"storage": {"driver": "filesystem", "parameters": parameters}}
     )
+    assert (tmp_path / "data/tables/one.parquet").is_file()
+
+
+def test_pandas_writes_and_reads_parquet_on_s3(
+    tmp_path: Path, s3_config: Mapping[str, Any], on_s3: StorageFileSystem
+) -> None:
+    _write_and_read_parquet(tmp_path, s3_config)
+    assert on_s3.isfile("/tables/one.parquet")
+    on_s3.rm("/tables/one.parquet")
+
+
+def _write_and_read_parquet(folder: Path, storage: Mapping[str, Any]) -> None:
+    config = folder / "storage.yml"
+    config.write_text(json.dumps(storage))
     table = pandas.DataFrame({"number": range(5000), "text": ["x" * 40] * 5000})
     options = {"config": str(config)}
     table.to_parquet("storagedriver://tables/one.parquet", storage_options=options)
     back = pandas.read_parquet("storagedriver://tables/one.parquet", storage_options=options)
     pandas.testing.assert_frame_equal(back, table)
-    assert (tmp_path / "data/tables/one.parquet").is_file()
 
 
 @pytest.mark.parametrize("size", [10, 6 * MIB])
