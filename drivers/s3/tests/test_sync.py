@@ -86,10 +86,12 @@ def test_killed_syncs_end_in_equal_trees(
     assert killed
 
     done = run(command, environment)
+    print(f"killed {killed} times; the last run: {done}")
     assert done["failed"] == {}
     assert done["copied"] + done["unchanged"] == scale.files + 1
     assert asyncio.run(digests(cloud, "/copy/")) == asyncio.run(digests(disk, "/"))
     again = run(command, environment)
+    print(f"a rerun: {again}")
     assert (again["copied"], again["copied_bytes"]) == (0, 0)
     assert again["unchanged"] == scale.files + 1
     assert not list((tmp_path / "state").rglob("*.part"))
