@@ -1,0 +1,61 @@
+"""Every code block of the documentation runs, or is in the table of those that do not."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs.tests.blocks import ROOT, blocks, commands, pages
+from docs.tests.not_run import NOT_RUN
+from docs.tests.running import run_page, what_is_not_run
+from docs.tests.scenes import PROGRAMS, SCENES, Scene
+from docs.tests.site import Site
+
+PAGES = [page for page in pages() if blocks(page)]
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    # Sockets lie in it, whose paths are short.
+    with tempfile.TemporaryDirectory(prefix="page-") as directory:
+        site = Site(Path(directory), request)
+        try:
+            yield site
+        finally:
+            site.close()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.service(*PROGRAMS.get(page, ()))) for page in PAGES],
+)
+def test_every_block_of_a_page_runs(page: str, site: Site) -> None:
+    scene = SCENES[page](site) if page in SCENES else Scene()
+    run_page(blocks(page), scene, site.directory, site.environment)
+
+
+def test_table_names_only_what_is_there() -> None:
+    used = set()
+    for page in PAGES:
+        for block in blocks(page):
+            used.update(what_is_not_run(block))
+            for command in commands(block.text) if block.language == "console" else ():
+                used.update(what_is_not_run(block, command.text))
+    assert [one for one in NOT_RUN if one not in used] == []
+
+
+@pytest.mark.parametrize("test", sorted({x.reason for x in NOT_RUN if x.kind == "elsewhere"}))
+def test_what_runs_elsewhere_has_a_test_there(test: str) -> None:
+    assert (ROOT / test).is_file()
+
+
+def test_every_scene_is_of_a_page_with_blocks() -> None:
+    assert set(SCENES) | set(PROGRAMS) <= set(PAGES)
+
+
+def test_driver_of_the_readme_is_short() -> None:
+    [driver] = [one for one in blocks("README.md") if "(StorageDriver)" in one.text]
+    assert len([line for line in driver.text.splitlines() if line.strip()]) <= 38
