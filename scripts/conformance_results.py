@@ -49,7 +49,6 @@ RUNS = {
     "inmemory": Run("drivers/inmemory/tests/test_conformance.py", "TestInMemory"),
     "filesystem": Run("drivers/filesystem/tests/test_conformance.py", "TestFilesystem"),
     "s3-seaweedfs": Run("drivers/s3/tests/test_conformance.py", "TestSeaweedFS"),
-    "s3-swift": Run("drivers/s3/tests/test_conformance.py", "TestSwift"),
     "gcs-strict-fake": Run("drivers/gcs/tests/test_conformance.py", "TestStrictFake"),
     "azure-azurite": Run("drivers/azure/tests/test_conformance.py", "TestAzurite"),
     "fsspec-local": Run("drivers/fsspec/tests/test_conformance.py", "TestLocal"),
