@@ -10,6 +10,7 @@ example = "storagedriver_example.hooks"
 ```python
 from storagedriver_core import DriverSpec, hookimpl
 
+
 @hookimpl
 def storagedriver_register_drivers() -> list[DriverSpec]:
     from storagedriver_example._config import ExampleParameters

@@ -10,6 +10,7 @@ example = "storagedriver_example.hooks"
 ```python
 from storagedriver_registry import AuthSpec, hookimpl
 
+
 @hookimpl
 def storagedriver_registry_register_auth() -> list[AuthSpec]:
     from storagedriver_example.options import ExampleOptions
