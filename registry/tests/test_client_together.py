@@ -14,11 +14,17 @@ from pathlib import Path
 
 import pytest
 from storagedriver_registry.client import BusyError
-from storagedriver_registry.client.layouts import ArchiveTarget, LocalFiles
+from storagedriver_registry.client.layouts import (
+    ArchiveTarget,
+    LocalFiles,
+    OCILayout,
+    OCILayoutTarget,
+)
 from storagedriver_registry.client.layouts import local_files as local_files_module
 from storagedriver_registry.client.layouts.locks import locked_file
+from storagedriver_registry.client.manifests import FetchedManifest
 from storagedriver_registry.client.reading import RunningHash
-from storagedriver_registry.client.transfer import Blob, Outcome
+from storagedriver_registry.client.transfer import Blob, Chunks, Outcome
 from storagedriver_registry.digest import compute_digest
 
 from registry.tests.client import OCI_MANIFEST, unique_name
@@ -248,6 +254,42 @@ def test_partial_file_that_leads_elsewhere_is_not_written_to(tmp_path: Path) -> 
             asyncio.run(LocalFiles(tmp_path / "layout").put_blob("blob", BLOB, chunks))
         partial.unlink()
     assert (tmp_path / "secret").read_bytes() == b"secret"
+
+
+def test_cancelled_copy_leaves_what_an_image_of_another_needs(tmp_path: Path) -> None:
+    config = Blob(compute_digest(b"{}"), 2)
+    described = {"mediaType": "a/b", "digest": str(BLOB.digest), "size": BLOB.size}
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": {"mediaType": "a/b", "digest": str(config.digest), "size": config.size},
+        "layers": [described],
+    }
+    data = json.dumps(document).encode()
+    unneeded = Blob(compute_digest(b"x"), 1)
+
+    def of(data: bytes) -> Chunks:
+        async def chunks(offset: int, before: RunningHash | None) -> AsyncGenerator[bytes, None]:
+            yield data[offset:]
+
+        return chunks
+
+    async def main() -> None:
+        first, second = (OCILayoutTarget(LocalFiles(tmp_path), name) for name in ("a", "b"))
+        source = OCILayout(LocalFiles(tmp_path), None)
+        await first.put_blob(BLOB, chunks, source)
+        await first.put_blob(unneeded, of(b"x"), source)
+        assert await second.put_blob(BLOB, no_chunks, source) is Outcome.PRESENT
+        await second.put_blob(config, of(b"{}"), source)
+        manifest = FetchedManifest(data, compute_digest(data), OCI_MANIFEST)
+        await second.put_manifest(manifest, is_root=True)
+        await second.release()
+        await first.abandon()
+        await first.release()
+
+    asyncio.run(main())
+    found = {path.name for path in (tmp_path / "blobs/sha256").iterdir()}
+    assert found == {BLOB.digest.hex, config.digest.hex, compute_digest(data).hex}
 
 
 # Archives --------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class _Watch:
         if waiting == 0 or state != self._state:
             self._state, self._since = state, now
         elif now - self._since >= self._seconds:
+            # The request fails by this, and its writing is cancelled.
             protocol.set_exception(SendStalledError())
-            transport.abort()
             return
         self._timer = self._loop.call_later(self._seconds / _LOOKS, self._look)
