@@ -137,7 +137,7 @@ def _command(site: Site) -> Scene:
         files={
             "storage.yml": storage("filesystem", {"root_directory": "data"}),
             "disk.yml": storage("filesystem", {"root_directory": "disk"}),
-            "bucket.yml": storage("s3", site.bucket()),
+            "bucket.yml": storage("filesystem", {"root_directory": "bucket"}),
             "layers.yml": layers,
             "aws-config": profile,
             "disk.img": "." * 1000,
