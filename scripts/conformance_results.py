@@ -56,9 +56,7 @@ RUNS = {
     "fsspec-sftp": Run("drivers/fsspec/tests/test_conformance.py", "TestSftp"),
     "fsspec-webdav": Run("drivers/fsspec/tests/test_conformance.py", "TestWebdavOnRclone"),
     "remote-inmemory": Run("drivers/remote/tests/test_conformance.py", "TestRemoteInMemory"),
-    "remote-filesystem": Run(
-        "drivers/remote/tests/test_conformance.py", "TestRemoteFilesystemWhole"
-    ),
+    "remote-filesystem": Run("drivers/remote/tests/test_conformance.py", "TestRemoteFilesystem"),
     "remote-nodejs": Run("drivers/remote/tests/test_nodejs.py", "TestNodejs"),
     "sqlite": Run(
         f"{EXAMPLE}/tests/test_conformance.py",

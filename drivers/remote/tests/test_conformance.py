@@ -8,14 +8,6 @@ from typing import ClassVar
 import pytest
 from storagedriver_remote.harness import RemoteHarness
 from storagedriver_testsuite import DriverSuite, Harness
-from storagedriver_testsuite._suite import SuiteBase
-from storagedriver_testsuite.cases.content import ContentCases
-from storagedriver_testsuite.cases.copying import CopyCases
-from storagedriver_testsuite.cases.faults import FaultCases
-from storagedriver_testsuite.cases.listing import ListingCases
-from storagedriver_testsuite.cases.publishing import PublishingCases
-from storagedriver_testsuite.cases.resume import ResumeCases
-from storagedriver_testsuite.cases.writers import WriterCases
 
 
 class TestRemoteInMemory(DriverSuite):
@@ -29,31 +21,15 @@ class TestRemoteInMemory(DriverSuite):
         return RemoteHarness(tmp_path, {"behind": "inmemory", "transport": "tcp"})
 
 
-class FilesystemBehind(SuiteBase):
+class TestRemoteFilesystem(DriverSuite):
     """By a socket of the machine; the store is shared between processes."""
 
     label = "remote(filesystem)"
+    only_large: ClassVar = {
+        *("E08", "F05", "K05", "K10", "L22", "M18", "N25", "P04", "Q01"),
+        *("W32", "W34", "W35", "W41"),
+    }
 
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Harness:
         return RemoteHarness(tmp_path, {"behind": "filesystem", "transport": "unix"})
-
-
-class TestRemoteFilesystem(
-    FilesystemBehind,
-    ContentCases,
-    WriterCases,
-    ResumeCases,
-    PublishingCases,
-    ListingCases,
-    CopyCases,
-    FaultCases,
-):
-    """What differs from a store in memory; the others do not care what is behind."""
-
-    only_large: ClassVar = {"M18"}
-
-
-@pytest.mark.large
-class TestRemoteFilesystemWhole(FilesystemBehind, DriverSuite):
-    """Everything: half of it are processes that are started and killed."""
