@@ -198,11 +198,16 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 def test_connection_whose_body_was_read_is_used_again(run: Run) -> None:
+    async def small(exchange: Exchange) -> None:
+        await exchange.head(size=9)
+        await exchange.send(DATA[:9])
+
     async def scenario() -> None:
-        async with Store(whole, whole, whole) as store, opened(store) as driver:
-            for _ in range(3):
+        async with Store(whole, whole, small) as store, opened(store) as driver:
+            for _ in range(2):
                 async with await stream_of(driver) as stream:
                     assert await rest_of(stream) == DATA
+            assert await driver.get_content("/object") == DATA[:9]
             assert [exchange.connection for exchange in store.exchanges] == [0, 0, 0]
 
     run(scenario)
@@ -309,20 +314,23 @@ def test_reset_is_an_error(run: Run) -> None:
     run(scenario)
 
 
-def test_broken_body_goes_on_where_it_broke(run: Run) -> None:
+@pytest.mark.parametrize("breaks", [Exchange.end, Exchange.reset])
+def test_broken_body_goes_on_where_it_broke(breaks: Callable[[Exchange], None], run: Run) -> None:
     async def broken(exchange: Exchange) -> None:
         await exchange.head()
         await exchange.send(DATA[exchange.offset :][:MIB])
-        exchange.reset()
+        breaks(exchange)
 
     async def scenario() -> None:
         async with Store(broken, broken, whole) as store:
             retrying = RetryMiddleware(made(store), RetryParameters(base_delay=1e-6))
             async with Storage(retrying) as storage, await storage.reader("/object") as reader:
                 assert await reader.read() == DATA
-            first, second, third = store.exchanges
-            assert not first.range
-            assert 0 < second.offset < third.offset <= 2 * MIB
+            offsets = [exchange.offset for exchange in store.exchanges]
+            if breaks is Exchange.end:
+                assert offsets == [0, MIB, 2 * MIB]
+            else:  # a reset may overtake bytes
+                assert len(offsets) == 3
 
     run(scenario)
 
@@ -336,15 +344,52 @@ def test_nothing_for_too_long_is_an_error_and_little_is_not(run: Run) -> None:
     async def scenario() -> None:
         async with (
             Store(stalled) as store,
-            opened(store, read_timeout=0.2) as driver,
+            opened(store) as driver,
             await stream_of(driver) as stream,
         ):
+            body: Any = stream._body
+            await until(lambda: len(body._first) + waiting_at(stream) == 1000)
+            # Not before: all else may take longer on a busy machine.
+            body._protocol.read_timeout = 0.01
             came = b""
             with pytest.raises(OperationTimeoutError) as failure:
                 while chunk := await stream.next_chunk():
                     came += chunk
             assert came == DATA[:1000]
             assert failure.value.temporary
+
+    run(scenario)
+
+
+def test_time_that_is_waited_is_the_configured_one(run: Run) -> None:
+    async def scenario() -> None:
+        async with (
+            Store(whole) as store,
+            opened(store, read_timeout=123) as driver,
+            await stream_of(driver) as stream,
+        ):
+            body: Any = stream._body
+            assert body._protocol.read_timeout == 123
+
+    run(scenario)
+
+
+def test_few_bytes_after_a_while_are_given_as_they_come(run: Run) -> None:
+    wanted = asyncio.Event()
+
+    async def late(exchange: Exchange) -> None:
+        await exchange.head()
+        await wanted.wait()
+        await exchange.send(DATA[:1000])
+
+    async def scenario() -> None:
+        async with Store(late) as store, opened(store) as driver, await stream_of(driver) as stream:
+            body: Any = stream._body
+            reading = asyncio.ensure_future(stream.next_chunk())
+            await until(lambda: body._waits_for not in (0, 1))
+            await until(lambda: body._waits_for == 1)
+            wanted.set()
+            assert await reading == DATA[:1000]
 
     run(scenario)
 

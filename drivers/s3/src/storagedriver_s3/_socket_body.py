@@ -56,6 +56,8 @@ class SocketBody:
         self._socket = socket.fromfd(its.fileno(), its.family, its.type)
         self._socket.setblocking(False)
         self._waits_for = 1
+        # Whether it looks so: the last chunk was as large as was asked.
+        self._is_more_here = False
 
     def __del__(self) -> None:
         # Whoever has lost the reader is told so already.
@@ -103,19 +105,30 @@ class SocketBody:
     async def _receive(self, amount: int) -> bytes:
         if self._transport.is_closing():
             raise ConnectionAbortedError("the connection was closed here")
-        self._wait_for(min(amount, _WORTH_A_CHUNK_BYTES))
-        # Also where bytes are there: others have a turn so, however fast they come.
-        await self._is_readable(_SOON_SECONDS)
-        chunk = self._what_is_here(amount)
+        chunk = None
+        if self._is_more_here:
+            # Others have a turn, however fast bytes come.
+            await asyncio.sleep(0)
+            chunk = self._what_is_here(amount)
         if chunk is None:
-            self._wait_for(1)
-            in_time = True
-            while chunk is None and in_time:
-                in_time = await self._is_readable(self._protocol.read_timeout)
-                chunk = self._what_is_here(amount)
-            if chunk is None:
-                raise TimeoutError("nothing came for too long")
+            self._wait_for(min(amount, _WORTH_A_CHUNK_BYTES))
+            await self._is_readable(_SOON_SECONDS)
+            chunk = self._what_is_here(amount)
+        if chunk is None:
+            chunk = await self._what_comes(amount)
+        self._is_more_here = len(chunk) == amount
         return chunk
+
+    async def _what_comes(self, amount: int) -> bytes:
+        """Wait for any bytes, as long as aiohttp would."""
+        self._wait_for(1)
+        in_time = True
+        while in_time:
+            in_time = await self._is_readable(self._protocol.read_timeout)
+            chunk = self._what_is_here(amount)
+            if chunk is not None:
+                return chunk
+        raise TimeoutError("nothing came for too long")
 
     def _what_is_here(self, amount: int) -> bytes | None:
         try:
