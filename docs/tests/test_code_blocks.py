@@ -5,8 +5,8 @@ For who writes a page:
 - The blocks of a page run in their order, in one directory. One that begins with `# storage.yml` is
   that file, and is there from the beginning; shown again, it takes the place of the first.
 - `console`: commands after `$ `, and what they print. `…` or `...` alone stands for any lines, `…`
-  in a line for any text; a command without output may print anything. `Killed` is what SIGKILL leaves.
-  Commands that serve, or end in `&`, go on until the page ends.
+  in a line for any text; a command without output may print anything. `Killed` is what SIGKILL
+  leaves. Commands that serve, or end in `&`, go on until the page ends.
 - `python` runs as a program, or by pytest where it imports that. `yaml` is a configuration of a
   storage, of the registry or of its token server. `json` and `toml` are read. `text` is a picture.
 - What a page takes for granted (other files, servers, addresses) is in `scenes.py`.
