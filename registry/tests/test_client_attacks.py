@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import io
 import json
@@ -241,7 +242,9 @@ class Slow(ArchiveTarget):
             self.over.set()
 
 
-def test_interrupt_ends_the_packing_of_an_archive(layout: Layout, tmp_path: Path) -> None:
+def test_interrupt_ends_the_packing_of_an_archive(
+    layout: Layout, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     layout.name(layout.image(10), "v1")
     source = OCILayout(LocalFiles(layout.folder), "v1")
 
@@ -256,6 +259,8 @@ def test_interrupt_ends_the_packing_of_an_archive(layout: Layout, tmp_path: Path
 
     asyncio.run(main())
     assert not (tmp_path / "new").exists()
+    gc.collect()
+    assert caplog.text == ""
 
 
 def test_cancelled_copy_removes_nothing_from_a_store_that_others_may_need(layout: Layout) -> None:

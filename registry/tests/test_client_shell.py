@@ -6,7 +6,9 @@ import fcntl
 import gc
 import json
 import os
+import signal
 import subprocess
+import sys
 import termios
 from pathlib import Path
 
@@ -86,6 +88,33 @@ def test_interrupt_at_the_very_beginning_is_one(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SystemExit) as caught:
         starting.main()
     assert caught.value.code == 130
+
+
+def test_interrupt_while_modules_are_imported_is_the_end_without_a_traceback() -> None:
+    code = """
+import os, signal, sys, storagedriver_registry.dist
+
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+storagedriver_registry.dist.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=_PATIENCE, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+    # Who began it in the background does not want it to be interrupted.
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"],
+        capture_output=True,
+        timeout=_PATIENCE,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert done.returncode == 0
 
 
 # Names -----------------------------------------------------------------------------------------

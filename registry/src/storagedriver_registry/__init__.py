@@ -24,6 +24,7 @@
 #   maintenance,
 #   config_commands,
 #   user_commands, cli      the `registry` command
+#   dist                    where the client's command starts
 #
 # What is exported here is for embedding and for plugins; everything else is the registry's own. It
 # is imported when it is asked for: who wants the client alone must not wait for the server.

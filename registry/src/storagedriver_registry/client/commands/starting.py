@@ -1,10 +1,11 @@
-"""Where `dist` starts."""
+"""What `dist` does before its command is known."""
 
 from __future__ import annotations
 
 import gc
 import io
 import os
+import signal
 import sys
 
 _INTERRUPTED = 130
@@ -21,6 +22,9 @@ def main() -> None:
 
         gc.freeze()
         gc.enable()
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            # From here on an interrupt has to clear away what there is.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app()
     except KeyboardInterrupt:
         # Before there was anything to interrupt.
