@@ -16,8 +16,8 @@ MOST_BYTES = 1024 * 1024
 # Of a slow client this much is taken at once all the same: the sockets on the way hold it.
 HELD_BY_SOCKETS_BYTES = 5 * 1024 * 1024
 
-QUICK_SECONDS = 0.02
-SLOW_SECONDS = 0.05
+QUICK_SECONDS = 0.05
+SLOW_SECONDS = 0.25
 
 
 class Pace:
