@@ -43,7 +43,7 @@ check: setup  ## check format, rules, types, architecture and docs
 	$(BIN)/mypy .
 	$(BIN)/python -m pytest --quiet storagedriver_core/tests/test_architecture.py
 	$(BIN)/python scripts/reference.py --check
-	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build
+	$(BIN)/sphinx-build -W -E --keep-going --quiet docs docs/_build
 
 reference: setup  ## write the pages and pictures of docs/ that come from the code
 	$(BIN)/python scripts/reference.py
