@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -198,6 +199,26 @@ def test_another_filesystem_in_the_tree_is_asked_in_threads_from_then_on(
             monkeypatch.setattr(_quick, "open_cached", None)
             assert await driver.get_content("/file") == b"x"
             assert hops == ["read_file"] * 3
+
+    asyncio.run(main())
+
+
+def test_where_a_call_is_forbidden_threads_are_asked_from_then_on(
+    local: None, root: Path, opened: Opener, hops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(fd: int) -> tuple[int, int, int]:
+        raise PermissionError(errno.EPERM, "forbidden")
+
+    monkeypatch.setattr(_quick, "status", forbidden)
+
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(b"x")
+            hops.clear()
+            assert await driver.get_content("/file") == b"x"
+            monkeypatch.setattr(_quick, "open_cached", None)
+            assert await driver.local_path("/file") == str(root / "file")
+            assert hops == ["read_file", "_local_path"]
 
     asyncio.run(main())
 

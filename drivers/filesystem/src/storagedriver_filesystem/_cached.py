@@ -114,9 +114,13 @@ class CachedFiles:
 
     def _size(self, fd: int) -> int:
         """Give the size of an open file; -1 if it is none, or not known to be a local one."""
-        mode, size, device = _quick.status(fd)
-        if device != self._device:
-            # Another filesystem is mounted in the tree: it is not asked a second time.
+        try:
+            mode, size, device = _quick.status(fd)
+        except OSError:
+            device = None
+        if device is None or device != self._device:
+            # It cannot be known, or another filesystem is mounted in the tree: nothing is asked
+            # here a second time.
             self._device = None
             return -1
         return size if stat.S_ISREG(mode) else -1

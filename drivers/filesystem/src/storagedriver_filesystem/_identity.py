@@ -8,6 +8,8 @@ import struct
 from collections.abc import Callable
 from typing import NewType
 
+from storagedriver_filesystem import _statx
+
 Identity = NewType("Identity", bytes)
 """Differs for each directory that is or was there.
 
@@ -16,24 +18,15 @@ kernel knows to a few milliseconds; on a filesystem that keeps none it is 0, and
 was made in place of a removed one may pass for that.
 """
 
-# Source: statx(2). The layout is the same on every architecture.
-_AT_EMPTY_PATH = 0x1000
-_STATX_INO = 0x100
-_STATX_BTIME = 0x800
-_BYTES = 256
+# Where statx(2) has them.
 _NUMBER, _BIRTH, _DEVICE = slice(32, 40), slice(80, 92), slice(136, 144)
 _LIKE_THEM = struct.Struct("=Q12xII")
 
 
 def _by_statx(function: ctypes._NamedFuncPointer) -> Callable[[int], Identity]:
-    function.argtypes = [
-        *(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint),
-        ctypes.c_char_p,
-    ]
-
     def identify(fd: int) -> Identity:
-        found = ctypes.create_string_buffer(_BYTES)
-        if function(fd, b"", _AT_EMPTY_PATH, _STATX_INO | _STATX_BTIME, found):
+        found = ctypes.create_string_buffer(_statx.BYTES)
+        if function(fd, b"", _statx.AT_EMPTY_PATH, _statx.INO | _statx.BTIME, found):
             return by_fstat(fd)  # forbidden, as in some containers
         status = found.raw
         return Identity(status[_NUMBER] + status[_BIRTH] + status[_DEVICE])
@@ -49,8 +42,8 @@ def by_fstat(fd: int) -> Identity:
 
 
 def _best() -> Callable[[int], Identity]:
-    library = ctypes.CDLL(None, use_errno=True)
-    return _by_statx(library.statx) if hasattr(library, "statx") else by_fstat
+    function = _statx.load_statx(ctypes.CDLL(None, use_errno=True))
+    return by_fstat if function is None else _by_statx(function)
 
 
 identify = _best()

@@ -13,6 +13,7 @@ import struct
 import threading
 from typing import Any, NewType
 
+from storagedriver_filesystem import _statx
 from storagedriver_filesystem._beneath import (
     AT_FDCWD,
     READ,
@@ -24,11 +25,9 @@ from storagedriver_filesystem._beneath import (
 
 _RESOLVE_CACHED = 0x20
 
-# Source: statx(2). The layout is the same on every architecture, other than that of `fstat`.
-_AT_EMPTY_PATH = 0x1000
-_STATX_WANTED = 0x001 | 0x002 | 0x200  # type, mode, size
-_STATX_BYTES = 256
-_STATX = struct.Struct("28x H 10x Q 88x II")
+_WANTED = _statx.TYPE | _statx.MODE | _statx.SIZE
+# Mode, size and device, where statx(2) has them.
+_STATUS = struct.Struct("28x H 10x Q 88x II")
 
 _RWF_NOWAIT = 0x08
 
@@ -60,7 +59,7 @@ class _Buffers(threading.local):
     """What the kernel fills, for each thread; with their addresses, to look for them once."""
 
     def __init__(self) -> None:
-        status = (ctypes.c_char * _STATX_BYTES)()
+        status = (ctypes.c_char * _statx.BYTES)()
         self.status = status, ctypes.addressof(status)
         self._content = (ctypes.c_char * MOST_BYTES)()
         content = ctypes.addressof(self._content)
@@ -86,11 +85,15 @@ def open_cached(path: bytes, how: Cached) -> int:
 
 
 def status(fd: int) -> tuple[int, int, int]:
-    """Give mode, size in bytes, and device number of a file that is open."""
+    """Give mode, size in bytes, and device number of a file that is open.
+
+    Raises:
+        OSError: The call is forbidden, as in some containers.
+    """
     buffer, address = _own.status
-    if _statx(fd, b"", _AT_EMPTY_PATH, _STATX_WANTED, address) < 0:
+    if _call_statx(fd, b"", _statx.AT_EMPTY_PATH, _WANTED, address) < 0:
         raise _error()
-    mode, size, major, minor = _STATX.unpack_from(buffer)
+    mode, size, major, minor = _STATUS.unpack_from(buffer)
     return mode, size, os.makedev(major, minor)
 
 
@@ -126,16 +129,13 @@ _library = ctypes.PyDLL(None, use_errno=True)
 _syscall = load_syscall(_library)
 _close = _library.close
 _close.argtypes = [ctypes.c_int]
-_statx: Any = getattr(_library, "statx", None)
+_call_statx: Any = _statx.load_statx(_library)
 _preadv2: Any = getattr(_library, "preadv2", None)
 
-IS_COMPLETE = _statx is not None and _preadv2 is not None
+IS_COMPLETE = _call_statx is not None and _preadv2 is not None
 """Whether all of these calls can be made. Source: glibc 2.28; musl 1.2.5."""
 
 if IS_COMPLETE:
-    _statx.argtypes = [
-        *(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
-    ]
     _preadv2.argtypes = [
         *(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong, ctypes.c_int)
     ]
