@@ -107,8 +107,12 @@ async def test_begun_upload_has_a_location(one: Application) -> None:
 
 
 def _one_for_all(patch: pytest.MonkeyPatch) -> None:
-    only = uuid.uuid4()
-    patch.setattr(uuid, "uuid4", lambda: only)
+    only = str(uuid.uuid4())
+
+    async def new_id(_: object) -> str:
+        return only
+
+    patch.setattr(tickets.Tickets, "new_id", new_id)
 
 
 @requirement("BLOB-04", _one_for_all)

@@ -174,8 +174,13 @@ def test_interrupt_of_the_terminal_lets_requests_end_too(tmp_path: Path) -> None
 
 
 def test_busy_clients_see_no_error_while_it_stops(tmp_path: Path) -> None:
-    """A request is answered whole, or its connection is not taken."""
+    """A request is answered whole, or not at all, and then it may be asked again.
+
+    Of a connection that was taken a moment ago nothing may have been read when the server stops: it
+    is closed then (by hyper), and whoever asked something that changes nothing asks again.
+    """
     broken: list[str] = []
+    stopping = threading.Event()
     with served(tmp_path, 2) as server:
         url = f"{server.url}/v2/"
 
@@ -186,6 +191,11 @@ def test_busy_clients_see_no_error_while_it_stops(tmp_path: Path) -> None:
                     response = httpx.get(url, headers={"connection": "close"})
                 except httpx.ConnectError:
                     return
+                except httpx.RemoteProtocolError as error:
+                    if not (stopping.is_set() and "without sending a response" in str(error)):
+                        broken.append(repr(error))
+                        return
+                    continue
                 except httpx.TransportError as error:
                     broken.append(repr(error))
                     return
@@ -196,6 +206,7 @@ def test_busy_clients_see_no_error_while_it_stops(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         time.sleep(0.3)
+        stopping.set()
         assert server.stop() == 0
         for thread in threads:
             thread.join()

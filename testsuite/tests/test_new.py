@@ -100,7 +100,8 @@ def test_a_registry_stores_through_the_installed_driver(
 def test_what_is_written_holds_nothing_of_the_example_s_name(written: Path) -> None:
     for file in written.rglob("*"):
         assert "storagedriver_sqlite" not in str(file)
-        if file.is_file():
+        # Where it was run, it was compiled.
+        if file.is_file() and file.suffix != ".pyc":
             assert not re.search(
                 r"""storagedriver.sqlite|Sqlite|["`]sqlite["`]""", file.read_text()
             )
