@@ -170,7 +170,8 @@ def test_storage_actions_are_timed_and_their_bytes_and_errors_counted(measured: 
     assert grown("registry_storage_action_seconds_sum", **of("PutContent")) > 0
     moved = grown("storagedriver_registry_storage_bytes_total", **of("PutContent"))
     assert moved >= len(DATA)
-    assert grown("registry_storage_action_seconds_count", **of("Stat")) >= 2
+    # The look at the link; the size is known to the worker that has taken the blob.
+    assert grown("registry_storage_action_seconds_count", **of("Stat")) >= 1
     errors = of("GetContent") | {"error": "PathNotFoundError"}
     assert grown("storagedriver_registry_storage_errors_total", **errors) >= 1
 
