@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import pytest
+from storagedriver_registry.api import router
+from storagedriver_registry.api.router import route_name
 from storagedriver_registry.digest import compute_digest
 from storagedriver_registry.manifest import describe_referrer, parse_manifest, shape_type
 
@@ -250,3 +252,12 @@ def test_error_of_a_manifest_says_why() -> None:
         assert detail == "it is not JSON, or nested too deeply"
 
     run(ask)
+
+
+def test_paths_longer_than_any_resource_s_are_not_remembered() -> None:
+    route_name("/v2/a/tags/list")
+    before = router._remembered.cache_info().currsize
+    for number in range(3):
+        assert route_name(f"/v2/{'a' * 600}{number}/tags/list")
+        assert route_name(f"/v2/{'a' * 255}/blobs/sha512:{number:0128x}")
+    assert router._remembered.cache_info().currsize == before + 3

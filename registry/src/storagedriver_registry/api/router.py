@@ -33,6 +33,7 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.reference import is_name, is_tag, is_upload_id
 
+_Match: TypeAlias = tuple[Route, tuple[tuple[str, str], ...]]
 Handler: TypeAlias = Callable[[Services, Request], Awaitable[Response]]
 
 _HANDLERS: Mapping[str, Handler] = {
@@ -122,9 +123,16 @@ def _endings() -> dict[str, list[_Ending]]:
 
 _ENDINGS = _endings()
 
+# No longer path is a resource's: what a client can fill the memory with is bounded.
+_LONGEST_REMEMBERED = 512
 
-@lru_cache(maxsize=4096)
-def _match(path: str) -> tuple[Route, tuple[tuple[str, str], ...]]:
+
+def _match(path: str) -> _Match:
+    """Match a path; clients ask for the same ones again and again."""
+    return _remembered(path) if len(path) <= _LONGEST_REMEMBERED else _matched(path)
+
+
+def _matched(path: str) -> _Match:
     """Give the route of a path, and its parameters with their values.
 
     The parts are taken from the end, since a name has any number of them: no expression is tried
@@ -143,6 +151,9 @@ def _match(path: str) -> tuple[Route, tuple[tuple[str, str], ...]]:
                 named = ("name", name)
                 return route, (named, (parameter, last)) if parameter else (named,)
     raise ApiError(UNSUPPORTED, status=404)
+
+
+_remembered = lru_cache(maxsize=4096)(_matched)
 
 
 def _read_name(request: Request, text: str) -> None:

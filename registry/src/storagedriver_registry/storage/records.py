@@ -89,7 +89,6 @@ class RecordStore:
 
     Args:
         storage: Where they are kept.
-
     """
 
     def __init__(self, storage: Storage) -> None:
