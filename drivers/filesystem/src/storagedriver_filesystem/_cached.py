@@ -20,6 +20,9 @@ from storagedriver_filesystem import _quick
 # Of these it is known that opening what is in memory waits for nobody; on a file server's it may.
 _LOCAL_TYPES = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs"})
 
+# Reading more takes longer than handing it to a thread.
+_MOST_BYTES = 64 * 1024
+
 # Half a character is no part of a contract path, so it needs no care as in `os.fsencode`.
 _ENCODING = sys.getfilesystemencoding()
 
@@ -85,7 +88,7 @@ class CachedFiles:
             return None
         try:
             size = self._size(fd)
-            if not 0 <= size <= _quick.MOST_BYTES:
+            if not 0 <= size <= _MOST_BYTES:
                 return None
             # Some filesystems read nothing so, not even what is in memory.
             data = _quick.read(fd, size) if size else b""

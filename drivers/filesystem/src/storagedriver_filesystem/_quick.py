@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-import threading
 from typing import Any, NewType
 
 from storagedriver_filesystem import _statx
@@ -51,25 +50,6 @@ CACHED_READ = _cached(READ | os.O_NOCTTY | os.O_NOATIME)
 it be left out, and others are not opened."""
 
 
-MOST_BYTES = 64 * 1024
-"""Reading more takes longer than handing it to a thread."""
-
-
-class _Buffers(threading.local):
-    """What the kernel fills, for each thread; with their addresses, to look for them once."""
-
-    def __init__(self) -> None:
-        status = (ctypes.c_char * _statx.BYTES)()
-        self.status = status, ctypes.addressof(status)
-        self._content = (ctypes.c_char * MOST_BYTES)()
-        content = ctypes.addressof(self._content)
-        vector = (ctypes.c_size_t * 2)(content, 0)
-        self.read = vector, ctypes.addressof(vector), content
-
-
-_own = _Buffers()
-
-
 def open_cached(path: bytes, how: Cached) -> int:
     """Open a file, if the kernel knows the way to it by heart.
 
@@ -90,29 +70,25 @@ def status(fd: int) -> tuple[int, int, int]:
     Raises:
         OSError: The call is forbidden, as in some containers.
     """
-    buffer, address = _own.status
-    if _call_statx(fd, b"", _statx.AT_EMPTY_PATH, _WANTED, address) < 0:
+    found = (ctypes.c_char * _statx.BYTES)()
+    if _call_statx(fd, b"", _statx.AT_EMPTY_PATH, _WANTED, found) < 0:
         raise _error()
-    mode, size, major, minor = _STATUS.unpack_from(buffer)
+    mode, size, major, minor = _STATUS.unpack_from(found)
     return mode, size, os.makedev(major, minor)
 
 
 def read(fd: int, size: int) -> bytes:
     """Give so many bytes from the beginning of a file; less if the kernel has to wait for more.
 
-    Args:
-        fd: The file.
-        size: At most `MOST_BYTES`.
-
     Raises:
         OSError: `EAGAIN` if it has nothing; some filesystems do not read so at all.
     """
-    vector, address, content = _own.read
-    vector[1] = size
-    count: int = _preadv2(fd, address, 1, 0, _RWF_NOWAIT)
+    data = (ctypes.c_char * size)()
+    vector = (ctypes.c_size_t * 2)(ctypes.addressof(data), size)
+    count: int = _preadv2(fd, vector, 1, 0, _RWF_NOWAIT)
     if count < 0:
         raise _error()
-    return ctypes.string_at(content, count)
+    return ctypes.string_at(data, count)
 
 
 def close(fd: int) -> None:
