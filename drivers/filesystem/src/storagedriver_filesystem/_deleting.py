@@ -68,12 +68,13 @@ class _TreeDelete:
         # Every directory comes up twice: to be emptied, and to be removed after those below it.
         stack = [(top, False)]
         while stack:
-            self._stop.check()
             directory, is_empty = stack.pop()
             try:
                 if is_empty:
                     self._remove(directory)
                     continue
+                # Not before a removal: no directory that was emptied is left.
+                self._stop.check()
                 below = self._empty(directory)
             except FileNotFoundError:
                 continue  # deleted by somebody else
