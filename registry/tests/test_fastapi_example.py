@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,6 +18,7 @@ import pytest
 from registry.tests.client import Repository
 from registry.tests.images import Images
 from registry.tests.processes import ServerProcess, free_port, running
+from registry.tests.serving import eventually
 from storagedriver_core import open_storage
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "fastapi"
@@ -115,7 +116,7 @@ def test_errors_have_the_status_of_their_type(http: httpx.Client) -> None:
     assert http.delete("/files/there").status_code == 404
 
 
-def test_files_are_listed_in_pages_and_the_registry_s_are_not(http: httpx.Client) -> None:
+def test_files_are_listed_and_the_registry_s_are_not(http: httpx.Client) -> None:
     Repository(http, "listed/app").push_image("v1")
     for name in ("x/1", "x/2", "x/3"):
         http.put(f"/files/{name}", content=name.encode()).raise_for_status()
@@ -127,6 +128,31 @@ def test_files_are_listed_in_pages_and_the_registry_s_are_not(http: httpx.Client
     assert rest == [one for one in listed["files"] if one["path"] > "/x/2"]
 
 
+def test_listing_comes_in_pages(http: httpx.Client, example: ServerProcess) -> None:
+    folder = example.data / "files" / "many"
+    folder.mkdir(parents=True)
+    # By the back door, which does not wait for the disk.
+    for number in range(1001):
+        (folder / f"{number:04}").write_bytes(b"1")
+    first = http.get("/files", params={"after": "/many"}).json()
+    assert len(first["files"]) == 1000
+    rest = http.get("/files", params={"after": first["next"]}).json()
+    paths = [one["path"] for one in (*first["files"], *rest["files"])]
+    assert paths[:1001] == [f"/many/{number:04}" for number in range(1001)]
+    assert rest["next"] is None
+    shutil.rmtree(folder)
+
+
+def test_fault_of_the_store_is_told_to_the_log_alone(
+    http: httpx.Client, example: ServerProcess
+) -> None:
+    http.put("/files/beside", content=b"").raise_for_status()
+    (example.data / "files" / "link").symlink_to("beside")
+    answer = http.get("/files/link")
+    assert (answer.status_code, answer.json()) == (500, {"detail": "the store does not answer"})
+    assert "/files/link: symbolic links are not followed" in example.log
+
+
 def test_a_client_that_goes_away_leaves_nothing(http: httpx.Client, example: ServerProcess) -> None:
     host, port = example.host.split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -134,8 +160,8 @@ def test_a_client_that_goes_away_leaves_nothing(http: httpx.Client, example: Ser
             f"PUT /files/half HTTP/1.1\r\nHost: {example.host}\r\nContent-Length: {8 * MIB}\r\n\r\n"
         )
         connection.sendall(head.encode() + bytes(4 * MIB))
-        _wait(lambda: uploads_in_progress(example) == 1)
-    _wait(lambda: uploads_in_progress(example) == 0)
+        eventually(lambda: uploads_in_progress(example) == 1)
+    eventually(lambda: uploads_in_progress(example) == 0)
     assert http.get("/files/half").status_code == 404
 
 
@@ -146,8 +172,8 @@ def test_a_client_that_stops_reading_leaves_no_file_open(
     with http.stream("GET", "/files/left") as answer:
         chunks = answer.iter_bytes()  # kept, for with it the connection would be closed
         next(chunks)
-        _wait(lambda: bool(open_files(example)))
-    _wait(lambda: not open_files(example))
+        eventually(lambda: open_files(example))
+    eventually(lambda: not open_files(example))
 
 
 def open_files(example: ServerProcess) -> list[str]:
@@ -177,10 +203,3 @@ def test_registry_beside_the_files_takes_images(example: ServerProcess, images: 
     remote = f"docker://{example.host}/team/app:v1"
     images.copy(image, remote)
     assert images.digest(images.pulled(remote, "back")) == images.digest(image)
-
-
-def _wait(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -11,6 +11,7 @@ GET    /files        names and sizes of all files; `?after=/a/b` gives the next 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,6 +52,7 @@ STATUS: dict[type[StorageDriverError], int] = {
     UnsupportedMethodError: 501,
 }
 
+logger = logging.getLogger(__name__)
 # Reads the file and checks it; nothing is opened yet.
 storage = open_storage(environ.get("STORAGEDRIVER_CONFIG", "storage.yml"))
 
@@ -131,6 +133,7 @@ async def answer_error(request: Request, error: StorageDriverError) -> JSONRespo
     for kind, status in STATUS.items():
         if isinstance(error, kind):
             return JSONResponse({"detail": str(error)}, status)
+    logger.error("%s", error)
     status = 503 if error.temporary else 500
     return JSONResponse({"detail": "the store does not answer"}, status)
 
