@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import runpy
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -491,10 +490,3 @@ def test_old_name_of_the_level_counts_unless_the_new_one_is_given() -> None:
 def test_limits_below_one_are_the_defaults() -> None:
     settings = load(catalog={"maxentries": 0}, tags={"maxtags": -1}).settings
     assert (settings.catalog.maxentries, settings.tags.maxtags) == (1000, None)
-
-
-def test_page_is_what_the_models_give() -> None:
-    root = Path(__file__).parents[2]
-    written = runpy.run_path(str(root / "scripts" / "registry_configuration.py"))
-    page = (root / "docs" / "registry-configuration.md").read_text(encoding="utf-8")
-    assert page == written["page"](), "run scripts/registry_configuration.py"

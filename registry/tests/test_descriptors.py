@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import runpy
 from pathlib import Path
 
 import httpx
@@ -176,12 +175,3 @@ def test_check_notices_what_the_table_does_not_have() -> None:
     for response in bad:
         with pytest.raises((AssertionError, KeyError)):
             check(response)
-
-
-# The page ----------------------------------------------------------------------------------------
-
-
-def test_page_is_what_the_table_gives() -> None:
-    written = runpy.run_path(str(ROOT / "scripts" / "protocol.py"))
-    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-    assert page == written["page"](), "run scripts/protocol.py"

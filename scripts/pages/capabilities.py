@@ -53,8 +53,8 @@ _LARGE: dict[str, Any] = {"max_single_copy": 1}
 _COPIED: dict[str, Any] = {"move": "server_copy"}
 _OVER = "of more than `max_single_copy` bytes"
 
-# tests/test_capabilities.py makes each of these calls without the capability, and looks in the
-# core's code for any that is not here.
+# docs/tests/test_capability_needs.py makes each of these calls without the capability, and looks in
+# the core's code for any that is not here.
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "get_range": (
         Need("Storage.reader", {"offset": 1}),

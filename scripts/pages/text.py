@@ -57,8 +57,10 @@ def one_line(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Give the lines of a table; columns in which no row has anything are left out."""
+    """Give the lines of a table, none without rows; columns of empty cells are left out."""
     rows = [[cell(text) for text in row] for row in rows]
+    if not rows:
+        return
     kept = [number for number in range(len(head)) if any(row[number] for row in rows)]
     yield f"| {' | '.join(head[number] for number in kept)} |"
     yield f"|{'---|' * len(kept)}"

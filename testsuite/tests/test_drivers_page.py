@@ -1,4 +1,4 @@
-"""`docs/drivers.md` is what its script makes of real runs, and these are of today's drivers."""
+"""What `docs/drivers.md` is made from: real runs, of today's drivers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance_results import RUNS, of_any_root, reduced
+from pages import drivers
 from storagedriver_azure.harness import AzureHarness
 from storagedriver_filesystem.harness import FilesystemHarness
 from storagedriver_fsspec.harness import FsspecHarness
@@ -25,9 +27,6 @@ from servers.azurite import Azurite
 from storagedriver_core import load_plugins
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = runpy.run_path(str(ROOT / "scripts" / "drivers_page.py"))
-RESULTS = runpy.run_path(str(ROOT / "scripts" / "conformance_results.py"))
-RUNS: Mapping[str, Any] = RESULTS["RUNS"]
 
 
 def kept(name: str) -> dict[str, Any]:
@@ -81,15 +80,10 @@ def suite_of(name: str, monkeypatch: pytest.MonkeyPatch) -> type[DriverSuite]:
     return suite
 
 
-def test_page_is_what_the_script_makes_of_the_results() -> None:
-    page = (ROOT / "docs" / "drivers.md").read_text(encoding="utf-8")
-    assert page == PAGE["page"](), "run scripts/drivers_page.py"
-
-
 def test_every_driver_and_run_of_this_repository_is_there() -> None:
-    drivers = {path.name for path in (ROOT / "drivers").iterdir() if (path / "README.md").exists()}
+    found = {path.name for path in (ROOT / "drivers").iterdir() if (path / "README.md").exists()}
     results = {name: kept(name) for name in RUNS}
-    assert {result["driver"] for result in results.values()} == {*drivers, "sqlite"}
+    assert {result["driver"] for result in results.values()} == {*found, "sqlite"}
     assert set(HARNESSES) == {name for name, run in RUNS.items() if not run.path}
 
 
@@ -102,8 +96,8 @@ def test_every_driver_and_run_of_this_repository_is_there() -> None:
 )
 def test_kept_capabilities_are_those_of_the_driver_today(name: str, tmp_path: Path) -> None:
     today = Kit(HARNESSES[name](tmp_path)).capabilities.to_json()
-    assert kept(name)["capabilities"] == RESULTS["of_any_root"](today), (
-        f"run scripts/conformance_results.py run {name}, then scripts/drivers_page.py"
+    assert kept(name)["capabilities"] == of_any_root(today), (
+        f"run scripts/conformance_results.py run {name}, then scripts/reference.py"
     )
 
 
@@ -113,7 +107,7 @@ def test_kept_capabilities_of_the_example_are_those_of_today(
     monkeypatch.syspath_prepend(str(ROOT / RUNS["sqlite"].path))
     harness = runpy.run_path(str(ROOT / RUNS["sqlite"].file))["SqliteHarness"]
     today = Kit(harness(tmp_path / "objects.sqlite")).capabilities.to_json()
-    assert kept("sqlite")["capabilities"] == RESULTS["of_any_root"](today)
+    assert kept("sqlite")["capabilities"] == of_any_root(today)
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -159,10 +153,10 @@ def report_of(outcome: str, path: Path) -> Path:
 
 
 def test_result_of_a_stranger_is_kept_and_shown(tmp_path: Path) -> None:
-    result = RESULTS["reduced"](report_of("xfailed", tmp_path), readme="https://git.example/box")
+    result = reduced(report_of("xfailed", tmp_path), readme="https://git.example/box")
     assert result["cases"] == {"C01": "xfailed: why", "C02": "passed"}
     assert result["package"] == "storagedriver-inmemory"
-    lines = list(PAGE["_lines"]([result]))
+    lines = list(drivers.lines([result]))
     assert "| [`inmemory`](https://git.example/box) | " in "\n".join(lines)
     assert f"| a stranger's | 1 | 0 | 1 | {len(DriverSuite.cases()) - 2} |" in lines
     assert "- Deviates always, C01: why" in lines
@@ -170,4 +164,4 @@ def test_result_of_a_stranger_is_kept_and_shown(tmp_path: Path) -> None:
 
 def test_result_with_a_failed_case_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="inmemory does not pass the suite: C01 failed"):
-        RESULTS["reduced"](report_of("failed", tmp_path), readme="https://git.example/box")
+        reduced(report_of("failed", tmp_path), readme="https://git.example/box")

@@ -1,23 +1,20 @@
-"""Writes `docs/registry-configuration.md` from the models of the registry's configuration."""
+"""`docs/registry-configuration.md`, from the models of the registry's configuration."""
 
 from __future__ import annotations
 
 import json
 import typing
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from pages.text import entries, summary
 from pydantic import BaseModel
 from storagedriver_registry.configuration.models import Settings
 from storagedriver_registry.configuration.support import SUPPORT, find_support
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "registry-configuration.md"
+from pages.text import entries, note, summary
 
-_HEAD = """\
-<!-- Written by scripts/registry_configuration.py from the models in
-     registry/src/storagedriver_registry/configuration/. Change those, and run it. -->
+_HEAD = f"""\
+{note("the models in registry/src/storagedriver_registry/configuration")}
 
 # Every key of the registry's configuration
 
@@ -127,7 +124,3 @@ def _support(name: str) -> str:
     found = find_support(tuple(name.replace("[]", "").split(".")))
     assert found is not None, name
     return "" if found[1].state == "acted on" else str(found[1])
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

@@ -1,9 +1,7 @@
-"""Writes docs/drivers.md from what is kept in docs/conformance."""
+"""`docs/drivers.md`, from what is kept in `docs/conformance`."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,20 +10,20 @@ from typing import Any
 
 from storagedriver_testsuite import DriverSuite
 
+from pages.capabilities import GROUPS
+from pages.text import entries, note
 from storagedriver_core import Capabilities
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGE = DOCS / "drivers.md"
-RESULTS = DOCS / "conformance"
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "conformance"
 
-_HEAD = """\
-<!-- Written by scripts/drivers_page.py from docs/conformance/*.json. -->
+_HEAD = f"""\
+{note("docs/conformance/*.json")}
 
 # Drivers
 
 Each is a package of its own. The keyword names it in configurations: `driver: s3` in a `storage`
-section, `storage: {s3: …}` in a registry's `config.yml`. The README of each says what it can do and
-what it costs; all parameters are in [](storage-configuration.md).
+section, `storage: {{s3: …}}` in a registry's `config.yml`. The README of each says what it can do
+and what it costs; all parameters are in [](storage-configuration.md).
 """
 
 _SUITE = """\
@@ -59,7 +57,7 @@ where it is installed:
 $ storagedriver conformance box -c box.yml        # or pytest --conformance-report=conformance.json
 $ python scripts/conformance_results.py add conformance.json --name box \\
     --readme https://git.example/storagedriver-box
-$ python scripts/drivers_page.py
+$ python scripts/reference.py drivers.md
 ```
 
 The first command runs the suite. The second keeps its result as `docs/conformance/box.json`, with
@@ -73,12 +71,13 @@ _UNITS = {"TiB": 1024**4, "GiB": 1024**3, "MiB": 1024**2, "KiB": 1024}
 
 
 def page() -> str:
-    """Gives the page."""
+    """Give the page."""
     results = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    return "\n".join(_lines(sorted(results, key=lambda one: (one["driver"], one["label"]))))
+    return "\n".join(lines(sorted(results, key=lambda one: (one["driver"], one["label"]))))
 
 
-def _lines(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def lines(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Give the lines of the page, from what `docs/conformance` has of each run."""
     yield _HEAD
     yield "| keyword | what it is for | package |"
     yield "|---|---|---|"
@@ -98,11 +97,12 @@ def _lines(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for one in results:
         yield from _named(one)
     yield _CAPABILITIES
-    for title, names in _sections().items():
-        yield f"### {title}\n"
+    for group in GROUPS:
+        yield f"### {group}\n"
         yield f"| capability | {' | '.join(one['label'] for one in results)} |"
         yield f"|---{'|:-:' * len(results)}|"
-        for name in names:
+        # How long a path may be depends on the root directory: no result has it.
+        for name in (one for one in entries(Capabilities, group) if one != "max_path_bytes"):
             told = (_spelt(name, one["capabilities"].get(name)) for one in results)
             yield f"| `{name}` | {' | '.join(told)} |"
         yield ""
@@ -114,13 +114,13 @@ def _local(readme: str) -> str:
 
 
 def _cases(one: Mapping[str, Any], *outcomes: str) -> dict[str, str]:
-    """Gives the reason by id for the cases with one of the outcomes."""
+    """Give the reason by id for the cases with one of the outcomes."""
     parted = {id: told.partition(": ") for id, told in one["cases"].items()}
     return {id: reason for id, (outcome, _, reason) in parted.items() if outcome in outcomes}
 
 
 def _not_run(one: Mapping[str, Any]) -> list[str]:
-    """Gives the ids of the cases that have come to the suite since the run."""
+    """Give the ids of the cases that have come to the suite since the run."""
     return sorted(DriverSuite.cases().keys() - one["cases"].keys())
 
 
@@ -147,21 +147,6 @@ def _with_code(reason: str) -> str:
     return re.sub(r"^\S+(?= is not (?:declared|offered))", lambda found: f"`{found[0]}`", reason)
 
 
-def _sections() -> Mapping[str, Sequence[str]]:
-    """Gives the capabilities by the sections of their docstring."""
-    known = [field.name for field in dataclasses.fields(Capabilities)]
-    _, *parts = re.split(r"^(\w+):$", inspect.getdoc(Capabilities) or "", flags=re.MULTILINE)
-    return {
-        title: [
-            name
-            for names in re.findall(r"^    (\w[\w, ]*):", text, flags=re.MULTILINE)
-            for name in names.split(", ")
-            if name in known and name != "max_path_bytes"
-        ]
-        for title, text in zip(parts[::2], parts[1::2], strict=True)
-    }
-
-
 def _spelt(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -174,7 +159,3 @@ def _spelt(name: str, value: object) -> str:
         unit = next(fitting, "") if name != "max_parts" else ""
         return f"{value // _UNITS[unit]} {unit}" if unit else f"{value:,}"
     return str(value)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

@@ -1,9 +1,8 @@
-"""Writes `docs/protocol.md` from the table of the registry's API."""
+"""`docs/protocol.md`, from the table of the registry's API."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from storagedriver_registry.api.codes import CATALOGUE
 from storagedriver_registry.api.descriptors import Answer, Body, Failure, Field, Operation, Route
@@ -14,11 +13,10 @@ from storagedriver_registry.api.routes import (
     ROUTES,
 )
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
+from pages.text import code, note, table
 
-_HEAD = """\
-<!-- Written by scripts/protocol.py from registry/src/storagedriver_registry/api/routes.py and
-     codes.py. Change those, and run it. -->
+_HEAD = f"""\
+{note("the registry's api/routes.py and api/codes.py")}
 
 # The protocol
 
@@ -57,14 +55,12 @@ def page() -> str:
 
 def _lines() -> Iterator[str]:
     yield _HEAD
-    yield from _table(
-        "resource",
-        "path",
-        "methods",
-        rows=[
+    yield from table(
+        ("resource", "path", "methods"),
+        [
             (
                 f"[{_title(route)}](#{_anchor(route)})",
-                f"`{route.template}`",
+                code(route.template),
                 ", ".join(route.methods),
             )
             for route in ROUTES
@@ -76,16 +72,13 @@ def _lines() -> Iterator[str]:
         yield from _route(route)
     yield "## Forms\n"
     yield "Regular expressions for all of a value, and the most characters that it has.\n"
-    yield from _table("form", "", "", rows=sorted(_forms()))
+    yield from table(("form", "", ""), sorted(_forms()))
     yield "## Errors\n"
-    yield from _table(
-        "code",
-        "status",
-        "message",
-        "when",
-        rows=[
-            (f"`{code.value}`", str(code.status), code.message, code.description)
-            for code in CATALOGUE
+    yield from table(
+        ("code", "status", "message", "when"),
+        [
+            (code(each.value), str(each.status), each.message, each.description)
+            for each in CATALOGUE
         ],
     )
 
@@ -109,11 +102,9 @@ def _operation(operation: Operation) -> Iterator[str]:
     yield from _fields("header", operation.headers)
     if operation.body is not None:
         yield f"Body: {operation.body.description} {_types(operation.body)}.\n"
-    yield from _table(
-        "status",
-        "answer",
-        "with",
-        rows=[
+    yield from table(
+        ("status", "answer", "with"),
+        [
             (str(answer.status), answer.description, _contents(answer))
             for answer in operation.answers
         ],
@@ -122,22 +113,17 @@ def _operation(operation: Operation) -> Iterator[str]:
 
 
 def _fields(place: str, fields: Iterable[Field]) -> Iterator[str]:
-    yield from _table(
-        place,
-        "",
-        "form",
-        rows=[(f"`{each.name}`", each.description, _form(each)) for each in fields],
+    yield from table(
+        (place, "", "form"),
+        [(code(each.name), each.description, _form(each)) for each in fields],
     )
 
 
 def _failures(failures: Iterable[Failure]) -> Iterator[str]:
-    yield from _table(
-        "status",
-        "error",
-        "when",
-        "with",
-        rows=[
-            (str(each.status), f"`{each.code.value}`", each.description, _headers(each))
+    yield from table(
+        ("status", "error", "when", "with"),
+        [
+            (str(each.status), code(each.code.value), each.description, _headers(each))
             for each in failures
         ],
     )
@@ -152,7 +138,7 @@ def _forms() -> set[tuple[str, ...]]:
         for field in (*route.parameters, *operation.query)
     ]
     return {
-        (each["title"], f"`{each['pattern'][1:-1]}`", str(each.get("maxLength", "")))
+        (each["title"], code(each["pattern"][1:-1]), str(each.get("maxLength", "")))
         for each in (field.schema for field in fields)
         if "title" in each
     }
@@ -192,21 +178,3 @@ def _title(route: Route) -> str:
 
 def _anchor(route: Route) -> str:
     return _title(route).lower()
-
-
-def _table(*titles: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Give a table, or nothing if it has no rows."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    if not cells:
-        return
-    # A column that is empty everywhere says nothing.
-    wanted = [index for index, _ in enumerate(titles) if any(row[index] for row in cells)]
-    for row in (titles, *cells):
-        yield f"| {' | '.join(row[index] for index in wanted)} |"
-        if row is titles:
-            yield "|" + "---|" * len(wanted)
-    yield ""
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
