@@ -80,15 +80,20 @@ def status(fd: int) -> tuple[int, int, int]:
 def read(fd: int, size: int) -> bytes:
     """Give so many bytes from the beginning of a file; less if the kernel has to wait for more.
 
+    Args:
+        fd: The file.
+        size: One at least.
+
     Raises:
         OSError: `EAGAIN` if it has nothing; some filesystems do not read so at all.
     """
-    data = (ctypes.c_char * size)()
-    vector = (ctypes.c_size_t * 2)(ctypes.addressof(data), size)
+    # An array of characters would be of a class of its own for each size: dearer than the read.
+    data = bytearray(size)
+    vector = (ctypes.c_size_t * 2)(ctypes.addressof(ctypes.c_char.from_buffer(data)), size)
     count: int = _preadv2(fd, vector, 1, 0, _RWF_NOWAIT)
     if count < 0:
         raise _error()
-    return ctypes.string_at(data, count)
+    return bytes(memoryview(data)[:count])
 
 
 def close(fd: int) -> None:
