@@ -161,7 +161,7 @@ class LoopThread:
 
         An interrupt (Ctrl-C) ends the waiting for all that, which then ends with the process.
         """
-        if self._loop is None or self._process != os.getpid():
+        if not self.is_running:
             return
         self._refuse_running_loop()
         with self._lock:

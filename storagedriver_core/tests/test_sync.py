@@ -1,3 +1,5 @@
+"""What a `SyncStorage` does, which is what a `Storage` does."""
+
 from __future__ import annotations
 
 import asyncio
@@ -7,12 +9,10 @@ import contextvars
 import gc
 import inspect
 import io
-import os
-import pickle
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -20,12 +20,10 @@ from storagedriver_inmemory import InMemoryDriver
 
 from storagedriver_core import (
     ClosedError,
-    ConfigurationError,
     FileInfo,
     FileReader,
     FileWriter,
     ListOptions,
-    OperationEvent,
     PathNotFoundError,
     Storage,
     SyncStorage,
@@ -33,7 +31,7 @@ from storagedriver_core import (
     WriterState,
 )
 from storagedriver_core._sync_streams import SyncReader, SyncWriter
-from storagedriver_core.tests.faults import Blank, Faults
+from storagedriver_core.tests.faults import Faults
 
 
 @pytest.fixture
@@ -216,6 +214,30 @@ def test_writer_without_commit_leaves_nothing(storage: SyncStorage) -> None:
     assert list(storage.list_uploads()) == []
 
 
+def test_lost_writer_publishes_nothing_and_warns(storage: SyncStorage) -> None:
+    writer = storage.writer("/a")
+    writer.write(b"half")
+    with pytest.warns(ResourceWarning, match="/a.*never closed"):
+        del writer
+        gc.collect()
+        storage.check()
+    assert list(storage.walk("/")) == []
+    assert len(storage.purge_uploads(older_than=timedelta(0))) == 1
+
+
+def test_context_of_the_caller_is_that_of_the_driver() -> None:
+    span: contextvars.ContextVar[str] = contextvars.ContextVar("span", default="none")
+    seen: list[tuple[str, str]] = []
+    storage = Storage(
+        InMemoryDriver(), observers=[lambda event: seen.append((event.operation, span.get()))]
+    )
+    with SyncStorage(storage) as facade:
+        span.set("mine")
+        facade.put_content("/a", iter([b"content"]))
+        list(facade.list("/"))
+    assert seen == [("put_content", "mine"), ("list", "mine"), ("list", "mine"), ("list", "mine")]
+
+
 # Listings ---------------------------------------------------------------------------------------
 
 
@@ -310,197 +332,6 @@ def test_listing_outlives_its_storage_with_an_error() -> None:
         next(entries)
     with pytest.raises(ClosedError):
         list(entries)
-
-
-# Where blocking cannot work ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda storage: storage.stat("/"),
-        lambda storage: storage.list("/"),
-        lambda storage: storage.close(),
-        lambda storage: storage.open(),
-    ],
-)
-def test_call_inside_a_running_loop_is_refused_at_once(
-    storage: SyncStorage, call: Callable[[SyncStorage], object]
-) -> None:
-    async def main() -> None:
-        with pytest.raises(ClosedError, match="running event loop"):
-            call(storage)
-
-    asyncio.run(main())
-    storage.check()
-
-
-def test_call_from_its_own_loop_is_refused() -> None:
-    refused: list[BaseException] = []
-
-    def observe(event: OperationEvent) -> None:
-        if event.operation == "stat":
-            try:
-                facade.check()
-            except ClosedError as error:
-                refused.append(error)
-
-    facade = SyncStorage(Storage(InMemoryDriver(), observers=[observe]))
-    with facade:
-        facade.stat("/")
-    assert len(refused) == 1
-
-
-def test_closed_storage_refuses() -> None:
-    storage = SyncStorage(Storage(InMemoryDriver()))
-    with pytest.raises(ClosedError, match="not open: use 'with'"):
-        storage.stat("/")
-    with pytest.raises(ClosedError):
-        storage.list("/")
-    storage.open()
-    with pytest.raises(ClosedError, match="already open"):
-        storage.open()
-    storage.close()
-    storage.close()
-    with pytest.raises(ClosedError, match="the storage is closed"):
-        storage.stat("/")
-    with storage:
-        storage.stat("/")
-
-
-def test_refusal_says_of_what() -> None:
-    def where(call: Callable[[], object]) -> tuple[str, str, str]:
-        with pytest.raises(ClosedError) as refused:
-            call()
-        return refused.value.driver_name, refused.value.operation, refused.value.path
-
-    storage = SyncStorage(Storage(InMemoryDriver()))
-    with storage:
-        storage.put_content("/a", b"content")
-        reader, writer, entries = storage.reader("/a"), storage.writer("/b"), storage.list("/")
-    assert where(lambda: storage.stat("/a")) == ("inmemory", "stat", "/a")
-    assert where(lambda: storage.put_content("/a", b"")) == ("inmemory", "put_content", "/a")
-    assert where(lambda: storage.move("/a", "/b")) == ("inmemory", "move", "/a")
-    assert where(lambda: storage.list("/a")) == ("inmemory", "list", "/a")
-    assert where(lambda: next(entries)) == ("inmemory", "list", "/")
-    assert where(lambda: storage.check()) == ("inmemory", "check", "")
-    assert where(lambda: reader.read()) == ("inmemory", "read", "/a")
-    assert where(lambda: writer.commit()) == ("inmemory", "commit", "/b")
-
-    async def opened_here() -> tuple[str, str, str]:
-        return where(storage.open)
-
-    assert asyncio.run(opened_here()) == ("inmemory", "open", "")
-
-
-def test_context_of_the_caller_is_that_of_the_driver() -> None:
-    span: contextvars.ContextVar[str] = contextvars.ContextVar("span", default="none")
-    seen: list[tuple[str, str]] = []
-    storage = Storage(
-        InMemoryDriver(), observers=[lambda event: seen.append((event.operation, span.get()))]
-    )
-    with SyncStorage(storage) as facade:
-        span.set("mine")
-        facade.put_content("/a", iter([b"content"]))
-        list(facade.list("/"))
-    assert seen == [("put_content", "mine"), ("list", "mine"), ("list", "mine"), ("list", "mine")]
-
-
-def test_lost_writer_publishes_nothing_and_warns(storage: SyncStorage) -> None:
-    writer = storage.writer("/a")
-    writer.write(b"half")
-    with pytest.warns(ResourceWarning, match="/a.*never closed"):
-        del writer
-        gc.collect()
-        storage.check()
-    assert list(storage.walk("/")) == []
-    assert len(storage.purge_uploads(older_than=timedelta(0))) == 1
-
-
-def test_streams_can_be_closed_after_their_storage() -> None:
-    with SyncStorage(Storage(InMemoryDriver())) as storage:
-        storage.put_content("/a", b"")
-        reader = storage.reader("/a")
-        writer = storage.writer("/b")
-        writer.cancel()
-    reader.close()
-    writer.close()
-    with pytest.raises(ClosedError):
-        reader.read()
-
-
-def test_storage_that_cannot_be_opened_leaves_no_thread() -> None:
-    class Missing(InMemoryDriver):
-        async def open(self) -> None:
-            raise ConfigurationError("there is no such store")
-
-    before = threading.active_count()
-    storage = SyncStorage(Storage(Missing()))
-    for _ in range(2):
-        with pytest.raises(ConfigurationError):
-            storage.open()
-        assert threading.active_count() == before
-
-
-def test_thread_ends_when_the_storage_is_closed() -> None:
-    before = threading.active_count()
-    with SyncStorage(Storage(InMemoryDriver())) as storage:
-        storage.check()
-        assert threading.active_count() == before + 1
-    assert threading.active_count() == before
-
-
-def test_thread_ends_when_the_storage_is_lost() -> None:
-    storage = SyncStorage(Storage(InMemoryDriver()))
-    storage.open()
-    thread = next(each for each in threading.enumerate() if each.name == "storagedriver-loop")
-    with pytest.warns(ResourceWarning, match="never closed"):
-        del storage
-        gc.collect()
-    thread.join(10)
-    assert not thread.is_alive()
-
-
-# From 3.12 on, Python warns of what is tested here.
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("held", [False, True])
-def test_forked_child_is_refused_at_once(storage: SyncStorage, held: bool) -> None:
-    entries = storage.list("/")
-    storage.put_content("/a", b"")
-    reader, writer = storage.reader("/a"), storage.writer("/b")
-    if held:
-        # Another thread of the parent may hold the lock, and in the child it never lets go.
-        storage._loop._lock.acquire()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(10)
-        refused = 0
-        for call in (storage.check, storage.open, lambda: next(entries), lambda: storage.list("/")):
-            try:
-                call()
-            except ClosedError as error:
-                refused += "opened by another process: make one after the fork" in str(error)
-        del entries
-        # Nothing of this process: leaving a `with` goes on with the error that there may be.
-        reader.close()
-        writer.close()
-        storage.close()
-        os._exit(refused)
-    if held:
-        storage._loop._lock.release()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
-    storage.check()
-    reader.close()
-    writer.close()
-
-
-def test_goes_to_another_process_unopened() -> None:
-    with SyncStorage(Storage(Blank())) as storage:
-        copy = pickle.loads(pickle.dumps(storage))
-        with pytest.raises(ClosedError):
-            copy.stat("/a")
-        with copy:
-            assert copy.stat("/a").path == "/a"
 
 
 # Many threads, and interruptions ----------------------------------------------------------------
