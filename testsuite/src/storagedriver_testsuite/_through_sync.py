@@ -33,6 +33,7 @@ from storagedriver_core import (
     FileInfo,
     FileReader,
     FileWriter,
+    LoopIterator,
     Storage,
     StorageDriver,
     SyncReader,
@@ -154,8 +155,8 @@ class _Calls:
         call = partial(copy_context().run, function, *args, **kwargs)
         return await finish(_until_done(loop.run_in_executor(self._threads(), call)))
 
-    async def each(self, function: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
-        """Give what an iterator gives that blocks."""
+    async def each(self, function: Callable[[], LoopIterator[T]]) -> AsyncGenerator[T, None]:
+        """Give what a blocking listing gives."""
         items = await self.run(function)
         # Not more than as many again as were asked for: what is taken ahead, the driver is asked.
         count = 1
@@ -165,9 +166,7 @@ class _Calls:
                     yield item
                 count = min(2 * count, _MOST_ITEMS)
         finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                await self.run(close)
+            await self.run(items.close)
 
     def at_once(self, function: Callable[[], T]) -> T:
         """Call a function that takes no time, from where nothing can be awaited."""
