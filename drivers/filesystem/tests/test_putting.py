@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import stat
 import threading
 import time
@@ -17,6 +18,7 @@ from storagedriver_filesystem import _tree
 from storagedriver_filesystem._beneath import open_beneath
 from storagedriver_filesystem._gathering import PutQueue
 from storagedriver_filesystem._putting import Put, put_all
+from storagedriver_filesystem._staging import passing_name
 from storagedriver_filesystem._threads import Threads
 
 from storagedriver_core import (
@@ -263,6 +265,29 @@ def test_cancelled_put_under_way_is_over_before_its_caller_goes_on(
             assert not (root / "a").exists()
 
     asyncio.run(run())
+
+
+def test_names_of_staging_files_differ_whatever_seed_the_program_sets() -> None:
+    names = set()
+    for _ in range(2):
+        random.seed(2014)
+        names.add(passing_name())
+    random.seed()  # for the tests to come
+    assert len(names) == 2
+
+
+# Later Pythons warn of a fork beside threads, of which the child here uses none.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_names_of_staging_files_differ_from_those_of_a_forked_child() -> None:
+    told, tells = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(tells, passing_name().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(tells)
+    with open(told) as answer:
+        assert answer.read() not in ("", passing_name())
 
 
 def test_put_after_the_close_is_refused() -> None:

@@ -54,6 +54,10 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK_TRIES = 20
 _LOCK_PAUSE_SECONDS = 0.01
 
+# Not the one of the module, to which every worker of a program may give the same seed.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
+
 
 class StagingLostError(UnavailableError):
     """The staging file has lost its name, which no driver does to one that is locked."""
@@ -74,7 +78,7 @@ def passing_name() -> str:
     Nobody else is told of it, so it may be guessed. To ask the system for secret bits lets go of
     the interpreter's lock, and costs more than all else that a put does on the event loop.
     """
-    return f"{random.getrandbits(4 * _ID_LENGTH):0{_ID_LENGTH}x}"
+    return f"{_random.getrandbits(4 * _ID_LENGTH):0{_ID_LENGTH}x}"
 
 
 def path_of(name: str) -> str:
