@@ -77,8 +77,7 @@ def _command(name: str, command: object, remark: str = "") -> Iterator[str]:
         yield f"{remark}\n"
     rows = [_argument(one) for one in arguments]
     rows += [_option(one, context) for one in options if one.name != "help"]
-    if rows:
-        yield from table(("", "default", "variable", "meaning"), rows)
+    yield from table(("", "default", "variable", "meaning"), rows)
 
 
 def _argument(argument: TyperArgument) -> tuple[str, ...]:

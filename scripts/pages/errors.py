@@ -145,9 +145,7 @@ def _section(
     remark = f" ({', '.join(traits)})" if traits else ""
     yield f"{prose(kind)}{remark}\n"
     attributes = entries(kind, "Attributes")
-    if attributes:
-        rows = [(code(name), meaning) for name, meaning in attributes.items()]
-        yield from table(("attribute", "meaning"), rows)
+    yield from table(("attribute", "meaning"), ((code(k), v) for k, v in attributes.items()))
     own = [one for one in mentions if one.error == kind.__name__]
     if own:
         yield from table(("raised by", "when"), ((code(one.function), one.when) for one in own))

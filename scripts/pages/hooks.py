@@ -57,8 +57,7 @@ def _hook(hook: object) -> Iterator[str]:
     signature = str(inspect.signature(hook)).replace("'", "")  # type: ignore[arg-type]  # a function
     yield f"### `{name}`\n\n```text\ndef {name}{signature}: ...\n```\n\n{prose(hook)}\n"
     arguments = entries(hook, "Args")
-    if arguments:
-        yield from table(("argument", "meaning"), ((code(k), v) for k, v in arguments.items()))
+    yield from table(("argument", "meaning"), ((code(k), v) for k, v in arguments.items()))
     returns = block(hook, "Returns")
     if returns:
         yield f"Returns: {returns}\n"
