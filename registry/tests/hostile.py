@@ -14,6 +14,7 @@ from aiohttp import web
 from storagedriver_registry.client import Clock, RegistryClient, Retries
 
 from registry.tests.client import sha256
+from registry.tests.serving import Certificates
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -77,6 +78,13 @@ class HostileRegistry:
             if method == request.method and is_it:
                 return await handler(request)
         return web.json_response({"errors": [{"code": "NAME_UNKNOWN"}]}, status=404)
+
+
+def tls_of(made: Certificates) -> ssl.SSLContext:
+    """Give what a registry needs to speak TLS with the certificate of the server."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(made.certificate, made.key)
+    return context
 
 
 @asynccontextmanager
@@ -159,6 +167,20 @@ def cut(data: bytes, length: int) -> Handler:
             await asyncio.sleep(0.05)
             assert request.transport is not None
             request.transport.abort()
+        return response
+
+    return handler
+
+
+def halting(data: bytes, length: int, over: asyncio.Event) -> Handler:
+    """Announce all of `data`, send so much, and no more until it is over."""
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = len(data)
+        await response.prepare(request)
+        await response.write(data[:length])
+        await over.wait()
         return response
 
     return handler

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import ssl
 import tarfile
 import threading
 import time
@@ -41,7 +40,7 @@ from storagedriver_registry.digest import compute_digest
 
 from registry.tests.client import OCI_INDEX, OCI_MANIFEST, sha256
 from registry.tests.dist import Layout, dist
-from registry.tests.hostile import FakeTime, HostileRegistry, hostile, sent, with_hostile
+from registry.tests.hostile import FakeTime, HostileRegistry, hostile, sent, tls_of, with_hostile
 from registry.tests.serving import Certificates
 from storagedriver_core import open_storage
 
@@ -290,11 +289,9 @@ def test_upload_is_not_sent_without_encryption(
     tmp_path: Path, elsewhere: Callable[[str], str]
 ) -> None:
     made = Certificates(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(made.certificate, made.key)
 
     async def main() -> None:
-        async with hostile(context) as registry:
+        async with hostile(tls_of(made)) as registry:
             where = f"{elsewhere(registry.url)}/up"
             registry.on("POST", "/v2/a/blobs/uploads/", sent(b"", 202, Location=where))
             tls = TLSOptions((made.authority,))

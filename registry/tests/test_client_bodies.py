@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
@@ -23,7 +22,7 @@ from storagedriver_registry.client import (
 )
 
 from registry.tests.client import sha256
-from registry.tests.hostile import FakeTime, HostileRegistry, cut, hostile, in_turn
+from registry.tests.hostile import FakeTime, HostileRegistry, cut, halting, hostile, in_turn, tls_of
 from registry.tests.serving import Certificates
 
 BIG = os.urandom(9_000_000)
@@ -42,9 +41,7 @@ def run(request: pytest.FixtureRequest) -> Callable[..., None]:
     def run(test: Test, made: Certificates | None = None, timeout: float = 60) -> None:
         tls, options = None, TLSOptions()
         if made is not None:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            tls.load_cert_chain(made.certificate, made.key)
-            options = TLSOptions((made.authority,))
+            tls, options = tls_of(made), TLSOptions((made.authority,))
 
         async def main() -> None:
             async with (
@@ -156,23 +153,14 @@ def test_connection_that_is_silent_for_too_long_is_an_error(
     run: Callable[..., None], taken: list[int]
 ) -> None:
     async def test(registry: HostileRegistry, client: RegistryClient) -> None:
-        ended = asyncio.Event()
-
-        async def silent(request: web.BaseRequest) -> web.StreamResponse:
-            response = web.StreamResponse()
-            response.content_length = len(BIG)
-            await response.prepare(request)
-            await response.write(BIG[:1000])
-            await ended.wait()
-            return response
-
-        registry.on("GET", BLOB, silent)
+        over = asyncio.Event()
+        registry.on("GET", BLOB, halting(BIG, 1000, over))
         try:
             with pytest.raises(StalledError, match=r"nothing has come for 0\.2 s"):
                 async with asyncio.timeout(_PATIENCE), await opened(client) as reader:
                     await reader.read()
         finally:
-            ended.set()
+            over.set()
         assert len(taken) == len(registry.requests) == 2
 
     run(test, timeout=0.2)

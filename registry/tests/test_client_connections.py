@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,9 +17,23 @@ from storagedriver_registry.client import (
     TLSOptions,
     UploadSession,
 )
+from storagedriver_registry.client.connections import Connections
+from yarl import URL
 
 from registry.tests.client import sha256
-from registry.tests.hostile import FakeTime, HostileRegistry, failing, hostile, sent, with_hostile
+from registry.tests.hostile import (
+    BLOB,
+    DATA,
+    FakeTime,
+    HostileRegistry,
+    cut,
+    failing,
+    hostile,
+    read,
+    sent,
+    tls_of,
+    with_hostile,
+)
 from registry.tests.processes import free_port
 from registry.tests.serving import Certificates
 
@@ -35,11 +48,9 @@ def test_secret_goes_without_encryption_only_where_the_registry_itself_has_none(
     is_plain: bool, error: type[RegistryError], tmp_path: Path
 ) -> None:
     made = Certificates(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(made.certificate, made.key)
 
     async def main() -> None:
-        async with hostile(None if is_plain else context) as registry:
+        async with hostile(None if is_plain else tls_of(made)) as registry:
             registry.on("GET", "/v2/*", failing(401, WWW_Authenticate=ELSEWHERE))
             async with RegistryClient(
                 registry.host,
@@ -51,6 +62,34 @@ def test_secret_goes_without_encryption_only_where_the_registry_itself_has_none(
                     await client.repository("a").manifests.get("v1")
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "named"),
+    [
+        ("docker.io", "https://registry-1.docker.io/v2/", "docker.io"),
+        ("r.example:443", "https://r.example/v2/", "r.example:443"),
+        ("r.example:5000", "https://store.example/x", "store.example"),
+        # A part of a name is another name.
+        ("r.example", "https://example/x", "example"),
+    ],
+)
+def test_registry_has_its_name_and_nobody_else_has_it(host: str, url: str, named: str) -> None:
+    connections = Connections(host, plain_http=False, tls=TLSOptions(), most=1)
+    assert connections.host_of(URL(url)) == named
+
+
+def test_error_names_the_store_that_a_redirect_led_to() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        async with hostile() as store:
+            registry.on("GET", BLOB, sent(b"", 307, Location=f"{store.url}/x"))
+            for answer in (failing(404), sent(b"", 204), cut(DATA, 10)):
+                store.on("GET", "/x", answer)
+                with pytest.raises(RegistryError) as caught:
+                    await read(client)
+                assert caught.value.host == "127.0.0.1" != client.host
+
+    with_hostile(test)
 
 
 def test_content_that_cannot_be_read_is_no_failure_of_the_connection() -> None:

@@ -44,6 +44,7 @@ from registry.tests.hostile import (
     in_turn,
     read,
     sent,
+    tls_of,
     with_hostile,
 )
 from registry.tests.serving import Certificates
@@ -197,8 +198,8 @@ def test_certificate_of_the_client_is_shown_and_nothing_goes_without_encryption(
 ) -> None:
     made = Certificates(tmp_path)
     certificate, key = made.issue("client")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=made.authority)
-    context.load_cert_chain(made.certificate, made.key)
+    context = tls_of(made)
+    context.load_verify_locations(made.authority)
     context.verify_mode = ssl.CERT_REQUIRED
 
     async def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from registry.tests.hostile import (
     hostile,
     in_turn,
     sent,
+    tls_of,
 )
 from registry.tests.mirroring import HELD, MANIFEST, OTHER, Mirrored, reset, with_mirrors
 from registry.tests.serving import Certificates
@@ -290,8 +290,6 @@ def test_credentials_go_to_the_host_that_they_are_for(given: Credentials | Accou
 
 def test_mirror_with_a_certificate_of_its_own_is_asked_if_that_is_said(tmp_path: Path) -> None:
     made = Certificates(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(made.certificate, made.key)
 
     async def answered(host: str, mirror: Mirror, **options: Any) -> bytes:
         retries = FakeTime().retries()
@@ -303,7 +301,7 @@ def test_mirror_with_a_certificate_of_its_own_is_asked_if_that_is_said(tmp_path:
                 return b""
 
     async def main() -> None:
-        async with hostile(context) as mirror, hostile() as upstream:
+        async with hostile(tls_of(made)) as mirror, hostile() as upstream:
             mirror.on("GET", "/v2/a/manifests/v1", sent(MANIFEST))
             assert await answered(upstream.host, Mirror(mirror.host)) == b""
             assert await answered(upstream.host, Mirror(mirror.host, insecure=True)) == MANIFEST

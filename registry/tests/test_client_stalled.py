@@ -31,12 +31,15 @@ from registry.tests.hostile import (
     FakeTime,
     HostileRegistry,
     cut,
+    halting,
     in_turn,
     read,
     sent,
     with_hostile,
 )
 from registry.tests.processes import ServerProcess
+
+pytestmark = pytest.mark.usefixtures("home")
 
 MIB = 1 << 20
 _PATIENCE = 120
@@ -90,8 +93,7 @@ async def until_closed(server: StalledServer) -> None:
     """Wait until no connection of this process leads to the server."""
     port = int(server.host.rpartition(":")[2])
     async with asyncio.timeout(_PATIENCE):
-        # Nobody tells of it.
-        while port in set(map(peer_port, range(1024))):  # noqa: ASYNC110
+        while port in set(map(peer_port, range(1024))):  # noqa: ASYNC110  # nobody tells of it
             await asyncio.sleep(0.01)
 
 
@@ -250,15 +252,7 @@ def test_reading_goes_on_after_a_stall() -> None:
     async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
         over = asyncio.Event()
 
-        async def stalling(request: web.BaseRequest) -> web.StreamResponse:
-            response = web.StreamResponse()
-            response.content_length = len(DATA)
-            await response.prepare(request)
-            await response.write(DATA[:1000])
-            await over.wait()
-            return response
-
-        registry.on("GET", BLOB, in_turn(stalling, cut(DATA, len(DATA))))
+        registry.on("GET", BLOB, in_turn(halting(DATA, 1000, over), cut(DATA, len(DATA))))
         try:
             assert await read(client) == DATA
         finally:
@@ -308,13 +302,6 @@ def test_connection_that_does_not_come_about_is_given_up() -> None:
 
 
 # From the shell --------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 @pytest.fixture

@@ -45,6 +45,12 @@ def base_url(host: str, scheme: str) -> URL:
     return url
 
 
+def is_same_origin(one: URL, other: URL) -> bool:
+    """Tell whether two URLs lead to the same port of the same host, by the same scheme."""
+    # yarl's own origins differ where one names the port that the scheme has anyway.
+    return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
 def is_local(url: URL) -> bool:
     """Tell whether a URL leads to this machine's loopback."""
     host = (url.host or "").lower()

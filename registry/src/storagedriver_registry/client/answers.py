@@ -44,7 +44,7 @@ class Answer:
 
     Args:
         response: The answer.
-        host: The registry.
+        host: Who gave it.
         silence: Seconds after which it counts as stalled.
     """
 
@@ -118,32 +118,32 @@ class Answer:
                 yield chunk
         except NETWORK_ERRORS as error:
             asked = f"{self._response.method} {self._response.url.path}"
-            host = host_of(self._response.url, self._host)
-            raise translated(error, host, asked, self._silence) from error
+            raise translated(error, self._host, asked, self._silence) from error
 
 
 async def response_error(
     response: aiohttp.ClientResponse, host: str, clock: Clock
 ) -> ResponseError:
-    """Make the error that an answer is."""
+    """Make the error that an answer is.
+
+    Args:
+        response: The answer.
+        host: Who gave it.
+        clock: The time.
+    """
     entries = _entries(await beginning(response))
     code = entries[0].code if entries else ""
     said = "; ".join(_text(entry) for entry in entries) or response.reason or "no reason given"
     method, path = response.method, response.url.path
     return error_class(response.status, code)(
         f"{method} {path}: {response.status} {said}",
-        host=host_of(response.url, host),
+        host=host,
         status=response.status,
         method=method,
         path=path,
         errors=entries,
         retry_after=seconds_of(response.headers.get("Retry-After", ""), clock),
     )
-
-
-def host_of(url: URL, host: str) -> str:
-    """Give who is at a URL: a store that a registry redirects to is not the registry."""
-    return host if url.authority in host else url.host or host
 
 
 def translated(error: Exception, host: str, asked: str, seconds: float) -> RegistryError:

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from storagedriver_core import ClosedError
-from storagedriver_registry.client.addresses import base_url, is_local, proxy_for
+from storagedriver_registry.client.addresses import base_url, is_local, is_same_origin, proxy_for
 from storagedriver_registry.client.answers import NETWORK_ERRORS, translated
 from storagedriver_registry.client.errors import RegistryError
 from storagedriver_registry.client.stalls import SendStalledError, watched_requests
@@ -101,7 +101,11 @@ class Connections:
 
     def lead_to(self, url: URL) -> bool:
         """Tell whether a URL is at the registry itself: nobody else gets its credentials."""
-        return self._base is not None and url.origin() == self._base.origin()
+        return self._base is not None and is_same_origin(url, self._base)
+
+    def host_of(self, url: URL) -> str:
+        """Give who is at a URL: a store that the registry redirects to is not the registry."""
+        return self._host if self.lead_to(url) else url.host or self._host
 
     async def exchange(
         self,
@@ -147,8 +151,7 @@ class Connections:
             is_send = isinstance(error, SendStalledError)
             seconds = connect if is_unsent else self.timeout if is_send else silence
             asked = f"{method} {url.path}"
-            host = self._host if self.lead_to(url) else url.host or self._host
-            failure = translated(error, host, asked, seconds)
+            failure = translated(error, self.host_of(url), asked, seconds)
             if is_unsent:
                 raise NothingSentError(failure) from error
             raise failure from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from yarl import URL
 
+from storagedriver_registry.client.addresses import is_same_origin
 from storagedriver_registry.client.errors import InvalidAnswerError
 from storagedriver_registry.client.transport import Request, Transport
 
@@ -47,7 +48,7 @@ async def pages(
         if link is None:
             return
         target_url = url.join(URL(link, encoded=True))
-        if target_url.origin() != url.origin() or target_url in seen:
+        if not is_same_origin(target_url, url) or target_url in seen:
             raise InvalidAnswerError(
                 f"{url.path}: its next page is elsewhere, or one before", host=transport.host
             )

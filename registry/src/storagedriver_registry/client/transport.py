@@ -210,15 +210,16 @@ class Transport:
         for challenged in range(_MOST_LOGINS + 1):
             authorization = await self._authenticator.authorization(request.scopes)
             response = await self._redirected(request, url, authorization)
+            host = self._connections.host_of(response.url)
             if response.status in request.wanted:
-                return Answer(response, self.host, self._connections.timeout)
+                return Answer(response, host, self._connections.timeout)
             if response.status < 400:
                 response.close()
                 raise InvalidAnswerError(
-                    f"{request.method} {url.path}: an unexpected {response.status}", host=self.host
+                    f"{request.method} {url.path}: an unexpected {response.status}", host=host
                 )
             # It is read in any case, so that the connection can be used again.
-            error = await response_error(response, self.host, self.retries.clock)
+            error = await response_error(response, host, self.retries.clock)
             response.close()
             asks = response.status == 401 and self._connections.lead_to(response.url)
             challenges = response.headers.getall("WWW-Authenticate", [])
@@ -274,10 +275,11 @@ class Transport:
 
         async def attempt() -> bytes:
             response = await self._connections.exchange(method, url, headers, body)
+            host = self._connections.host_of(url)
             try:
                 if response.status != 200:
-                    raise await response_error(response, self.host, self.retries.clock)
-                answer = Answer(response, self.host, self._connections.timeout)
+                    raise await response_error(response, host, self.retries.clock)
+                answer = Answer(response, host, self._connections.timeout)
                 return await answer.read(_MOST_OF_A_TOKEN)
             finally:
                 response.close()
