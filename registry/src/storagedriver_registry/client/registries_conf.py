@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from storagedriver_registry.client.errors import RegistriesConfigError
 from storagedriver_registry.client.mirrors import (
@@ -22,7 +22,7 @@ from storagedriver_registry.client.mirrors import (
 
 SYSTEM = Path("/etc/containers")
 
-_PULLS: tuple[PullFromMirror, ...] = ("all", "digest-only", "tag-only")
+_PULLS: tuple[PullFromMirror, ...] = get_args(PullFromMirror)
 _OF_MIRRORS = frozenset({"location", "insecure", "pull-from-mirror"})
 _OF_REGISTRIES = frozenset(
     {"prefix", "location", "insecure", "blocked", "mirror", "mirror-by-digest-only"}

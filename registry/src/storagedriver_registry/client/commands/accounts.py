@@ -37,10 +37,10 @@ def login(
     if password_stdin and username is None:
         raise typer.BadParameter("--password-stdin needs --username")
     user = username or _asked("Username")
-    if not password_stdin:
-        password = _asked("Password", hide_input=True)
-    else:
+    if password_stdin:
         password = sys.stdin.read().rstrip("\r\n")
+    else:
+        password = _asked("Password", hide_input=True)
     if not password:
         raise typer.BadParameter("there is no password")
     try:

@@ -108,8 +108,7 @@ class LocalFiles:
         lock = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
             # No thread may wait for it: who has it needs threads to get on.
-            # An event cannot tell of another process.
-            while not is_locked(lock):  # noqa: ASYNC110
+            while not is_locked(lock):  # noqa: ASYNC110  # a file lock wakes no event
                 await asyncio.sleep(_LOCK_SECONDS)
             await self.write(path, make(await self.read(path)))
         finally:
@@ -155,8 +154,7 @@ class LocalFiles:
         """Say that somebody writes here; whoever is removing files is waited for."""
         blobs = self.folder / "blobs"
         made = missing(blobs)
-        # An event cannot tell of another process.
-        while (descriptor := shared_folder(blobs)) is None:  # noqa: ASYNC110
+        while (descriptor := shared_folder(blobs)) is None:  # noqa: ASYNC110  # no event
             await asyncio.sleep(_LOCK_SECONDS)
         return LocalPresence(blobs, descriptor, made)
 
