@@ -73,6 +73,17 @@ def new_section(request: pytest.FixtureRequest) -> Callable[[], Section]:
 
 
 @pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give `dist` a home of its own, and let it work in `tmp_path`."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "CONTAINERS_REGISTRIES_CONF"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+@pytest.fixture
 def images(program: Callable[[str], str], tmp_path: Path) -> Images:
     folder = tmp_path / "images"
     folder.mkdir()

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,12 @@ from storagedriver_registry.client.commands.cli import app
 from typer.testing import CliRunner
 
 from registry.tests.client import OCI_INDEX, OCI_MANIFEST, sha256
+from registry.tests.serving import eventually
 
 DIST = str(Path(sys.executable).with_name("dist"))
+PATIENCE = 120
+"""Seconds that any command has, however slow the machine is."""
+
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
@@ -47,6 +51,11 @@ def started(*arguments: str | Path, home: Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         env=os.environ | {"HOME": str(home), "XDG_CACHE_HOME": str(home)},
     )
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what a process of its own does."""
+    eventually(is_so, seconds=PATIENCE)
 
 
 class Layout:

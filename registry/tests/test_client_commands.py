@@ -29,17 +29,9 @@ from registry.tests.dist import DIST, Layout, dist, dist_json
 from registry.tests.processes import ServerProcess
 from storagedriver_core import ChecksumMismatchError, ClosedError, ConfigurationError
 
+pytestmark = pytest.mark.usefixtures("home")
+
 DIGEST = sha256(b"")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
-    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from registry.tests.dist import Layout, dist, dist_json
 from registry.tests.images import Images
 from registry.tests.processes import ServerProcess, docker_registry, running
 
-pytestmark = [pytest.mark.service("skopeo", "docker-registry")]
+pytestmark = [pytest.mark.service("skopeo", "docker-registry"), pytest.mark.usefixtures("home")]
 
 
 @pytest.fixture(scope="module", params=["ours", "docker-registry"])
@@ -46,13 +46,6 @@ def image(layout: Layout) -> str:
 @pytest.fixture(scope="module")
 def index(layout: Layout) -> str:
     return layout.name(layout.index("amd64", "arm64"), "index")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
 
 
 def digest(place: str) -> str:

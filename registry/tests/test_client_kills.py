@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,14 +12,14 @@ import pytest
 
 from registry.tests.client import unique_name
 from registry.tests.counting import CountingProxy, counting
-from registry.tests.dist import Layout, dist_json, started
+from registry.tests.dist import PATIENCE, Layout, dist_json, started, until
 from registry.tests.processes import ServerProcess, docker_registry, running
+
+pytestmark = pytest.mark.usefixtures("home")
 
 MIB = 1 << 20
 SLACK = 4 * MIB
 """What a kill loses at most: buffers of sockets, of the client and of the server."""
-
-_PATIENCE = 120
 
 
 @pytest.fixture
@@ -29,24 +28,11 @@ def proxy(start_server: Callable[[], ServerProcess]) -> Iterator[CountingProxy]:
         yield proxy
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-
-
 def layer(tmp_path: Path, size: int) -> tuple[str, str]:
     """Make an image with one layer; give its name and its digest."""
     layout = Layout(tmp_path / "image")
     descriptor = layout.image(size)
     return layout.name(descriptor, "v1"), descriptor["digest"]
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def written(layout: Path) -> int:
@@ -86,7 +72,7 @@ def kill_in_the_middle(
     for after in kills:
         struck(proxy, signal.SIGKILL, after, command, tmp_path / "home")
     last = started(*command, "--json", home=tmp_path / "home")
-    out, errors = last.communicate(timeout=_PATIENCE)
+    out, errors = last.communicate(timeout=PATIENCE)
     assert last.returncode == 0, errors
     assert digest.encode() in out
     moved = proxy.up + proxy.down - before
@@ -136,7 +122,7 @@ def test_interrupt_leaves_nothing_behind(
         dist_json(*command)
         command = ["pull", name, f"oci:{tmp_path / 'pulled'}:v1"]
     process = struck(proxy, how, 5 * MIB, command, tmp_path / "home")
-    _, errors = process.communicate(timeout=_PATIENCE)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, errors
     assert errors.endswith(b"dist: interrupted\n")
     assert b"Traceback" not in errors

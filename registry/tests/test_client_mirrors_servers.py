@@ -20,7 +20,7 @@ from registry.tests.processes import (
 )
 from registry.tests.upstreams import Relay, proxy_of, relaying
 
-pytestmark = [pytest.mark.service("docker-registry", "skopeo")]
+pytestmark = [pytest.mark.service("docker-registry", "skopeo"), pytest.mark.usefixtures("home")]
 
 
 class Sites:
@@ -70,15 +70,6 @@ def all_sites(
 def sites(all_sites: Sites) -> Sites:
     all_sites.forget()
     return all_sites
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("CONTAINERS_REGISTRIES_CONF", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
 
 
 def configure(home: Path, host: str, *mirrors: str, **settings: str) -> None:

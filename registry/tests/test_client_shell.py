@@ -16,19 +16,12 @@ import pytest
 from storagedriver_registry.client.commands import starting
 
 from registry.tests.client import OCI_MANIFEST
-from registry.tests.dist import DIST, Layout, dist, dist_json
+from registry.tests.dist import DIST, PATIENCE, Layout, dist, dist_json
 from registry.tests.processes import ServerProcess
 
-_PATIENCE = 120
+pytestmark = pytest.mark.usefixtures("home")
+
 _EVIL = "v1\x1b[2J\n\u202e\udcff"
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -43,7 +36,7 @@ def in_shell(redirections: str, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(
         ["sh", "-c", f'exec "$0" "$@" {redirections}', DIST, *arguments],
         capture_output=True,
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -65,7 +58,7 @@ def test_reader_that_has_gone_is_told_nothing(image: str, arguments: tuple[str, 
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [DIST, *arguments], stdout=writer, stderr=subprocess.PIPE, timeout=_PATIENCE, check=False
+        [DIST, *arguments], stdout=writer, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
@@ -103,14 +96,14 @@ sys.meta_path.insert(0, Interrupts())
 storagedriver_registry.dist.main()
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, timeout=_PATIENCE, check=False
+        [sys.executable, "-c", code], capture_output=True, timeout=PATIENCE, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
     # Who began it in the background does not want it to be interrupted.
     done = subprocess.run(
         [sys.executable, "-c", code, "--help"],
         capture_output=True,
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
         check=False,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
@@ -146,7 +139,7 @@ def test_any_name_of_a_file_will_do(image: str, tmp_path: Path) -> None:
         done = subprocess.run(
             [DIST, "copy", image, b"oci:" + name + b":v1"],
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=PATIENCE,
             check=False,
             env=os.environ | {"PYTHONIOENCODING": "ascii"},
         )
@@ -198,7 +191,7 @@ def test_interrupt_at_the_password_is_one() -> None:
     while b"Password" not in said:
         said += os.read(leader, 1000)
     os.write(leader, b"\x03")
-    assert process.wait(_PATIENCE) == 130
+    assert process.wait(PATIENCE) == 130
     os.close(leader)
 
 
@@ -211,7 +204,7 @@ def test_disk_that_is_full_is_told_with_the_file(image: str, tmp_path: Path, tar
     done = subprocess.run(
         ["sh", "-c", 'ulimit -f 1000; exec "$0" "$@"', DIST, "copy", image, target],
         capture_output=True,
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 1

@@ -8,8 +8,7 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,21 +28,14 @@ from storagedriver_registry.digest import compute_digest
 
 from registry.tests.client import OCI_MANIFEST, unique_name
 from registry.tests.counting import CountingProxy, counting
-from registry.tests.dist import Layout, dist, dist_json, started
+from registry.tests.dist import PATIENCE, Layout, dist, dist_json, started, until
 from registry.tests.processes import ServerProcess
+
+pytestmark = pytest.mark.usefixtures("home")
 
 MIB = 1 << 20
 DATA = os.urandom(100_000)
 BLOB = Blob(compute_digest(DATA), len(DATA))
-_PATIENCE = 120
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -82,16 +74,9 @@ def own_blob(layout: Path, name: str) -> Path:
     return layout / "blobs/sha256" / hashlib.sha256(name.encode() * 2 * MIB).hexdigest()
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
-
-
 def ended(process: subprocess.Popen[bytes], code: int = 0) -> str:
     """Wait for the end of a process; give what it said of errors."""
-    _, errors = process.communicate(timeout=_PATIENCE)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, errors
     assert b"Traceback" not in errors
     return errors.decode()
