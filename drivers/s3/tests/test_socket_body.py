@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -26,115 +25,10 @@ from storagedriver_core import (
 )
 from storagedriver_core.middleware.retry import RetryMiddleware, RetryParameters
 
-MIB = 1024 * 1024
-DATA = random.Random(26).randbytes(3 * MIB + 7)
+from .written_store import DATA, MIB, Exchange, Store, half, whole
 
 # For what comes at once, unless something hangs.
 PATIENCE = 60
-
-
-class Exchange:
-    """One request to the store, and how it answers.
-
-    Attributes:
-        connection: Number of the connection that it came by.
-        range: What its `Range` says; empty for none.
-        closed: Set when the other side has closed the connection.
-    """
-
-    def __init__(self, writer: asyncio.StreamWriter, connection: int, range: str) -> None:
-        self._writer = writer
-        self.connection = connection
-        self.range = range
-        self.closed = asyncio.Event()
-
-    @property
-    def offset(self) -> int:
-        return int(self.range.removeprefix("bytes=").partition("-")[0] or 0)
-
-    async def head(self, *more: str, size: int = len(DATA)) -> None:
-        first = self.offset
-        lines = [
-            f"HTTP/1.1 {206 if self.range else 200} OK",
-            "Last-Modified: Thu, 26 Nov 2026 05:00:00 GMT",
-            'ETag: "e"',
-            *more,
-        ]
-        if self.range:
-            lines.append(f"Content-Range: bytes {first}-{size - 1}/{size}")
-        if not any(line.startswith("Transfer-Encoding") for line in more):
-            lines.append(f"Content-Length: {size - first}")
-        await self.send("\r\n".join([*lines, "", ""]).encode())
-
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    def reset(self) -> None:
-        self._writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
-        )
-        self._writer.transport.abort()
-
-    def end(self) -> None:
-        self._writer.close()
-
-
-Answer = Callable[[Exchange], Awaitable[None]]
-
-
-class Store:
-    """A store of one object, whose answers are written by hand.
-
-    Attributes:
-        exchanges: What it was asked, in order.
-        url: Where it is.
-    """
-
-    url: str
-
-    def __init__(self, *answers: Answer) -> None:
-        self._answers = list(answers)
-        self._connections = 0
-        self.exchanges: list[Exchange] = []
-
-    async def __aenter__(self) -> Store:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1")
-        host, port = self._server.sockets[0].getsockname()
-        self.url = f"http://{host}:{port}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number, self._connections = self._connections, self._connections + 1
-        exchange: Exchange | None = None
-        try:
-            while head := await _head(reader):
-                exchange = Exchange(writer, number, head.get("range", ""))
-                self.exchanges.append(exchange)
-                await self._answers.pop(0)(exchange)
-        except ConnectionError:
-            pass
-        finally:
-            if exchange is not None:
-                exchange.closed.set()
-            writer.close()
-
-
-async def _head(reader: asyncio.StreamReader) -> Mapping[str, str]:
-    try:
-        text = (await reader.readuntil(b"\r\n\r\n")).decode()
-    except asyncio.IncompleteReadError:
-        return {}
-    pairs = (line.partition(": ") for line in text.split("\r\n")[1:-2])
-    return {name.lower(): value for name, _, value in pairs}
-
-
-async def whole(exchange: Exchange) -> None:
-    await exchange.head()
-    await exchange.send(DATA[exchange.offset :])
 
 
 def made(store: Store, **parameters: object) -> S3Driver:
@@ -395,11 +289,6 @@ def test_few_bytes_after_a_while_are_given_as_they_come(run: Run) -> None:
 
 
 def test_reader_that_is_cancelled_or_closed_leaves_no_connection(run: Run) -> None:
-    async def half(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(DATA[:MIB])
-        # The end of a connection is seen by who reads from it: `Store` does, once this is over.
-
     async def scenario() -> None:
         async with Store(half, half) as store, opened(store) as driver:
             async with await stream_of(driver) as stream:
@@ -417,10 +306,6 @@ def test_reader_that_is_cancelled_or_closed_leaves_no_connection(run: Run) -> No
 
 
 def test_driver_that_is_closed_ends_its_readers(run: Run) -> None:
-    async def half(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(DATA[:MIB])
-
     async def scenario() -> None:
         async with Store(half) as store:
             async with opened(store) as driver:
