@@ -189,6 +189,24 @@ def test_indexes_in_indexes_come_to_an_end(layout: Layout) -> None:
     with_hostile(test)
 
 
+def test_member_of_an_index_is_named_by_a_digest_and_nothing_else(layout: Layout) -> None:
+    member = layout.image(10) | {"digest": "v1", "platform": AMD64}
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [member]}
+    data = json.dumps(index).encode()
+    layout.name(layout.add(data, OCI_INDEX), "index")
+    with pytest.raises(InvalidAnswerError, match="a digest is"):
+        source = OCILayout(LocalFiles(layout.folder), "index")
+        asyncio.run(plan(source, platform=Platform("linux", "amd64")))
+
+    async def test(registry: HostileRegistry, client: RegistryClient, clock: FakeTime) -> None:
+        registry.on("GET", "/v2/a/manifests/index", sent(data, Content_Type=OCI_INDEX))
+        with pytest.raises(InvalidAnswerError, match="a digest is"):
+            await client.repository("a").manifests.get("index", platform="linux/amd64")
+        assert len(registry.requests) == 1
+
+    with_hostile(test)
+
+
 # Archives --------------------------------------------------------------------------------------
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from storagedriver_registry.client.answers import Answer
 from storagedriver_registry.client.errors import (
@@ -152,14 +153,7 @@ class Manifests:
             return fetched
         if isinstance(platform, str):
             platform = Platform.parse(platform)
-        for _ in range(MOST_DEPTH + 1):
-            member = choose(fetched.data, fetched.media_type, platform)
-            if member is None:
-                return fetched
-            fetched = await self.get(member, accept=accept)
-        raise InvalidAnswerError(
-            f"manifests in manifests, more than {MOST_DEPTH} deep", host=self._transport.host
-        )
+        return await of_platform(fetched, platform, partial(self.get, accept=accept))
 
     async def put(
         self, reference: Digest | str, data: bytes, media_type: str | None = None
@@ -204,6 +198,36 @@ class Manifests:
 
     def _search(self, digest: Digest | None) -> Search:
         return self._origins.of_tag() if digest is None else self._origins.of_manifest()
+
+
+async def of_platform(
+    root: FetchedManifest, platform: Platform, fetch: Callable[[Digest], Awaitable[FetchedManifest]]
+) -> FetchedManifest:
+    """Give the image for a platform: the manifest itself, or a member of an index, however deep.
+
+    Args:
+        root: The manifest.
+        platform: The platform.
+        fetch: Gives a manifest by its digest.
+
+    Raises:
+        NotFoundError: The index has none.
+        InvalidAnswerError: The index says no digest of it, or there is an index in an index in an
+            index, and so on.
+    """
+    found = root
+    for _ in range(MOST_DEPTH + 1):
+        member = choose(found.data, found.media_type, platform)
+        if member is None:
+            return found
+        try:
+            digest = parse_digest(member)
+        except InvalidDigestError as error:
+            raise InvalidAnswerError(f"manifest {found.digest}: {error}") from None
+        found = await fetch(digest)
+    raise InvalidAnswerError(
+        f"manifest {root.digest}: manifests in manifests, more than {MOST_DEPTH} deep"
+    )
 
 
 def _digest_or_tag(reference: Digest | str) -> Digest | None:

@@ -16,10 +16,10 @@ from storagedriver_registry.client.commands.progress import size_of
 from storagedriver_registry.client.commands.session import Session, print_json, run
 from storagedriver_registry.client.errors import InvalidAnswerError, NotFoundError
 from storagedriver_registry.client.layouts import OCILayout
-from storagedriver_registry.client.manifests import FetchedManifest
+from storagedriver_registry.client.manifests import FetchedManifest, of_platform
 from storagedriver_registry.client.platforms import is_index
 from storagedriver_registry.client.references import ImageReference
-from storagedriver_registry.client.transfer import Blob, Source, of_platform, read_whole
+from storagedriver_registry.client.transfer import Blob, Source, read_whole
 from storagedriver_registry.manifest import MODELS, ImageManifest
 from storagedriver_registry.manifest.documents import read_stored
 
@@ -50,7 +50,7 @@ def inspect(
         source = await session.source(location)
         manifest = await source.root()
         if chosen is not None:
-            manifest = await of_platform(source, manifest, chosen)
+            manifest = await of_platform(manifest, chosen, source.manifest)
         if raw:
             write(manifest.data)
             return

@@ -11,7 +11,7 @@ from storagedriver_registry.client.transfer.copying import (
 from storagedriver_registry.client.transfer.events import OnEvent, TransferEvent
 from storagedriver_registry.client.transfer.journal import Journal
 from storagedriver_registry.client.transfer.places import Blob, Chunks, Outcome, Source, Target
-from storagedriver_registry.client.transfer.plans import Plan, of_platform, plan
+from storagedriver_registry.client.transfer.plans import Plan, plan
 from storagedriver_registry.client.transfer.repositories import RepositoryPlace
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Target",
     "TransferEvent",
     "copy",
-    "of_platform",
     "plan",
     "read_through",
     "read_whole",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from storagedriver_core import at_once
 from storagedriver_registry.client.errors import InvalidAnswerError
-from storagedriver_registry.client.manifests import MOST_DEPTH, FetchedManifest
-from storagedriver_registry.client.platforms import Platform, choose
+from storagedriver_registry.client.manifests import MOST_DEPTH, FetchedManifest, of_platform
+from storagedriver_registry.client.platforms import Platform
 from storagedriver_registry.client.transfer.places import Blob, Source
 from storagedriver_registry.digest import Digest, parse_digest
 from storagedriver_registry.manifest import (
@@ -58,25 +58,10 @@ async def plan(
     """
     root = await source.root()
     if platform is not None:
-        root = await of_platform(source, root, platform)
+        root = await of_platform(root, platform, source.manifest)
     found = _Found(source, with_referrers=referrers)
     await found.add(root, 0)
     return Plan(tuple(found.manifests.values()), tuple(found.blobs.values()))
-
-
-async def of_platform(source: Source, root: FetchedManifest, platform: Platform) -> FetchedManifest:
-    """Give the image for a platform: the manifest itself, or a member of an index, however deep.
-
-    Raises:
-        NotFoundError: The index has none.
-        InvalidAnswerError: There is an index in an index in an index, and so on.
-    """
-    for _ in range(MOST_DEPTH + 1):
-        digest = choose(root.data, root.media_type, platform)
-        if digest is None:
-            return root
-        root = await source.manifest(parse_digest(digest))
-    raise InvalidAnswerError(f"manifests in manifests, more than {MOST_DEPTH} deep")
 
 
 class _Found:
