@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import hashlib
 import io
@@ -278,6 +279,26 @@ def test_interrupt_ends_the_packing_of_an_archive(
     assert not (tmp_path / "new").exists()
     gc.collect()
     assert caplog.text == ""
+
+
+class Full(ArchiveTarget):
+    """An archive for which the disk has no room."""
+
+    def pack(self, archive: tarfile.TarFile, root: FetchedManifest) -> None:
+        super().pack(archive, root)
+        raise OSError(errno.ENOSPC, "no room")
+
+
+def test_archive_that_there_is_no_room_for_leaves_what_another_run_goes_on_with(
+    layout: Layout, tmp_path: Path
+) -> None:
+    layout.name(layout.image(10), "v1")
+    target = Full(tmp_path / "a.tar", "v1")
+    with pytest.raises(OSError, match="no room"):
+        asyncio.run(copy(OCILayout(LocalFiles(layout.folder), "v1"), target))
+    # Of the archive nothing is left: it would have the most.
+    left = {path.name for path in target.folder.iterdir()}
+    assert left == {"blobs", "index.json", "lock", "oci-layout"}
 
 
 def test_cancelled_copy_removes_nothing_from_a_store_that_others_may_need(layout: Layout) -> None:

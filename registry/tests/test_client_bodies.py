@@ -134,6 +134,35 @@ def test_body_that_waits_for_its_reader_comes_whole(
     run(test)
 
 
+def test_body_of_which_little_is_left_costs_no_connection(
+    run: Callable[..., None], taken: list[int]
+) -> None:
+    data, begun = BIG[: bodies.LEAST], 1 << 20
+
+    async def test(registry: HostileRegistry, client: RegistryClient) -> None:
+        is_open = asyncio.Event()
+
+        async def late(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse()
+            response.content_length = len(data)
+            await response.prepare(request)
+            await response.write(data[:begun])
+            await is_open.wait()
+            await response.write(data[begun:])
+            return response
+
+        registry.on("GET", "/v2/a/blobs/*", late)
+        async with await client.repository("a").blobs.open(sha256(data)) as reader:
+            assert reader._answer is not None
+            content = reader._answer._response.content
+            await until(lambda: content.total_bytes == begun)
+            is_open.set()
+            assert await reader.read() == data
+        assert taken == []
+
+    run(test)
+
+
 def test_body_that_breaks_off_goes_on_at_its_byte(
     run: Callable[..., None], taken: list[int]
 ) -> None:
