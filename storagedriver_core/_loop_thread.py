@@ -270,7 +270,7 @@ class LoopIterator(Iterator[T]):
         with self._around():
             taken, self._error = self._thread.run(_take, self._entries, self._count)
         self._taken = iter(taken)
-        self._is_over = self._error is not None or len(taken) < self._count
+        self._is_over = len(taken) < self._count
         self._count = min(2 * self._count, _MOST_ENTRIES)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import contextvars
 import gc
 import inspect
@@ -12,7 +11,7 @@ import io
 import signal
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -20,10 +19,8 @@ from storagedriver_inmemory import InMemoryDriver
 
 from storagedriver_core import (
     ClosedError,
-    FileInfo,
     FileReader,
     FileWriter,
-    ListOptions,
     PathNotFoundError,
     Storage,
     SyncStorage,
@@ -31,7 +28,6 @@ from storagedriver_core import (
     WriterState,
 )
 from storagedriver_core._sync_streams import SyncReader, SyncWriter
-from storagedriver_core.tests.faults import Faults
 
 
 @pytest.fixture
@@ -188,6 +184,29 @@ def test_body_that_outlives_its_storage_is_refused() -> None:
         assert list(storage.walk("/")) == []
 
 
+def test_body_that_outlives_its_operation_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def chunks() -> Iterator[bytes]:
+        waits.set()
+        assert goes_on.wait(10)
+        yield b"late"
+
+    class Lingers(InMemoryDriver):
+        async def aclose(self) -> None:
+            # The operation is cancelled, and the loop still runs when the chunk comes.
+            goes_on.set()
+            await asyncio.wait([asyncio.wrap_future(putting)])
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with SyncStorage(Storage(Lingers())) as storage:
+            putting = pool.submit(storage.put_content, "/a", chunks())
+            assert waits.wait(10)
+        with pytest.raises(ClosedError, match="closed meanwhile"):
+            putting.result(10)
+    assert caplog.text == ""
+
+
 def test_writer(storage: SyncStorage) -> None:
     with storage.writer("/a") as writer:
         writer.write(b"first")
@@ -236,102 +255,6 @@ def test_context_of_the_caller_is_that_of_the_driver() -> None:
         facade.put_content("/a", iter([b"content"]))
         list(facade.list("/"))
     assert seen == [("put_content", "mine"), ("list", "mine"), ("list", "mine"), ("list", "mine")]
-
-
-# Listings ---------------------------------------------------------------------------------------
-
-
-class Pages(InMemoryDriver):
-    """Endless pages of one entry; counts them, and says when the listing was closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given = 0
-        self.closed = threading.Event()
-
-    async def list(
-        self, path: str, options: ListOptions
-    ) -> AsyncGenerator[Sequence[FileInfo], None]:
-        try:
-            while True:
-                self.given += 1
-                yield [FileInfo(f"/{self.given}")]
-        finally:
-            self.closed.set()
-
-
-def test_listing_of_many_entries_is_complete(storage: SyncStorage) -> None:
-    expected = [f"/{number:04}" for number in range(1500)]
-    for path in expected:
-        storage.put_content(path, b"")
-    assert [entry.path for entry in storage.list("/")] == expected
-    assert [entry.path for entry in storage.walk("/", page_size=7, limit=100)] == expected[:100]
-
-
-def test_listing_that_is_left_is_closed() -> None:
-    pages = Pages()
-    with SyncStorage(Storage(pages)) as storage:
-        for entry in storage.list("/"):
-            if entry.path == "/10":
-                break
-        assert pages.closed.wait(10)
-    assert pages.given <= 20
-
-
-def test_listing_that_is_closed_has_let_go() -> None:
-    pages = Pages()
-    with SyncStorage(Storage(pages)) as storage:
-        with contextlib.closing(storage.list("/")) as entries:
-            assert [next(entries).path, next(entries).path] == ["/1", "/2"]
-            assert not pages.closed.is_set()
-        assert pages.closed.is_set()
-        entries.close()
-        assert list(entries) == []
-
-
-def test_listing_that_is_lost_in_a_running_loop_is_closed() -> None:
-    pages = Pages()
-    with SyncStorage(Storage(pages)) as storage:
-        entries: Iterator[FileInfo] = storage.list("/")
-        next(entries)
-
-        async def lose() -> None:
-            nonlocal entries
-            entries = iter(())
-            gc.collect()
-
-        asyncio.run(lose())
-        assert pages.closed.wait(10)
-
-
-def test_listing_that_never_began_holds_nothing() -> None:
-    pages = Pages()
-    with SyncStorage(Storage(pages)) as storage:
-        storage.list("/")
-        assert pages.given == 0
-
-
-def test_listing_raises_after_the_entries_that_came() -> None:
-    faults = Faults(InMemoryDriver())
-    with SyncStorage(Storage(faults)) as storage:
-        for number in range(5):
-            storage.put_content(f"/{number}", b"")
-        for _ in range(4):
-            faults.succeed("list")
-        faults.fail("list", PathNotFoundError())
-        found = []
-        with pytest.raises(PathNotFoundError):
-            for entry in storage.list("/", page_size=1):
-                found.append(entry.path)
-        assert found == ["/0", "/1", "/2", "/3"]
-
-
-def test_listing_outlives_its_storage_with_an_error() -> None:
-    with SyncStorage(Storage(Pages())) as storage:
-        entries = storage.list("/")
-        next(entries)
-    with pytest.raises(ClosedError):
-        list(entries)
 
 
 # Many threads, and interruptions ----------------------------------------------------------------

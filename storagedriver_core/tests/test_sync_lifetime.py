@@ -113,8 +113,10 @@ def test_streams_can_be_closed_after_their_storage() -> None:
         reader = storage.reader("/a")
         writer = storage.writer("/b")
         writer.cancel()
+        entries = storage.list("/")
     reader.close()
     writer.close()
+    entries.close()
     with pytest.raises(ClosedError):
         reader.read()
 
