@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+from collections.abc import Iterator
 
 import pytest
 from storagedriver_registry.storage.tickets import Tickets
@@ -39,3 +42,35 @@ def test_ticket_is_for_one_session_of_one_repository() -> None:
             assert not await tickets.is_valid(later, "a", first)
 
     asyncio.run(main())
+
+
+@pytest.fixture
+def seeded() -> Iterator[None]:
+    yield
+    random.seed()  # for the tests to come
+
+
+def test_ids_differ_whatever_seed_the_program_sets(seeded: None) -> None:
+    async def main() -> str:
+        random.seed(2014)
+        async with Storage(in_memory()) as storage:
+            return await Tickets(storage, b"secret").new_id()
+
+    assert asyncio.run(main()) != asyncio.run(main())
+
+
+# Later Pythons warn of a fork beside threads, of which the child here uses none.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_ids_differ_from_those_of_a_forked_child() -> None:
+    async def main() -> str:
+        return await Tickets(Storage(in_memory()), b"secret").new_id()
+
+    told, tells = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(tells, asyncio.run(main()).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(tells)
+    with os.fdopen(told) as answer:
+        assert answer.read() not in ("", asyncio.run(main()))

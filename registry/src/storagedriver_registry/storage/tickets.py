@@ -7,6 +7,7 @@ the first bytes are durable; from then on it lives in its token, and no ticket i
 from __future__ import annotations
 
 import hmac
+import os
 import random
 import secrets
 import time
@@ -17,6 +18,12 @@ from storagedriver_core import AlreadyExistsError, PathNotFoundError, Storage
 from storagedriver_registry.storage import paths
 
 _MAC_BYTES = 16
+
+# Not the one of the module: a program that gives it the same seed each time would meet the ids of
+# its sessions again.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
+
 _LIFETIME_SECONDS = 7 * 24 * 3600
 
 
@@ -50,7 +57,7 @@ class Tickets:
 
     async def new_id(self) -> str:
         """Give the id of a new session, a UUID that nobody guesses who does not have the key."""
-        seed = random.getrandbits(8 * _MAC_BYTES).to_bytes(_MAC_BYTES)
+        seed = _random.getrandbits(8 * _MAC_BYTES).to_bytes(_MAC_BYTES)
         return str(uuid.UUID(bytes=await self._mac(seed), version=4))
 
     async def _sign(self, name: str, upload_id: str, issued: str) -> str:
