@@ -5,19 +5,18 @@ from __future__ import annotations
 import http.client
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import monotonic, sleep
 from typing import ClassVar
 
 import psutil
 
 from servers._process import HOST, Server
 from storagedriver_core import SyncStorage, open_storage
+from storagedriver_core.tests.waiting import SECONDS
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "flask"
 APPLICATION = 'files_app:create_app("storage.yml")'
-SECONDS = 60.0
 
 
 class FlaskFiles(Server):
@@ -122,11 +121,3 @@ class Client:
             return answer.status, answer.read(), answer.headers
         finally:
             connection.close()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what must come; the bound is for what is broken."""
-    deadline = monotonic() + SECONDS
-    while not condition():
-        assert monotonic() < deadline, "it did not come"
-        sleep(0.01)

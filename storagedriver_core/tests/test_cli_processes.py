@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from storagedriver_core import UploadInfo, open_storage
 from storagedriver_core.tests.conftest import Site
 from storagedriver_core.tests.drip_plugin import CHUNK, SIZE, content
+from storagedriver_core.tests.waiting import wait_until
 
 WAIT_AT = 20 * CHUNK
 
@@ -124,13 +124,6 @@ class Shell:
 def shell(tmp_path: Path, site: Site) -> Shell:
     site.install("drip-driver", "from storagedriver_core.tests.drip_plugin import *\n")
     return Shell(tmp_path, site.folder)
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_killed_copy_shows_nothing_and_goes_on_from_its_last_checkpoint(shell: Shell) -> None:

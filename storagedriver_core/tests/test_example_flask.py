@@ -21,8 +21,8 @@ from storagedriver_core.tests.flask_files import (
     DevelopmentServer,
     FlaskFiles,
     Gunicorn,
-    wait_until,
 )
+from storagedriver_core.tests.waiting import wait_until
 
 MIB = 1 << 20
 

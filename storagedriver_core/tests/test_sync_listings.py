@@ -22,12 +22,6 @@ from storagedriver_core import (
 from storagedriver_core.tests.faults import Faults
 
 
-@pytest.fixture
-def storage() -> Iterator[SyncStorage]:
-    with SyncStorage(Storage(InMemoryDriver())) as opened:
-        yield opened
-
-
 class Pages(InMemoryDriver):
     """Endless pages of one entry; counts them, and says when the listing was closed."""
 
@@ -47,12 +41,13 @@ class Pages(InMemoryDriver):
             self.closed.set()
 
 
-def test_listing_of_many_entries_is_complete(storage: SyncStorage) -> None:
-    expected = [f"/{number:04}" for number in range(1500)]
-    for path in expected:
-        storage.put_content(path, b"")
-    assert [entry.path for entry in storage.list("/")] == expected
-    assert [entry.path for entry in storage.walk("/", page_size=7, limit=100)] == expected[:100]
+def test_listing_of_many_entries_is_complete() -> None:
+    with SyncStorage(Storage(InMemoryDriver())) as storage:
+        expected = [f"/{number:04}" for number in range(1500)]
+        for path in expected:
+            storage.put_content(path, b"")
+        assert [entry.path for entry in storage.list("/")] == expected
+        assert [entry.path for entry in storage.walk("/", page_size=7, limit=100)] == expected[:100]
 
 
 def test_listing_that_is_left_is_closed() -> None:
