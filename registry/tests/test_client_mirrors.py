@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from storagedriver_registry.client import (
     BlockedError,
-    CertificateError,
-    Credentials,
     DigestMismatchError,
     Mirror,
     NotFoundError,
@@ -20,7 +18,6 @@ from storagedriver_registry.client import (
     RegistryClient,
     RegistryRule,
     Repository,
-    TLSOptions,
 )
 from storagedriver_registry.client.layouts import LocalFiles, OCILayoutTarget
 from storagedriver_registry.client.transfer import Blob, RepositoryPlace, copy
@@ -31,17 +28,14 @@ from registry.tests.dist import Layout
 from registry.tests.hostile import (
     DATA,
     DIGEST,
-    FakeTime,
     Handler,
     cut,
     failing,
     hostile,
     in_turn,
     sent,
-    tls_of,
 )
 from registry.tests.mirroring import HELD, MANIFEST, OTHER, Mirrored, reset, with_mirrors
-from registry.tests.serving import Certificates
 
 BLOB = f"/v2/a/blobs/{DIGEST}"
 MIRRORED_BLOB = f"/v2/m/a/blobs/{DIGEST}"
@@ -163,6 +157,18 @@ def test_blob_goes_on_at_its_byte_where_a_mirror_breaks_off(answer: Handler, mos
     with_mirrors(test)
 
 
+def test_each_place_has_as_many_tries_as_if_it_were_the_first() -> None:
+    async def test(all_: Mirrored) -> None:
+        for mirror in all_.mirrors:
+            mirror.on("GET", MIRRORED_BLOB, cut(DATA, 10))
+        broken = [cut(DATA, 10)] * 4
+        all_.upstream.on("GET", BLOB, in_turn(*broken, cut(DATA, len(DATA))))
+        assert await read(all_.repository) == DATA
+        assert all_.asked() == [2, 2, 5]
+
+    with_mirrors(test)
+
+
 def test_blob_that_a_mirror_lies_about_is_copied_from_elsewhere(tmp_path: Path) -> None:
     async def test(all_: Mirrored) -> None:
         layout = Layout(tmp_path / "image")
@@ -260,59 +266,6 @@ def test_what_writes_and_what_lists_goes_to_the_registry_alone() -> None:
         assert all_.asked()[:2] == [0, 0]
 
     with_mirrors(test)
-
-
-class Accounts:
-    """Has other credentials for each host, and notes for which it was asked."""
-
-    def credentials(self, host: str) -> Credentials:
-        return Credentials(f"user of {host.replace(':', ' ')}", "password")
-
-
-@pytest.mark.parametrize("given", [Credentials("user", "password"), Accounts()])
-def test_credentials_go_to_the_host_that_they_are_for(given: Credentials | Accounts) -> None:
-    async def test(all_: Mirrored) -> None:
-        for place in (*all_.mirrors, all_.upstream):
-            place.on("GET", "/v2/*", failing(401, WWW_Authenticate='Basic realm="all"'))
-        with pytest.raises(Exception, match="401"):
-            await all_.repository.manifests.get("v1")
-        for place in (*all_.mirrors, all_.upstream):
-            got = {headers.get("Authorization") for headers in place.asked("GET", "/manifests/")}
-            if isinstance(given, Accounts):
-                assert got == {None, given.credentials(place.host).basic()}
-            elif place is all_.upstream:
-                assert got == {None, given.basic()}
-            else:
-                assert got == {None}
-
-    with_mirrors(test, credentials=given)
-
-
-def test_mirror_with_a_certificate_of_its_own_is_asked_if_that_is_said(tmp_path: Path) -> None:
-    made = Certificates(tmp_path)
-
-    async def answered(host: str, mirror: Mirror, **options: Any) -> bytes:
-        retries = FakeTime().retries()
-        async with RegistryClient(host, mirrors=[mirror], retries=retries, **options) as client:
-            try:
-                return (await client.repository("a").manifests.get("v1")).data
-            except NotFoundError as error:
-                assert [type(one) for one in error.tried] == [CertificateError]
-                return b""
-
-    async def main() -> None:
-        async with hostile(tls_of(made)) as mirror, hostile() as upstream:
-            mirror.on("GET", "/v2/a/manifests/v1", sent(MANIFEST))
-            assert await answered(upstream.host, Mirror(mirror.host)) == b""
-            assert await answered(upstream.host, Mirror(mirror.host, insecure=True)) == MANIFEST
-            trusting = {mirror.host: TLSOptions((made.authority,)), upstream.host: TLSOptions()}
-            # What is trusted for the registry is not for others.
-            own = trusting[mirror.host]
-            assert await answered(upstream.host, Mirror(mirror.host), tls=own) == b""
-            tls = trusting.__getitem__
-            assert await answered(upstream.host, Mirror(mirror.host), tls=tls) == MANIFEST
-
-    asyncio.run(main())
 
 
 def test_rule_with_a_location_moves_reads_and_no_writes() -> None:
