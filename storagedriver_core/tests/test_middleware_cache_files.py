@@ -40,6 +40,14 @@ def zero(file: Path) -> None:
     file.write_bytes(bytes(file.stat().st_size))
 
 
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space")
+
+
+def stuck(*_: object) -> None:
+    raise OSError(errno.EROFS, "read-only")
+
+
 DAMAGE: dict[str, Callable[[Path], None]] = {
     "first block": lambda file: flip(file, 5),
     "last block": lambda file: flip(file, len(DATA) - 1),
@@ -90,9 +98,6 @@ def test_read_goes_on_at_the_store_where_a_block_is_damaged(tmp_path: Path) -> N
 def test_full_disk_costs_speed_and_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "no space")
-
     monkeypatch.setattr(Filling, method, full)
 
     async def test(cached: Cached) -> None:
@@ -106,9 +111,6 @@ def test_full_disk_costs_speed_and_no_error(
 def test_no_room_for_a_new_entry_costs_speed_and_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "no space")
-
     monkeypatch.setattr(CacheDirectory, "begin", full)
 
     async def test(cached: Cached) -> None:
@@ -121,9 +123,6 @@ def test_no_room_for_a_new_entry_costs_speed_and_no_error(
 def test_damaged_entry_that_cannot_be_dropped_costs_speed_and_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def stuck(*_: object) -> None:
-        raise OSError(errno.EROFS, "read-only")
-
     async def test(cached: Cached) -> None:
         await cached.store.put("/a")
         await read(cached.storage)
@@ -158,9 +157,6 @@ def test_entry_of_another_release_is_dropped(tmp_path: Path, description: str) -
 def test_file_that_cannot_be_deleted_costs_neither_its_descriptor_nor_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def stuck(*_: object) -> None:
-        raise OSError(errno.EROFS, "read-only")
-
     async def test(cached: Cached) -> None:
         await cached.store.put("/a")
         async with await cached.storage.reader("/a") as reader:
