@@ -9,7 +9,9 @@ import hashlib
 import io
 import json
 import os
+import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from storagedriver_registry.client import (
 )
 from storagedriver_registry.client.layouts import (
     ArchiveTarget,
+    DockerArchiveTarget,
     LocalFiles,
     OCILayout,
     OCILayoutTarget,
@@ -279,6 +282,38 @@ def test_interrupt_ends_the_packing_of_an_archive(
     assert not (tmp_path / "new").exists()
     gc.collect()
     assert caplog.text == ""
+
+
+class Asking(DockerArchiveTarget):
+    """An archive of Docker's that notes which of its steps ask whether to go on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "v1")
+        self.steps: set[str] = set()
+
+    def go_on(self) -> None:
+        self.steps.add(sys._getframe(1).f_code.co_name)
+
+
+def test_each_long_step_of_an_archive_for_docker_may_be_interrupted(
+    layout: Layout, tmp_path: Path
+) -> None:
+    layout.name(layout.image(10), "v1")
+    target = Asking(tmp_path / "a.tar")
+    asyncio.run(copy(OCILayout(LocalFiles(layout.folder), "v1"), target))
+    assert target.steps == {"_unpacked", "_check_layer", "write"}
+
+
+def test_disk_that_is_full_is_no_fault_of_the_layer_that_is_unpacked(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout.name(layout.image(10), "v1")
+    full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115  # its user closes it
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: full)
+    target = DockerArchiveTarget(tmp_path / "a.tar", "v1")
+    with pytest.raises(OSError, match="No space left"):
+        asyncio.run(copy(OCILayout(LocalFiles(layout.folder), "v1"), target))
+    assert full.closed
 
 
 class Full(ArchiveTarget):

@@ -172,8 +172,10 @@ def test_mirror_that_is_behind_misleads_no_write(sites: Sites, home: Path) -> No
     dist("pull", f"{sites.old.host}/behind/a:v1", "oci:old:v1")
     [done] = dist_json("sync", "oci:old", name)
     assert (done["digest"], done["unchanged"]) == (before, False)
-    assert dist_json("delete", f"{name}:v1", "--manifest")["deleted"] == before
-    dist("inspect", f"{sites.server.host}/behind/a@{before}")
+    dist("copy", f"{sites.server.host}/behind/new:v1", f"{name}:v1")
+    assert dist_json("delete", f"{name}:v1", "--manifest")["deleted"] == after
+    dist("inspect", f"{name}@{after}", code=3)
+    dist("inspect", f"{name}@{before}")
     assert dist_json("tags", f"{sites.old.host}/behind/a") == ["v1"]
 
 
