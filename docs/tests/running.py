@@ -51,25 +51,15 @@ def run_page(
     Raises:
         AssertionError: A block failed, or there is no way to run it.
     """
+    page = [block for block in page if not what_is_not_run(block)]
+    missing = [old for old in scene.replaced if not any(old in block.text for block in page)]
+    assert not missing, f"the page has no {missing}"
+    _write_files(page, scene, directory)
     with _shell(directory, environment, scene) as shell:
-        for name, text in scene.files.items():
-            (directory / name).write_text(text, encoding="utf-8")
-            # Of a file with secrets some commands demand it.
-            (directory / name).chmod(0o600)
-        # A page may show a file after the command that takes it.
-        written: set[str] = set()
-        for block in page:
-            if what_is_not_run(block):
-                continue
-            if block.file is not None and block.file not in written:
-                written.add(block.file)
-                _write(block, scene, directory)
         for text in scene.before:
             shell.run(Command(text, ()))
         python = 0
         for block in page:
-            if what_is_not_run(block):
-                continue
             try:
                 text = replaced(block.text, scene)
                 if block.language == "console":
@@ -93,8 +83,6 @@ def run_page(
             except Exception as exc:
                 exc.add_note(f"at {block.place}")
                 raise
-    missing = [old for old in scene.replaced if not any(old in block.text for block in page)]
-    assert not missing, f"the page has no {missing}"
 
 
 def replaced(text: str, scene: Scene) -> str:
@@ -102,6 +90,18 @@ def replaced(text: str, scene: Scene) -> str:
     for old, new in scene.replaced.items():
         text = text.replace(old, new)
     return text
+
+
+def _write_files(page: Sequence[Block], scene: Scene, directory: Path) -> None:
+    for name, text in scene.files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+        # Of a file with secrets some commands demand it.
+        (directory / name).chmod(0o600)
+    # A page may show a file after the command that takes it. Of one that it shows twice, the first
+    # is what is there at the beginning: it is written last.
+    for block in reversed(page):
+        if block.file is not None:
+            _write(block, scene, directory)
 
 
 def _write(block: Block, scene: Scene, directory: Path) -> None:

@@ -62,7 +62,7 @@ class Shell:
         """
         text = command.text
         if text.endswith("&"):
-            self._start(text.removesuffix("&"), command.output, ready=_SERVES.search(text))
+            self._start(text.removesuffix("&"), command.output, ready=bool(_SERVES.search(text)))
         elif match := _SERVES.search(text):
             if before := self._in_foreground.get(match[1]):
                 _end(before)
@@ -95,7 +95,7 @@ exit $status
         if output:
             assert matches(output, printed), f"$ {text}\n{printed}"
 
-    def _start(self, text: str, output: Sequence[str], *, ready: object) -> subprocess.Popen[bytes]:
+    def _start(self, text: str, output: Sequence[str], *, ready: bool) -> subprocess.Popen[bytes]:
         self._logs += 1
         log = self._state.with_name(f"{self._state.name}-{self._logs}.log")
         script = f". {shlex.quote(str(self._state))}\n{text}"

@@ -80,7 +80,8 @@ def test_block_that_is_wrong_fails(language: str, text: str, tmp_path: Path) -> 
 
 
 def test_file_of_a_page_is_there_for_what_stands_above_it(tmp_path: Path) -> None:
-    run(tmp_path, ("console", "$ python one.py\n1\n"), ("python", "# one.py\nprint(1)\n"))
+    first, second = (("python", f"# one.py\nprint({number})\n") for number in (1, 2))
+    run(tmp_path, ("console", "$ python one.py\n1\n"), first, second)
 
 
 def test_file_that_is_shown_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
@@ -97,7 +98,14 @@ def test_replacement_that_is_not_on_the_page_fails(tmp_path: Path) -> None:
 
 
 def test_replacement_is_made_in_commands_and_in_what_they_print(tmp_path: Path) -> None:
-    run(tmp_path, ("console", "$ echo $((1 + 2))\n4\n"), scene=Scene(replaced={"1": "2"}))
+    run(tmp_path, ("console", "$ echo $((1 + 2)) 1\n4 1\n"), scene=Scene(replaced={"1": "2"}))
+
+
+def test_command_exits_with_what_the_scene_says(tmp_path: Path) -> None:
+    scene = Scene(statuses={"(exit 3)": 3, "true": 3})
+    run(tmp_path, ("console", "$ (exit 3)\n"), scene=scene)
+    with pytest.raises(AssertionError, match="exit status 0"):
+        run(tmp_path / "other", ("console", "$ true\n"), scene=scene)
 
 
 @pytest.mark.parametrize(
