@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from docs.tests.blocks import Command, blocks, commands
+from docs.tests.running import replaced
+from docs.tests.scenes import Scene
 from docs.tests.shell import Shell
 from docs.tests.site import Site, flow
 from registry.tests.client import Repository, error_codes
@@ -25,16 +27,16 @@ class Reader:
 
     def __init__(self, site: Site) -> None:
         self.host = site.host()
-        replaced = {
-            "/var/lib/registry": site / "disk",
-            "bucket: images, region: eu-west-1": flow(site.bucket()),
-            "127.0.0.1:5000": self.host,
-        }
+        scene = Scene(
+            replaced={
+                "/var/lib/registry": site / "disk",
+                "bucket: images, region: eu-west-1": flow(site.bucket()),
+                "127.0.0.1:5000": self.host,
+            }
+        )
         self._commands: list[str] = []
         for block in blocks(PAGE):
-            text = block.text
-            for old, new in replaced.items():
-                text = text.replace(old, new)
+            text = replaced(block.text, scene)
             if block.file is not None:
                 (site.directory / block.file).write_text(text)
             if block.language == "console":
@@ -108,7 +110,7 @@ def test_registry_moves_from_distribution_and_then_to_a_bucket(
     assert (refused.status_code, error_codes(refused)) == (405, ["UNSUPPORTED"])
     assert images.digest(f"{app}:latest") == images.digest(second)
     whole = f"--delete --checksum {passed}"
-    reader.gives(f"storagedriver sync {whole}", prints="…")
+    reader.gives(f"storagedriver sync {whole}")
     reader.gives(f"storagedriver sync --dry-run {whole}", prints="would be: … unchanged")
 
     # And over.

@@ -157,5 +157,5 @@ def _spelt(name: str, value: object) -> str:
     if isinstance(value, int):
         fitting = (unit for unit, size in _UNITS.items() if value >= size and not value % size)
         unit = next(fitting, "") if name != "max_parts" else ""
-        return f"{value // _UNITS[unit]} {unit}" if unit else f"{value:,}"
+        return f"{value // _UNITS[unit]:,} {unit}" if unit else f"{value:,}"
     return str(value)
