@@ -124,17 +124,17 @@ class PluginRegistry:
         known = [*self.drivers, *_KNOWN_DRIVERS]
         message = f"unknown driver {name!r}{close_match(name, known)}"
         installed = f"installed: {', '.join(self.drivers) or 'none'}"
-        return "; ".join([message, installed, *self._advice(name)])
+        return "; ".join([message, installed, *self.broken, *self._advice(name)])
 
     def _advice(self, name: str) -> list[str]:
         """Say how to get the driver `name`, which may be misspelt."""
         package = f"storagedriver-{name}"
         ours = _closest(name, _KNOWN_DRIVERS)
         if ours in self.drivers or any(one.distribution == package for one in self.problems):
-            return [*self.broken]
+            return []
         if ours:
-            return [*self.broken, f"to install it: pip install storagedriver-{ours}"]
-        return [*self.broken, f"if the name is right, try: pip install {package}"]
+            return [f"to install it: pip install storagedriver-{ours}"]
+        return [f"if the name is right, try: pip install {package}"]
 
 
 @functools.cache
