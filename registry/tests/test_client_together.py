@@ -20,7 +20,7 @@ from storagedriver_registry.client.layouts import (
     OCILayoutTarget,
 )
 from storagedriver_registry.client.layouts import local_files as local_files_module
-from storagedriver_registry.client.layouts.locks import locked_file
+from storagedriver_registry.client.layouts.locks import is_locked, locked_file, shared_folder
 from storagedriver_registry.client.manifests import FetchedManifest
 from storagedriver_registry.client.reading import RunningHash
 from storagedriver_registry.client.transfer import Blob, Chunks, Outcome
@@ -227,6 +227,69 @@ def test_blob_that_another_holds_and_does_not_write_is_an_error(
         asyncio.run(LocalFiles(tmp_path).put_blob("blob", BLOB, chunks))
     os.close(lock)
     assert asyncio.run(LocalFiles(tmp_path).put_blob("blob", BLOB, chunks))
+
+
+def test_who_waits_is_patient_with_another_that_gets_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, now = locked_file(partial_of(tmp_path)), 0.0
+    assert lock is not None
+
+    async def work_on(_: float) -> None:
+        nonlocal now
+        now += local_files_module._STUCK_SECONDS / 2
+        if now > 3 * local_files_module._STUCK_SECONDS:
+            os.close(lock)
+        else:
+            size = os.fstat(lock).st_size
+            os.write(lock, DATA[size : size + 100])
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+        monkeypatch.setattr(asyncio, "sleep", work_on)
+        assert await LocalFiles(tmp_path).put_blob("blob", BLOB, chunks)
+
+    asyncio.run(main())
+    assert (tmp_path / "blob").read_bytes() == DATA
+
+
+def test_copy_is_in_a_layout_once_however_many_blobs_begin_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        alone = shared_folder(tmp_path / "blobs")
+        assert alone is not None
+        assert is_locked(alone)
+        target = OCILayoutTarget(LocalFiles(tmp_path), "v1")
+        puts = [target.put_blob(BLOB, chunks, target) for _ in range(2)]
+        tasks = [asyncio.ensure_future(one) for one in puts]
+        # They get as far as they can.
+        for _ in range(20):
+            await asyncio.sleep(0)
+        os.close(alone)
+        assert {await one for one in tasks} == {Outcome.COPIED, Outcome.PRESENT}
+        await target.release()
+        after = shared_folder(tmp_path / "blobs")
+        assert after is not None
+        assert is_locked(after)
+        os.close(after)
+
+    asyncio.run(main())
+
+
+def test_copy_that_is_cancelled_at_its_end_leaves_nothing(tmp_path: Path) -> None:
+    class Cancelled(LocalFiles):
+        async def change(self, path: str, make: object) -> None:
+            raise asyncio.CancelledError
+
+    async def main() -> None:
+        target = OCILayoutTarget(Cancelled(tmp_path / "new"), "v1")
+        manifest = FetchedManifest(b"{}", compute_digest(b"{}"), OCI_MANIFEST)
+        with pytest.raises(asyncio.CancelledError):
+            await target.put_manifest(manifest, is_root=True)
+        await target.abandon()
+        await target.release()
+
+    asyncio.run(main())
+    assert not (tmp_path / "new").exists()
 
 
 def test_partial_file_that_leads_elsewhere_is_not_written_to(tmp_path: Path) -> None:
