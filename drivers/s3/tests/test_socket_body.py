@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ from storagedriver_core import (
 )
 from storagedriver_core.middleware.retry import RetryMiddleware, RetryParameters
 
-from .written_store import DATA, MIB, Exchange, Store, half, whole
+from .written_store import DATA, MIB, Exchange, Store, certificate, half, whole
 
 # For what comes at once, unless something hangs.
 PATIENCE = 60
@@ -288,6 +290,23 @@ def test_few_bytes_after_a_while_are_given_as_they_come(run: Run) -> None:
     run(scenario)
 
 
+def test_bytes_that_are_there_are_taken_without_a_wait_but_others_have_a_turn(run: Run) -> None:
+    async def scenario() -> None:
+        async with Store(half) as store, opened(store) as driver, await stream_of(driver) as stream:
+            body: Any = stream._body
+            await body.read(1)  # what has come with the head, if anything
+            await body.read(1000)
+            await until(lambda: waiting_at(stream) >= 1000)
+            waits: list[object] = []
+            body._is_readable = waits.append
+            turns: list[None] = []
+            asyncio.get_running_loop().call_soon(turns.append, None)
+            assert len(await body.read(1000)) == 1000
+            assert (waits, turns) == ([], [None])
+
+    run(scenario)
+
+
 def test_reader_that_is_cancelled_or_closed_leaves_no_connection(run: Run) -> None:
     async def scenario() -> None:
         async with Store(half, half) as store, opened(store) as driver:
@@ -371,6 +390,23 @@ def test_small_body_stays_with_the_sdk(size: int, run: Run) -> None:
                     assert not isinstance(stream._body, SocketBody)
                     assert await rest_of(stream) == DATA[:size]
             assert [exchange.connection for exchange in store.exchanges] == [0, 0]
+
+    run(scenario)
+
+
+def test_body_over_tls_stays_with_the_sdk(run: Run, tmp_path: Path) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate(tmp_path))
+
+    async def scenario() -> None:
+        async with (
+            Store(whole, tls=tls) as store,
+            opened(store, skip_verify=True) as driver,
+            await driver.open_reader("/object", ReadOptions()) as stream,
+        ):
+            assert isinstance(stream, S3Stream)
+            assert not isinstance(stream._body, SocketBody)
+            assert await rest_of(stream) == DATA
 
     run(scenario)
 

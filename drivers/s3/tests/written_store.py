@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import random
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 MIB = 1024 * 1024
 
@@ -68,6 +77,7 @@ class Store:
 
     Args:
         answers: To one request after the other, on whichever connection it comes.
+        tls: With which certificate; None for plain HTTP.
 
     Attributes:
         exchanges: What it was asked, in order.
@@ -76,15 +86,16 @@ class Store:
 
     url: str
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self._answers = list(answers)
+        self._tls = tls
         self._connections = 0
         self.exchanges: list[Exchange] = []
 
     async def __aenter__(self) -> Store:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1")
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", ssl=self._tls)
         host, port = self._server.sockets[0].getsockname()
-        self.url = f"http://{host}:{port}"
+        self.url = f"{'https' if self._tls else 'http'}://{host}:{port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -128,3 +139,19 @@ async def half(exchange: Exchange) -> None:
     """
     await exchange.head()
     await exchange.send(DATA[:MIB])
+
+
+def certificate(folder: Path) -> Path:
+    """Make one that nobody trusts, in a file with its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "store")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "store.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return file
