@@ -103,10 +103,13 @@ class Served:
         return [path for path in (self.data / ".storagedriver").rglob("*") if path.is_file()]
 
     def refuses(self) -> bool:
-        """Tell whether it takes no connections."""
+        """Tell whether it takes no connections.
+
+        One that comes in the moment in which the socket is closed is reset.
+        """
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             return True
         return False
 

@@ -11,8 +11,9 @@ import io
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from storagedriver_inmemory import InMemoryDriver
@@ -156,11 +157,24 @@ def test_error_of_a_body_comes_out_and_stores_nothing(storage: SyncStorage) -> N
 
     with pytest.raises(KeyError, match="body"):
         storage.put_content("/a", chunks())
-    for wrong in ("text", ["list"], None, iter([7])):
+    no_bodies: list[Any] = ["text", "", ["list"], [], {}, None, iter([7])]
+    for wrong in no_bodies:
         with pytest.raises(TypeError):
-            storage.put_content("/a", wrong)  # type: ignore[arg-type]  # that is the test
+            storage.put_content("/a", wrong)
     assert list(storage.walk("/")) == []
     assert list(storage.list_uploads()) == []
+
+
+def test_body_of_an_event_loop_is_iterated_there(storage: SyncStorage) -> None:
+    class Reader:
+        async def read(self, size: int = -1) -> bytes:
+            raise NotImplementedError
+
+        async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+            yield b"content"
+
+    storage.put_content("/a", Reader())
+    assert storage.get_content("/a") == b"content"
 
 
 def test_body_that_outlives_its_storage_is_refused() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from storagedriver_inmemory.harness import InMemoryHarness
-from storagedriver_testsuite import DriverSuite, Harness
+from storagedriver_testsuite import DriverSuite, Harness, Kit
 from storagedriver_testsuite._through_sync import ThroughSync
 from storagedriver_testsuite.through_sync import NOT_FROM_THREADS, ThroughSyncSuite
 
@@ -22,6 +22,9 @@ class TestThroughSyncStorage(ThroughSyncSuite):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Harness:
         return InMemoryHarness(tmp_path)
+
+    def test_cases_call_the_facade(self, kit: Kit) -> None:
+        assert isinstance(kit.unopened(), ThroughSync)
 
 
 def test_what_is_left_out_is_known() -> None:
