@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
@@ -130,6 +132,50 @@ def test_body_that_waits_for_its_reader_comes_whole(
             await until(lambda: content.total_bytes > 2 << 20)
             assert await reader.read() == BIG
         assert taken == []
+
+    run(test)
+
+
+def test_large_chunk_is_hashed_while_it_is_used_and_before_what_follows(
+    run: Callable[..., None],
+) -> None:
+    given = threading.Event()
+    most = len(BIG) - 10
+
+    class Slow:
+        """A hash that is not ready with the large part of a body before its reader has it."""
+
+        def __init__(self) -> None:
+            self.hash, self.count = hashlib.sha256(), 0
+
+        def update(self, data: bytes, /) -> None:
+            self.count += len(data)
+            if self.count == most:
+                assert given.wait(_PATIENCE)
+                time.sleep(0.1)
+            self.hash.update(data)
+
+        def hexdigest(self) -> str:
+            return self.hash.hexdigest()
+
+    async def in_two(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = len(BIG)
+        await response.prepare(request)
+        await response.write(BIG[:most])
+        await until(given.is_set)
+        await response.write(BIG[most:])
+        return response
+
+    async def test(registry: HostileRegistry, client: RegistryClient) -> None:
+        registry.on("GET", BLOB, in_two)
+        received = 0
+        async with await opened(client, before=Slow()) as reader:
+            async for chunk in reader:
+                received += len(chunk)
+                if received == most:
+                    given.set()
+        assert received == len(BIG)
 
     run(test)
 

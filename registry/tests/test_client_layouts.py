@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import sys
 import tarfile
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -185,6 +186,33 @@ def test_cancelled_write_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
     asyncio.run(main())
     assert was_open == [True]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing begins with it early")
+def test_disk_begins_with_large_chunks_and_is_waited_for_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, calls = os.urandom(MIB + 100), []
+    advise, sync = os.posix_fadvise, os.fsync
+
+    def advised(descriptor: int, offset: int, size: int, advice: int) -> None:
+        calls.append(("begun", offset, size))
+        advise(descriptor, offset, size, advice)
+
+    def synced(descriptor: int) -> None:
+        calls.append(("synced", 0, os.fstat(descriptor).st_size))
+        sync(descriptor)
+
+    async def chunks(offset: int, before: RunningHash | None) -> AsyncGenerator[bytes, None]:
+        yield content[:MIB]
+        yield content[MIB:]
+
+    monkeypatch.setattr(os, "posix_fadvise", advised)
+    monkeypatch.setattr(os, "fsync", synced)
+    blob = Blob(parse_digest(sha256(content)), len(content), BLOB.media_type)
+    assert asyncio.run(LocalFiles(tmp_path).put_blob("blob", blob, chunks))
+    assert calls[:2] == [("begun", 0, MIB), ("synced", 0, len(content))]
+    assert (tmp_path / "blob").read_bytes() == content
 
 
 class Counting(OCILayout):

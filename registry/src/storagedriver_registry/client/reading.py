@@ -136,16 +136,28 @@ class BlobReader:
     async def _checked(self) -> AsyncGenerator[bytes, None]:
         if self._end == self.size == 0:
             self._check()
+        hashing: asyncio.Future[None] | None = None
         async for chunk in self._bytes():
-            if self._hash is not None:
-                if len(chunk) < _HASHED_IN_THREAD:
-                    self._hash.update(chunk)
-                else:
-                    await asyncio.to_thread(self._hash.update, chunk)
+            if hashing is not None:
+                await hashing
+            hashing = self._hashed(chunk)
             self.position += len(chunk)
             if self.position == self.size:
+                if hashing is not None:
+                    await hashing
                 self._check()
+            # Any but the last is hashed while it is used.
             yield chunk
+
+    def _hashed(self, chunk: bytes) -> asyncio.Future[None] | None:
+        """Hash a chunk: in a thread if it is large, which is waited for; else at once."""
+        if self._hash is None:
+            return None
+        if len(chunk) < _HASHED_IN_THREAD:
+            self._hash.update(chunk)
+            return None
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(None, self._hash.update, chunk)
 
     async def _bytes(self) -> AsyncIterator[bytes]:
         """Give what is left of the range, over as many connections as it takes."""

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import stat
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -32,6 +33,9 @@ from storagedriver_registry.client.reading import RunningHash
 from storagedriver_registry.client.transfer.places import Blob, Chunks
 
 _CHUNK = 1 << 20
+
+_WRITEBACK_BYTES = 256 * 1024
+"""Of a chunk that the disk begins with at once."""
 
 _THREAD_SECONDS = 600.0
 """That a cancelled write may go on: a slow disk takes so long at most for what is not on it yet."""
@@ -299,10 +303,14 @@ async def _to_its_end(
 
 
 def _pwrite(descriptor: int, chunk: bytes, offset: int) -> None:
-    view = memoryview(chunk)
+    view, end = memoryview(chunk), offset
     while view:
-        count = os.pwrite(descriptor, view, offset)
-        view, offset = view[count:], offset + count
+        count = os.pwrite(descriptor, view, end)
+        view, end = view[count:], end + count
+    if len(chunk) >= _WRITEBACK_BYTES and sys.platform == "linux":
+        # Linux begins to write it to the disk, and keeps what is on its way there. So the sync at
+        # the end has little left to wait for.
+        os.posix_fadvise(descriptor, offset, len(chunk), os.POSIX_FADV_DONTNEED)
 
 
 def sync_folder(folder: Path) -> None:
