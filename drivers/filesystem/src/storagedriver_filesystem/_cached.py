@@ -5,6 +5,8 @@ for a disk or a file server, is the kernel's to say: `RESOLVE_CACHED` (Linux 5.1
 can be found in memory, and `RWF_NOWAIT` reads only what is there; io_uring tries its calls on the
 caller's thread by the same means. That there is nothing at a path is known so, too. Whatever cannot
 be answered at once, or is another error, is left to a thread: here the answer is then "not known".
+
+Small files stay open for a moment (`_held.py`), and tell whether they are as they were.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 
 from storagedriver_core import PathNotFoundError
 from storagedriver_filesystem import _quick
+from storagedriver_filesystem._held import HeldFiles
 
 # Of these it is known that opening what is in memory waits for nobody; on a file server's it may.
 _LOCAL_TYPES = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs"})
@@ -42,6 +45,7 @@ class CachedFiles:
         self._root_bytes = os.fsencode(root)
         self._device: int | None = None
         self._looks = 0
+        self._held = HeldFiles()
 
     def open(self) -> None:
         """Find out whether the root is on a local filesystem. Blocks."""
@@ -54,6 +58,7 @@ class CachedFiles:
     def close(self) -> None:
         """Know nothing any more."""
         self._device = None
+        self._held.clear()
 
     def is_due(self) -> bool:
         """Tell whether so much was looked at that others should have their turn."""
@@ -69,13 +74,17 @@ class CachedFiles:
         Raises:
             PathNotFoundError: It is known that there is nothing.
         """
+        if self._held.has(path):
+            return True
         fd = self._open(path, _quick.CACHED_LOOK)
         if fd < 0:
             return False
-        try:
-            return self._size(fd) >= 0
-        finally:
+        status = self._status(fd)
+        if status is None:
             _quick.close(fd)
+            return False
+        self._held.take(path, fd, status)
+        return True
 
     def content(self, path: str) -> bytes | None:
         """Give a small file; None if that cannot be done at once.
@@ -83,20 +92,19 @@ class CachedFiles:
         Raises:
             PathNotFoundError: It is known that there is nothing.
         """
+        content = self._held.content(path)
+        if content is not None:
+            return content
         fd = self._open(path, _quick.CACHED_READ)
         if fd < 0:
             return None
-        try:
-            size = self._size(fd)
-            if not 0 <= size <= _MOST_BYTES:
-                return None
-            # Some filesystems read nothing so, not even what is in memory.
-            data = _quick.read(fd, size) if size else b""
-            return data if len(data) == size else None
-        except OSError:
-            return None
-        finally:
+        status = self._status(fd)
+        content = None if status is None else self._read(fd, status)
+        if status is None or content is None:
             _quick.close(fd)
+            return None
+        self._held.take(path, fd, status, content)
+        return content
 
     def _open(self, path: str, how: _quick.Cached) -> int:
         """Open a file; a negative number if that cannot be done at once."""
@@ -115,18 +123,33 @@ class CachedFiles:
         _quick.close(fd)
         return True
 
-    def _size(self, fd: int) -> int:
-        """Give the size of an open file; -1 if it is none, or not known to be a local one."""
+    def _status(self, fd: int) -> _quick.Status | None:
+        """Tell of a file what it is; None if it is none, or not known to be a local one."""
         try:
-            mode, size, device = _quick.status(fd)
+            status = _quick.status(fd)
         except OSError:
-            device = None
-        if device is None or device != self._device:
-            # It cannot be known, or another filesystem is mounted in the tree: nothing is asked
-            # here a second time.
-            self._device = None
-            return -1
-        return size if stat.S_ISREG(mode) else -1
+            self.close()
+            return None
+        _, mode, _, _, _, major, minor = status
+        if os.makedev(major, minor) != self._device:
+            # Another filesystem is mounted in the tree: nothing is asked here a second time.
+            self.close()
+            return None
+        return status if stat.S_ISREG(mode) else None
+
+    def _read(self, fd: int, status: _quick.Status) -> bytes | None:
+        """Give all of a file; None if that cannot be done at once."""
+        size = status[2]
+        if size > _MOST_BYTES:
+            return None
+        if not size:
+            return b""
+        try:
+            # Some filesystems read nothing so, not even what is in memory.
+            data = _quick.read(fd, size)
+        except OSError:
+            return None
+        return data if len(data) == size else None
 
 
 def local_device(path: str) -> int | None:

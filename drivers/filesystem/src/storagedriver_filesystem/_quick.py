@@ -24,9 +24,12 @@ from storagedriver_filesystem._beneath import (
 
 _RESOLVE_CACHED = 0x20
 
-_WANTED = _statx.TYPE | _statx.MODE | _statx.SIZE
-# Mode, size and device, where statx(2) has them.
-_STATUS = struct.Struct("28x H 10x Q 88x II")
+_WANTED = _statx.TYPE | _statx.MODE | _statx.NLINK | _statx.SIZE | _statx.CTIME
+# Links, mode, size, time of change, and device, where statx(2) has them.
+_STATUS = struct.Struct("16x I 8x H 10x Q 48x qI 28x II")
+
+Status = tuple[int, int, int, int, int, int, int]
+"""Links, mode, bytes, time of change in seconds and nanoseconds, and device as two numbers."""
 
 _RWF_NOWAIT = 0x08
 
@@ -64,8 +67,8 @@ def open_cached(path: bytes, how: Cached) -> int:
     return fd if fd >= 0 else -ctypes.get_errno()
 
 
-def status(fd: int) -> tuple[int, int, int]:
-    """Give mode, size in bytes, and device number of a file that is open.
+def status(fd: int) -> Status:
+    """Tell of a file that is open what it is.
 
     Raises:
         OSError: The call is forbidden, as in some containers.
@@ -73,8 +76,8 @@ def status(fd: int) -> tuple[int, int, int]:
     found = (ctypes.c_char * _statx.BYTES)()
     if _call_statx(fd, b"", _statx.AT_EMPTY_PATH, _WANTED, found) < 0:
         raise _error()
-    mode, size, major, minor = _STATUS.unpack_from(found)
-    return mode, size, os.makedev(major, minor)
+    known: Status = _STATUS.unpack_from(found)
+    return known
 
 
 def read(fd: int, size: int) -> bytes:

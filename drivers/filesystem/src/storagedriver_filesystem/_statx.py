@@ -10,7 +10,7 @@ import ctypes
 AT_EMPTY_PATH = 0x1000
 """With an empty path: about the descriptor itself."""
 
-TYPE, MODE, INO, SIZE, BTIME = 0x001, 0x002, 0x100, 0x200, 0x800
+TYPE, MODE, NLINK, CTIME, INO, SIZE, BTIME = 0x001, 0x002, 0x004, 0x080, 0x100, 0x200, 0x800
 
 BYTES = 256
 

@@ -48,7 +48,7 @@ class FilesystemHarness(Harness):
             f"storagedriver_filesystem._cached.{name}": reason
             for name, reason in (
                 ("CachedFiles.content", "RWF_NOWAIT reads only what is in memory"),
-                ("CachedFiles._size", "the file is open, and on a local filesystem"),
+                ("CachedFiles._status", "the file is open, and on a local filesystem"),
             )
         }
     )
