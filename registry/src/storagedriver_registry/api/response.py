@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol
 
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Message, Request, Send
 
 RawHeaders = list[tuple[bytes, bytes]]
+
+# Each piece costs a hop between threads; 1 MiB is what drivers give at most.
+_LEAST_PIECE, _MOST_PIECE = 64 * 1024, 1024 * 1024
+# So many have to be taken before they grow by one.
+_PIECES_TAKEN = 64
+_SLOW_SECONDS = 0.25
 
 # Bodies of these are not looked for: see `Request.skip_body`.
 _WITHOUT_BODY = frozenset({"GET", "HEAD"})
@@ -85,6 +92,32 @@ class Reader(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
+class _Pace:
+    """How much of a body the server is given at a time.
+
+    A server lets some messages wait for the client, whatever their size (granian about ten). So
+    those of a slow client are small. They grow with what it has taken since it was slow, so that
+    what waits in memory is a small part of that.
+    """
+
+    def __init__(self) -> None:
+        self._size = _LEAST_PIECE
+        self._taken = 0
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Cut a chunk."""
+        position = 0
+        while position < len(chunk):
+            piece = chunk[position : position + self._size]
+            position += len(piece)
+            yield piece
+
+    def note(self, size: int, seconds: float) -> None:
+        """Note how long the server took to take a piece."""
+        self._taken = 0 if seconds > _SLOW_SECONDS else self._taken + size
+        self._size = min(max(self._taken // _PIECES_TAKEN, _LEAST_PIECE), _MOST_PIECE)
+
+
 class StreamResponse(Response):
     """An answer whose body is read while it is sent; the reader is closed at the end."""
 
@@ -105,10 +138,14 @@ class StreamResponse(Response):
         try:
             async with self._reader:
                 await send(self._start(headers))
+                pace = _Pace()
                 async for chunk in self._reader:
-                    if gone.done():
-                        return
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    for piece in pace.pieces(chunk):
+                        if gone.done():
+                            return
+                        began = time.monotonic()
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        pace.note(len(piece), time.monotonic() - began)
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
