@@ -5,10 +5,12 @@
 #   digest, reference       digests, names, tags
 #   manifest                what manifests are and refer to
 #   client                  the other side: pulls and pushes; imports only what stands above it
-#   hookspecs, hooks        what plugins register
+#   files                   files that are written whole
+#   hookspecs               what plugins register
 #   auth                    who may do what, by plugins
-#   storage                 what is stored, and where; knows nothing of HTTP
+#   hooks                   what the registry itself registers
 #   configuration           config.yml
+#   storage                 what is stored, and where; knows nothing of HTTP
 #   api                     HTTP: routes, handlers, errors; plain ASGI
 #   logs                    lines of fields
 #   access_log              a line for each request, and its id
@@ -17,12 +19,15 @@
 #   proxy                   a cache of another registry; metrics count what it does
 #   metrics, tracing        what is measured, and traced
 #   pages                   pages for people
+#   purging                 what ends uploads that nobody goes on with
 #   app                     all of it as one ASGI application
 #   serving                 granian, in one process or several
 #   token_server            a token server for tests and small sites
 #   doctor                  what stands against serving
-#   maintenance,
+#   maintenance             work on a store that needs no server
 #   config_commands,
+#   garbage_commands,
+#   upload_commands,
 #   user_commands, cli      the `registry` command
 #   dist                    where the client's command starts
 #

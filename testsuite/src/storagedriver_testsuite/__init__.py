@@ -10,7 +10,8 @@
 #   _kit                    what a case holds, and the checks around it
 #   _suite                  the base of the suite
 #   cases/                  the cases, a module a group
-#   _report, pytest_plugin  running and reporting
+#   _report,
+#   pytest_plugin           running and reporting
 #   benchmarks              what is measured, on any driver
 #   kills, large            runs that a driver's tests call: many kills, cases at real size
 #   _prefixed, _named       suites for drivers known by name, through middleware

@@ -2,7 +2,7 @@
 
 # General layout. A module imports only from those above it:
 #
-#   _config                     parameters; imports no SDK, and neither does hooks
+#   _config, hooks              parameters, and what is registered; they import no SDK
 #   _names, _body, _crc32c      paths and names, bodies of requests, checksums of parts
 #   _errors                     the one table of errors
 #   _credentials, _client       gcsfs's credentials and session; one request

@@ -6,7 +6,7 @@
 #   codes, routes               the table: errors, and resources with all that they take and answer
 #   errors                      errors that clients are told, and how others map to them
 #   addresses                   who asks
-#   request, response           HTTP over ASGI
+#   body, request, response     HTTP over ASGI
 #   urls                        the URLs in answers
 #   conditions, paging          what headers and queries ask for
 #   validation                  what a pushed manifest must not lack

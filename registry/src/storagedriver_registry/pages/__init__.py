@@ -8,8 +8,8 @@
 #   images         what an image's configuration says
 #   references     what clients call an image, and the commands that fetch it
 #   addresses      where each page is, and what an address names
-#   rendering      from templates to answers; the one module that imports Jinja
 #   assets         style, script and icon
+#   rendering      from templates to answers; the one module that imports Jinja
 #   showing        a function for each page
 #   site           finds the page of a request; all that is imported before the first one
 #

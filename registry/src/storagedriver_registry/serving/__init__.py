@@ -9,6 +9,7 @@
 #   signals         what stops a server
 #   lifespan        starting the application up, and shutting it down
 #   allocation      how much freed memory is kept
+#   debug, pages    the server of small pages beside it, and what they show
 #   worker          one process that serves
 #   supervisor      the process that watches over several
 #   running         from a configuration to all of these

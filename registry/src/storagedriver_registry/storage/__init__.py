@@ -8,6 +8,7 @@
 #   directories     what lies in a directory, in order
 #   descriptors, contents, redis_descriptors, caches     what is remembered by digest
 #   markers, condemned     what a server has to know of garbage
+#   bodies     bodies that come piece by piece
 #   blobs, manifests, tags, referrers, tickets, records, locks, turns,
 #   upload_session, uploads, catalog
 #   sessions   all upload sessions: listed, and purged

@@ -1,7 +1,8 @@
 """`storagedriver new`: writes a driver package that works, to be changed."""
 
-# General layout:
+# General layout. A module imports only from those above it:
 #
-#   command                 the command
 #   writing                 the example under another name
-#   storagedriver-sqlite/   a whole driver package, the example of the documentation
+#   command                 the command
+#
+# The folder `storagedriver-sqlite` is the example: a whole driver package, as in the documentation.

@@ -5,13 +5,13 @@ of a storage, so that pandas, dask, xarray and zarr read and write through it, m
 fsspec finds it by the entry point `fsspec.specs`.
 """
 
-# General layout:
+# General layout. A module imports only from those above it:
 #
-#   filesystem   paths, listings, whole files, moving and deleting
 #   file         an open file: read by ranges of one version, written whole or not at all
 #   local        the local files of `get` and `put`
+#   filesystem   paths, listings, whole files, moving and deleting
 #
-# Neither is imported by the driver.
+# Nothing here is imported by the driver.
 
 from __future__ import annotations
 
