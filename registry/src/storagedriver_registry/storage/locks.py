@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from storagedriver_core import PathNotFoundError, Storage
+from storagedriver_core import PathNotFoundError, Storage, undo_if_cancelled
 from storagedriver_registry.storage.errors import UploadBusyError
 
 _PAUSE_SECONDS = 0.02
@@ -40,7 +40,8 @@ async def locked(storage: Storage, path: str, patience: float) -> AsyncIterator[
     while True:
         try:
             place = await storage.local_path(path)
-            descriptor = await asyncio.to_thread(_try_lock, place)
+            # Who is cancelled here would else have a lock that nobody gives back.
+            descriptor = await undo_if_cancelled(asyncio.to_thread(_try_lock, place), _unlock)
         except (PathNotFoundError, FileNotFoundError):
             yield False
             return
@@ -52,6 +53,11 @@ async def locked(storage: Storage, path: str, patience: float) -> AsyncIterator[
     try:
         yield True
     finally:
+        os.close(descriptor)
+
+
+async def _unlock(descriptor: int | None) -> None:
+    if descriptor is not None:
         os.close(descriptor)
 
 
