@@ -9,7 +9,6 @@ import json
 import logging
 import time
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -45,8 +44,7 @@ class IpRanges:
         task, self._fetching = self._fetching, None
         if task is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
 
     def hold(self, address: str) -> bool:
         """Tell whether an address is in them; not, if it is none."""

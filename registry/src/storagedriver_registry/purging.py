@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from contextlib import suppress
 from datetime import timedelta
 
 from storagedriver_core import StorageDriverError
@@ -42,8 +41,7 @@ class UploadPurger:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
 
     async def _run(self) -> None:
         interval = max(self._settings.interval, _LEAST_INTERVAL_SECONDS)

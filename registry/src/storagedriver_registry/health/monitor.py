@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import mmap
-from contextlib import suppress
 
 from storagedriver_core import Storage
 from storagedriver_registry.configuration.models import HealthSettings
@@ -82,9 +81,8 @@ class Health:
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _watch(self, name: str, check: Check, interval: float) -> None:
         status = self._statuses[name]

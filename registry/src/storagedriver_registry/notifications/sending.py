@@ -62,8 +62,7 @@ class Sender:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.shutdown(wait=False)
