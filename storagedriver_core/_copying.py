@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from storagedriver_core._context import PARTS_IN_FLIGHT, Context
@@ -14,7 +14,8 @@ from storagedriver_core._errors import (
     UploadNotFoundError,
 )
 from storagedriver_core._parts import plan_parts
-from storagedriver_core._types import CompleteOptions, FileInfo, Part, UploadOptions
+from storagedriver_core._shield import finish
+from storagedriver_core._types import CompleteOptions, FileInfo, Part, Upload, UploadOptions
 from storagedriver_core._uploads import new_holder
 
 Progress = Callable[[int], None]
@@ -92,11 +93,16 @@ async def copy_in_parts(
         complete = CompleteOptions(path=target, size=source.size, if_absent=if_absent)
         await driver.complete_upload(upload, parts if capabilities.keeps_ledger else (), complete)
     except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(UploadNotFoundError):
-            await driver.abort_upload(upload)
+        await finish(_give_up(context, upload, tasks))
         raise
     finally:
         driver.release_upload(upload)
+
+
+async def _give_up(context: Context, upload: Upload, tasks: Sequence[asyncio.Task[Part]]) -> None:
+    """Leave nothing of a copy."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    with suppress(UploadNotFoundError):
+        await context.driver.abort_upload(upload)
