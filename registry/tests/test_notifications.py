@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import re
 import sqlite3
@@ -16,9 +17,11 @@ import bcrypt
 import httpx
 import pytest
 from storagedriver_registry.configuration import load_configuration
+from storagedriver_registry.digest import parse_digest
 from storagedriver_registry.notifications.endpoints import make_endpoints
 from storagedriver_registry.notifications.notifier import queue_directory
 from storagedriver_registry.notifications.queue import Queue
+from storagedriver_registry.storage import paths
 
 from registry.tests.application import Application, run
 from registry.tests.authentication import basic, living
@@ -31,7 +34,7 @@ from registry.tests.client import (
 from registry.tests.processes import free_port
 from registry.tests.receivers import Answering, answering
 from registry.tests.serving import fails_to_serve
-from storagedriver_core import ConfigurationError
+from storagedriver_core import ConfigurationError, ThrottledError
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = b"a layer"
@@ -515,6 +518,44 @@ def test_change_whose_event_cannot_be_kept_is_not_acknowledged(
         assert waiting(tmp_path / "q") == {"listener": 3}
 
     notify({"notifications": section(f"http://127.0.0.1:{free_port()}/", tmp_path / "q")}, test)
+
+
+def test_pull_goes_on_though_the_storage_does_not_tell_what_its_event_wants(
+    receiver: Answering, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(application: Application) -> None:
+        await push(application)
+        looks = itertools.count()
+        around = application.driver.around
+
+        async def once(operation: str, path: str, call: Callable[[], Awaitable[Any]]) -> Any:
+            # The pull itself looks first, and then its event.
+            if path.endswith(sha256(DATA)[7:] + "/link") and next(looks):
+                raise ThrottledError
+            return await around(operation, path, call)
+
+        application.driver.around = once  # type: ignore[method-assign]  # it fails by turns
+        path = f"/v2/a/b/blobs/{sha256(DATA)}"
+        response = await application.http.get(path, headers={"range": "bytes=0-1"})
+        assert (response.status_code, response.content) == (206, DATA[:2])
+
+    notify({"notifications": section(receiver.url, tmp_path / "q")}, test)
+    assert "a notification cannot be kept" in caplog.text
+
+
+def test_references_of_what_is_no_json_are_none(receiver: Answering, tmp_path: Path) -> None:
+    async def test(application: Application) -> None:
+        digest = await push(application)
+        # As another registry may have stored it.
+        await application.storage.put_content(paths.blob(parse_digest(digest)), b"no JSON")
+        response = await application.http.get("/v2/a/b/manifests/v1")
+        assert (response.status_code, response.content) == (200, b"no JSON")
+        *_, pulled = await arrived(receiver, 3)
+        assert (pulled["action"], "references" in pulled["target"]) == ("pull", False)
+
+    notifications = section(receiver.url, tmp_path / "q")
+    notifications["events"] = {"includereferences": True}
+    notify({"notifications": notifications}, test)
 
 
 def test_events_of_an_endpoint_that_is_no_more_are_warned_of(

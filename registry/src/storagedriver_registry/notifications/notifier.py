@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from storagedriver_core import StorageDriverError
 from storagedriver_registry.api.codes import UNAVAILABLE
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
@@ -101,7 +102,7 @@ class Notifier:
         try:
             events = await self._recorder.record(action, request, response, facts)
             await self._keep(events)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, StorageDriverError) as error:
             self._fail(action, error)
 
     async def _keep(self, events: list[Event]) -> None:

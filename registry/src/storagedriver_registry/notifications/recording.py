@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest, parse_digest
+from storagedriver_registry.manifest import read_stored
 from storagedriver_registry.notifications.events import Action, Event, make_event
 from storagedriver_registry.storage.errors import RegistryError
 
@@ -143,9 +143,7 @@ class Recorder:
 
 def _references(data: bytes) -> list[Any]:
     """Give the descriptors in a manifest, as they stand there."""
-    document = json.loads(data)
-    if not isinstance(document, dict):
-        return []
+    document = read_stored(data)
     config = document.get("config")
     lists = [document.get(key) for key in ("layers", "manifests", "blobs")]
     others = [one for some in lists if isinstance(some, list) for one in some]
