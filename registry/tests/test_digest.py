@@ -8,6 +8,7 @@ import pytest
 from storagedriver_registry.digest import (
     Digest,
     InvalidDigestError,
+    as_digest,
     compute_digest,
     parse_digest,
 )
@@ -44,3 +45,9 @@ def test_digest_round_trips(algorithm: str, value: str) -> None:
 def test_malformed_digest_is_refused(text: str) -> None:
     with pytest.raises(InvalidDigestError):
         parse_digest(text)
+
+
+@pytest.mark.parametrize("value", [None, 1, [], {}, "", "sha256:0", SHA256])
+def test_what_spells_no_digest_is_none(value: object) -> None:
+    assert as_digest(value) is None
+    assert as_digest(f"sha256:{SHA256}") == Digest("sha256", SHA256)

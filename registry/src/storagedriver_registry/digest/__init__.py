@@ -7,6 +7,7 @@ from storagedriver_registry.digest.digests import (
     DIGEST_PATTERN,
     Digest,
     InvalidDigestError,
+    as_digest,
     compute_digest,
     parse_digest,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "DIGEST_PATTERN",
     "Digest",
     "InvalidDigestError",
+    "as_digest",
     "compute_digest",
     "parse_digest",
 ]

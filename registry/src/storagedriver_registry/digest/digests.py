@@ -24,7 +24,7 @@ class InvalidDigestError(ValueError):
 
 
 class Digest(NamedTuple):
-    """A checked digest; `parse_digest` and `compute_digest` make it.
+    """A checked digest; `parse_digest`, `as_digest` and `compute_digest` make it.
 
     Attributes:
         algorithm: `sha256` or `sha512`.
@@ -51,6 +51,14 @@ def parse_digest(text: str) -> Digest:
         raise InvalidDigestError("a digest is sha256: or sha512: and lower-case hex")
     algorithm, _, value = text.partition(":")
     return Digest(algorithm, value)
+
+
+def as_digest(value: object) -> Digest | None:
+    """Give the digest that a value spells, whatever it is; None if it spells none."""
+    try:
+        return parse_digest(value) if isinstance(value, str) else None
+    except InvalidDigestError:
+        return None
 
 
 def compute_digest(data: bytes, algorithm: str = "sha256") -> Digest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.digest import Digest, as_digest
 from storagedriver_registry.manifest.documents import read_stored
 
 # Docker's schema 1 says `blobSum`.
@@ -25,14 +25,7 @@ def named_digests(data: bytes) -> list[Digest]:
         elif isinstance(value, dict):
             rest.extend(value.values())
             for key in _KEYS:
-                digest = _digest(value.get(key))
+                digest = as_digest(value.get(key))
                 if digest is not None:
                     found[digest] = None
     return list(found)
-
-
-def _digest(value: Any) -> Digest | None:
-    try:
-        return parse_digest(value) if isinstance(value, str) else None
-    except InvalidDigestError:
-        return None

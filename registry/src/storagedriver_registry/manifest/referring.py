@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.digest import Digest, as_digest
 from storagedriver_registry.manifest.documents import read_stored
 from storagedriver_registry.manifest.media_types import DOCKER_LIST, OCI_INDEX
 
@@ -19,11 +19,7 @@ _MOST_HEX_IN_TAG = 64
 def subject_of(data: bytes) -> Digest | None:
     """Give the digest of a manifest's subject; None if it has no valid one."""
     subject = read_stored(data).get("subject")
-    digest = subject.get("digest") if isinstance(subject, dict) else None
-    try:
-        return parse_digest(digest) if isinstance(digest, str) else None
-    except InvalidDigestError:
-        return None
+    return as_digest(subject.get("digest")) if isinstance(subject, dict) else None
 
 
 def describe_referrer(digest: Digest, data: bytes, media_type: str) -> dict[str, Any]:
@@ -57,11 +53,6 @@ def referrers_tag(subject: Digest) -> str:
 def listed_digests(index: bytes) -> list[Digest]:
     """Give the digests that an index lists; what is no digest is left out."""
     members = read_stored(index).get("manifests")
-    digests = []
-    for member in members if isinstance(members, list) else []:
-        digest = member.get("digest") if isinstance(member, dict) else None
-        try:
-            digests.append(parse_digest(digest if isinstance(digest, str) else ""))
-        except InvalidDigestError:
-            continue
-    return digests
+    descriptors = members if isinstance(members, list) else []
+    found = (as_digest(one.get("digest")) for one in descriptors if isinstance(one, dict))
+    return [digest for digest in found if digest is not None]

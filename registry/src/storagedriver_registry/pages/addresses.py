@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.digest import Digest, as_digest
 from storagedriver_registry.reference import is_name, is_tag
 
 ROOT = "/"
@@ -37,9 +37,8 @@ def read_address(path: str) -> Address | None:
     name, colon, tag = before.partition(":")
     if not is_name(name) or (colon and not is_tag(tag)):
         return None
-    try:
-        parsed = parse_digest(digest) if at else None
-    except InvalidDigestError:
+    parsed = as_digest(digest)
+    if at and parsed is None:
         return None
     return Address(name, "" if parsed else tag, parsed)
 

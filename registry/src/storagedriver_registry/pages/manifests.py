@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.digest import Digest, as_digest
 from storagedriver_registry.manifest import read_stored
 from storagedriver_registry.pages.formats import size_of, text_of
 from storagedriver_registry.pages.limits import ROWS, ROWS_OF_ONE, Some, first, first_pairs
@@ -108,7 +108,7 @@ def show_content(descriptor: Mapping[str, Any]) -> Content:
     return Content(
         media_type=_text(descriptor.get("mediaType")),
         digest=digest,
-        parsed=_digest(digest),
+        parsed=as_digest(digest),
         size=size_of(descriptor.get("size")),
         platform=platform_of(descriptor.get("platform")),
         title=next((text for key in _TITLES if (text := _text(named.get(key)))), ""),
@@ -161,13 +161,6 @@ def _total(config: Content | None, layers: object) -> int | None:
     sizes.append(None if config is None else config.size)
     known = [size for size in sizes if size is not None]
     return sum(known) if known else None
-
-
-def _digest(text: str) -> Digest | None:
-    try:
-        return parse_digest(text)
-    except InvalidDigestError:
-        return None
 
 
 def _text(value: object) -> str:

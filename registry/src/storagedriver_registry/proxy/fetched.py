@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from storagedriver_core import FileInfo, PathNotFoundError, Storage
-from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.digest import Digest, as_digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.links import is_file
 
@@ -77,11 +77,8 @@ class Fetched:
 
 def _add(found: dict[str, FetchedContent], directory: str, info: FileInfo) -> None:
     name, _, rest = info.path.removeprefix(f"{directory}/").rpartition("/_")
-    try:
-        digest = parse_digest(rest.replace("/", ":", 1))
-    except InvalidDigestError:
-        return
-    if info.mod_time is not None:
+    digest = as_digest(rest.replace("/", ":", 1))
+    if digest is not None and info.mod_time is not None:
         is_blob = directory == paths.FETCHED_BLOBS
         content = found[name]
         (content.blobs if is_blob else content.manifests)[digest] = info.mod_time

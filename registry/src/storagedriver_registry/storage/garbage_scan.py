@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 from storagedriver_core import AT_ONCE, FileInfo, PathNotFoundError, Storage, at_once
-from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.digest import Digest, as_digest
 from storagedriver_registry.manifest import listed_digests, named_digests, subject_of
 from storagedriver_registry.manifest.documents import read_stored
 from storagedriver_registry.storage import paths
@@ -366,10 +366,7 @@ def _add_file(repository: Repository, kind: str, rest: list[str], info: FileInfo
 
 
 def _digest(algorithm: str, value: str) -> Digest | None:
-    try:
-        return parse_digest(f"{algorithm}:{value}")
-    except InvalidDigestError:
-        return None
+    return as_digest(f"{algorithm}:{value}")
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

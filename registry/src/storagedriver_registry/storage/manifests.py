@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from storagedriver_core import PathNotFoundError, Storage, at_once
-from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.digest import ALGORITHMS, Digest, as_digest
 from storagedriver_registry.manifest import listed_digests, named_digests, named_type, shape_type
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.blobs import BlobStore
@@ -134,12 +134,9 @@ class ManifestStore:
         for algorithm in ALGORITHMS:
             try:
                 async for entry in self._storage.list(paths.revisions(name, algorithm)):
-                    try:
-                        digest = parse_digest(f"{algorithm}:{entry.path.rpartition('/')[2]}")
-                    except InvalidDigestError:
-                        continue
+                    digest = as_digest(f"{algorithm}:{entry.path.rpartition('/')[2]}")
                     # What was deleted may have left its directory.
-                    if await self.exists(name, digest):
+                    if digest is not None and await self.exists(name, digest):
                         yield digest
             except PathNotFoundError:
                 pass

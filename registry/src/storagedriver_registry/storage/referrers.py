@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storagedriver_core import AT_ONCE, PathNotFoundError, Storage, at_once
-from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
+from storagedriver_registry.digest import Digest, as_digest
 from storagedriver_registry.manifest import (
     describe_referrer,
     listed_digests,
@@ -145,11 +145,9 @@ class ReferrerStore:
         digests = []
         try:
             async for entry in self._storage.list(paths.referrers(name, subject)):
-                try:
-                    text = entry.path.rpartition("/")[2].replace("-", ":", 1)
-                    digests.append(parse_digest(text))
-                except InvalidDigestError:
-                    continue
+                digest = as_digest(entry.path.rpartition("/")[2].replace("-", ":", 1))
+                if digest is not None:
+                    digests.append(digest)
         except PathNotFoundError:
             pass
         return digests
