@@ -25,6 +25,7 @@
 #   token_server            a token server for tests and small sites
 #   doctor                  what stands against serving
 #   maintenance             work on a store that needs no server
+#   commands,
 #   config_commands,
 #   garbage_commands,
 #   upload_commands,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from storagedriver_core import ConfigurationError, OperationEvent, Storage, StorageDriverError
+from storagedriver_core import OperationEvent, Storage, StorageDriverError
 from storagedriver_registry.access_log import AccessLog, RequestEntry
 from storagedriver_registry.api.codes import UNAVAILABLE
 from storagedriver_registry.api.errors import ApiError, to_api_error
@@ -22,6 +22,7 @@ from storagedriver_registry.api.urls import UrlBuilder
 from storagedriver_registry.api.validation import ManifestValidation
 from storagedriver_registry.auth import AuthConfig, Guard, required_accesses
 from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.configuration.models import HttpSettings, Settings
 from storagedriver_registry.pages import Site
 from storagedriver_registry.purging import UploadPurger
 from storagedriver_registry.storage import Caches, make_caches, make_stores
@@ -60,9 +61,7 @@ def create_app(
     meters = _make_meters(config)
     if storage is not None:
         return RegistryApp(config, storage, owned=False, meters=meters)
-    if config.backend is None:
-        raise ConfigurationError("storage: the key of a driver is required")
-    storage = config.backend.build(observers=_observers(meters))
+    storage = config.require_backend().build(observers=_observers(meters))
     return RegistryApp(config, storage, owned=True, meters=meters)
 
 
@@ -84,17 +83,9 @@ class RegistryApp:
     ) -> None:
         http = config.settings.http
         self._prefix = http.prefix.rstrip("/")
-        self._headers: RawHeaders = [
-            (b"docker-distribution-api-version", b"registry/2.0"),
-            *(
-                (name.lower().encode("latin-1"), value.encode("latin-1"))
-                for name, values in http.headers.items()
-                for value in values
-            ),
-        ]
+        self._headers = _headers_of_all(http)
         self._storage = storage
         self._has_secret = http.secret is not None
-        key = None if http.secret is None else http.secret.get_secret_value().encode()
         section = config.settings.storage
         self.meters = meters
         self._http: ASGIApp = self._answer
@@ -110,18 +101,7 @@ class RegistryApp:
 
             self._http = RequestTracer(self._http, self._route_name)
         self._is_read_only = section.maintenance.readonly.enabled
-        is_proxy = config.settings.proxy.remoteurl is not None
-        self._services = Services(
-            stores=make_stores(storage, key, caches, tags_at_once=section.tag.concurrencylimit),
-            urls=UrlBuilder(http),
-            delete_enabled=section.delete.enabled,
-            # What clients would push, the upstream would not have.
-            read_only=self._is_read_only or is_proxy,
-            redirect_enabled=not section.redirect.disable,
-            validation=ManifestValidation(config.settings.validation),
-            most_repositories=config.settings.catalog.maxentries,
-            most_tags=config.settings.tags.maxtags,
-        )
+        self._services = _make_services(config.settings, storage, caches)
         self._purger = UploadPurger(self._services.stores, section.maintenance.uploadpurging)
         self._access_log = AccessLog(disabled=config.settings.log.accesslog.disabled)
         self._guard = _make_guard(config.auth)
@@ -277,6 +257,35 @@ class RegistryApp:
                 stack.push_async_callback(part.aclose)
             self._closed = self._opened + self._closed
             self._opened = []
+
+
+def _headers_of_all(http: HttpSettings) -> RawHeaders:
+    """Give the headers that every answer has."""
+    return [
+        (b"docker-distribution-api-version", b"registry/2.0"),
+        *(
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, values in http.headers.items()
+            for value in values
+        ),
+    ]
+
+
+def _make_services(settings: Settings, storage: Storage, caches: Caches) -> Services:
+    secret, section = settings.http.secret, settings.storage
+    key = None if secret is None else secret.get_secret_value().encode()
+    is_proxy = settings.proxy.remoteurl is not None
+    return Services(
+        stores=make_stores(storage, key, caches, tags_at_once=section.tag.concurrencylimit),
+        urls=UrlBuilder(settings.http),
+        delete_enabled=section.delete.enabled,
+        # What clients would push, the upstream would not have.
+        read_only=section.maintenance.readonly.enabled or is_proxy,
+        redirect_enabled=not section.redirect.disable,
+        validation=ManifestValidation(settings.validation),
+        most_repositories=settings.catalog.maxentries,
+        most_tags=settings.tags.maxtags,
+    )
 
 
 def _make_meters(config: Configuration) -> Meters | None:

@@ -8,13 +8,9 @@ from typing import Annotated
 import typer
 
 from storagedriver_core import ConfigurationError, StorageDriverError
+from storagedriver_registry.commands import failure, load
 from storagedriver_registry.config_commands import app as config_app
-from storagedriver_registry.configuration import (
-    CONFIGURATION_PATH,
-    Configuration,
-    default_configuration,
-    load_configuration,
-)
+from storagedriver_registry.configuration import CONFIGURATION_PATH
 from storagedriver_registry.doctor.command import doctor
 from storagedriver_registry.garbage_commands import garbage_collect
 from storagedriver_registry.upload_commands import app as uploads_app
@@ -54,13 +50,13 @@ def serve(
     from storagedriver_registry.serving import StartError
     from storagedriver_registry.serving import serve as serve_until_stopped
 
-    configuration = _load(config)
+    configuration = load(config)
     try:
         serve_until_stopped(
             configuration, lambda url: typer.echo(f"serving {url}", err=True), workers
         )
     except (ConfigurationError, StartError) as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
 
 
 @referrers_app.command()
@@ -77,9 +73,9 @@ def rebuild(config: Annotated[Path, typer.Argument(help="A config.yml.")]) -> No
         typer.echo(f"{name}: {manifests} manifests, {referrers} with a subject", err=True)
 
     try:
-        manifests, referrers = asyncio.run(rebuild_referrers(_load(config), report))
+        manifests, referrers = asyncio.run(rebuild_referrers(load(config), report))
     except (ConfigurationError, StorageDriverError) as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     typer.echo(f"{manifests} manifests, {referrers} with a subject")
 
 
@@ -94,19 +90,7 @@ def token_server(
     try:
         serve_tokens(config, lambda url: typer.echo(f"serving {url}", err=True))
     except (ConfigurationError, StartError) as error:
-        raise _failure(str(error)) from None
-
-
-def _load(config: Path | None) -> Configuration:
-    try:
-        return default_configuration() if config is None else load_configuration(config)
-    except ConfigurationError as error:
-        raise _failure(str(error)) from None
-
-
-def _failure(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(1)
+        raise failure(str(error)) from None
 
 
 def main() -> None:

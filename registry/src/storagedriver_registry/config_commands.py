@@ -51,9 +51,7 @@ def check(
 
 def _build(configuration: Configuration) -> None:
     """Make all that can be made without opening anything."""
-    if configuration.backend is None:
-        raise ConfigurationError("storage: the key of a driver is required")
-    configuration.backend.build()
+    configuration.require_backend().build()
     # Imported here: a server that sends no notifications needs none of it.
     from storagedriver_registry.notifications.endpoints import make_endpoints
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from storagedriver_core import ConfigurationError, StorageDriverError
-from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.commands import failure, load
+from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models.base import parse_duration
 
 if TYPE_CHECKING:
@@ -60,14 +61,11 @@ def garbage_collect(
     Servers may be at work meanwhile, but not docker/distribution. Each run condemns what nothing
     names, and deletes what an earlier one has condemned: run it once a day.
     """
-    try:
-        configuration = load_configuration(config)
-    except ConfigurationError as error:
-        raise _failure(str(error)) from None
+    configuration = load(config)
     try:
         seconds = parse_duration(grace or ("0s" if offline else DEFAULT_GRACE))
     except ValueError as error:
-        raise _failure(f"--grace: {error}") from None
+        raise failure(f"--grace: {error}") from None
     # Imported here: `--help` needs no storage.
     from storagedriver_registry.storage.garbage_report import GarbageOptions
     from storagedriver_registry.storage.garbage_scan import GarbageError
@@ -81,7 +79,7 @@ def garbage_collect(
     try:
         report = asyncio.run(_collect(configuration, options))
     except (ConfigurationError, StorageDriverError, GarbageError) as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     if as_json:
         typer.echo(json.dumps(_document(report, options), indent=2))
     elif not quiet:
@@ -170,8 +168,3 @@ def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
             bars.update(tasks[what], completed=count, total=total)
 
         yield show
-
-
-def _failure(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(1)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
-from storagedriver_core import ConfigurationError, Storage
 from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.storage import Stores, make_caches, make_stores
 from storagedriver_registry.storage.garbage import Collector
@@ -22,10 +21,7 @@ async def opened_stores(config: Configuration) -> AsyncIterator[Stores]:
         ConfigurationError: No store is named.
         StorageDriverError: It cannot be opened.
     """
-    if config.backend is None:
-        raise ConfigurationError("storage: the key of a driver is required")
-    storage: Storage = config.backend.build()
-    async with storage:
+    async with config.require_backend().build() as storage:
         yield make_stores(storage)
 
 
@@ -44,11 +40,10 @@ async def collect_garbage(
         GarbageError: It must not be done here and now; or a manifest cannot be read.
         StorageDriverError: The store failed. The next collection goes on.
     """
-    if config.backend is None:
-        raise ConfigurationError("storage: the key of a driver is required")
+    backend = config.require_backend()
     caches = make_caches(config.settings.storage.cache, config.settings.redis)
     options = replace(options, max_stale=caches.max_stale)
-    async with config.backend.build() as storage, aclosing(caches):
+    async with backend.build() as storage, aclosing(caches):
         collector = Collector(storage, options, caches.descriptors.forget, progress)
         return await collector.collect()
 

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from storagedriver_core import ConfigurationError, StorageDriverError
-from storagedriver_registry.configuration import Configuration, load_configuration
+from storagedriver_registry.commands import failure, load
+from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models.base import parse_duration
 from storagedriver_registry.storage.sessions import PurgeReport, SessionInfo
 
@@ -22,11 +23,11 @@ ConfigArgument = Annotated[Path, typer.Argument(help="A config.yml.")]
 @app.command("list")
 def list_uploads(config: ConfigArgument) -> None:
     """List upload sessions: repository, id, bytes, and when something was last stored."""
-    configuration = _load(config)
+    configuration = load(config)
     try:
         asyncio.run(_list(configuration))
     except (ConfigurationError, StorageDriverError) as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
 
 
 @app.command()
@@ -45,17 +46,17 @@ def purge(
     Servers may be at work meanwhile. Sessions of docker/distribution age likewise, and so do
     uploads that no session knows.
     """
-    configuration = _load(config)
+    configuration = load(config)
     seconds = configuration.settings.storage.maintenance.uploadpurging.age
     if older_than is not None:
         try:
             seconds = parse_duration(older_than)
         except ValueError as error:
-            raise _failure(f"--older-than: {error}") from None
+            raise failure(f"--older-than: {error}") from None
     try:
         report = asyncio.run(_purge(configuration, timedelta(seconds=seconds), dry_run))
     except (ConfigurationError, StorageDriverError) as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     for session in report.sessions:
         typer.echo(_line(session))
     done = "would be purged" if dry_run else "purged"
@@ -83,15 +84,3 @@ def _line(session: SessionInfo) -> str:
     size = "-" if session.size is None else str(session.size)
     updated = session.updated.isoformat(timespec="seconds")
     return f"{session.name}\t{session.id}\t{size}\t{updated}"
-
-
-def _load(config: Path) -> Configuration:
-    try:
-        return load_configuration(config)
-    except ConfigurationError as error:
-        raise _failure(str(error)) from None
-
-
-def _failure(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(1)

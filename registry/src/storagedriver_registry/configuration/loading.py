@@ -73,6 +73,16 @@ class Configuration:
         default=(Document({}), Document({})), repr=False, compare=False
     )
 
+    def require_backend(self) -> StorageConfig:
+        """Give the storage driver and its middlewares.
+
+        Raises:
+            ConfigurationError: No driver is named.
+        """
+        if self.backend is None:
+            raise ConfigurationError("storage: the key of a driver is required")
+        return self.backend
+
     def effective(self) -> list[Setting]:
         """Give every value in force, defaults included and secrets hidden, and its origin.
 

@@ -37,19 +37,14 @@ def doctor(
     report = Report(as_json=as_json)
     try:
         configuration = load_configuration(config)
-        if configuration.backend is None:
-            raise ConfigurationError("storage: the key of a driver is required")
-        examination = configuration.backend.examination(
-            report, read_only=read_only, seconds=timeout
-        )
+        backend = configuration.require_backend()
+        examination = backend.examination(report, read_only=read_only, seconds=timeout)
     except ConfigurationError as error:
         first, *others = error.message.splitlines()
         report.add(Finding("configuration", "failed", first, help=tuple(others)))
         raise typer.Exit(1) from None
-    driver = configuration.backend.driver_name
-    report.add(
-        Finding("configuration", "ok", f"{config}: driver {driver!r}", help=configuration.warnings)
-    )
+    detail = f"{config}: driver {backend.driver_name!r}"
+    report.add(Finding("configuration", "ok", detail, help=configuration.warnings))
     # Imported here: `--help` needs none of it.
     from storagedriver_registry.doctor.others import examine_others
 

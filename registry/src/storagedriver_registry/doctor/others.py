@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -52,9 +51,7 @@ class _Examination:
 
     async def run(self) -> AsyncIterator[Finding]:
         http = self._settings.http
-        backend = self._configuration.backend
-        assert backend is not None
-        yield await self._sharing(backend)
+        yield await self._sharing(self._configuration.require_backend())
         yield await self._step("address", lambda: self._bind(http))
         if http.debug.addr is not None:
             debug = HttpSettings(addr=http.debug.addr)
@@ -182,8 +179,7 @@ class _Examination:
         return "it takes connections"
 
     async def _health(self) -> AsyncIterator[Finding]:
-        backend = self._configuration.backend
-        assert backend is not None
+        backend = self._configuration.require_backend()
         settings = self._settings.health
         # That of the storage was examined in full.
         of_others = settings.model_copy(
@@ -212,7 +208,7 @@ class _Examination:
             finding = Finding(name, "failed", str(error))
         except TimeoutError:
             finding = Finding(name, "failed", f"no answer in {self._seconds:g} s")
-        except (OSError, socket.gaierror, ssl.SSLError) as error:
+        except OSError as error:
             finding = Finding(name, "failed", str(error), type(error).__name__)
         seconds = round(time.monotonic() - started, 3)
         return Finding(name, finding.result, finding.detail, finding.error, seconds=seconds)
