@@ -9,6 +9,8 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
 from storagedriver_registry.logs.events import Event, Fields, current_request, pairs
 
@@ -32,7 +34,7 @@ class FieldsFormatter(logging.Formatter):
 
     def __init__(self, form: str, fields: Fields, *, report_caller: bool = False) -> None:
         super().__init__()
-        self._write, self._names = _FORMS[form]
+        self._form = _FORMS[form]
         self._fields = fields
         self._report_caller = report_caller
 
@@ -42,19 +44,17 @@ class FieldsFormatter(logging.Formatter):
         for name, value in others.items():
             # As logrus does it: what a line is by itself cannot be overwritten.
             own[f"fields.{name}" if name in own else name] = value
-        return self._write(own)
+        return self._form.write(own)
 
     def _own(self, record: logging.LogRecord) -> dict[str, object]:
-        time, level, message = self._names
+        form = self._form
         text = record.msg.text if isinstance(record.msg, Event) else record.getMessage()
-        own: dict[str, object] = {
-            time: _rfc3339(record.created),
-            level: _LEVEL_NAMES.get(record.levelno, record.levelname.lower()),
-            message: text,
+        return {
+            form.time: _rfc3339(record.created),
+            form.level: _LEVEL_NAMES.get(record.levelno, record.levelname.lower()),
+            form.message: text,
+            **form.constants,
         }
-        if self._write is _logstash_line:
-            own["@version"] = "1"
-        return own
 
     def _others(self, record: logging.LogRecord) -> dict[str, object]:
         others = dict(self._fields)
@@ -74,26 +74,26 @@ class FieldsFormatter(logging.Formatter):
         return others
 
 
-def _text_line(fields: Mapping[str, object]) -> str:
-    return pairs(fields)
-
-
-def _json_line(fields: Mapping[str, object]) -> str:
+def _json_line(fields: Fields) -> str:
     return json.dumps(fields, default=str, ensure_ascii=False)
-
-
-def _logstash_line(fields: Mapping[str, object]) -> str:
-    return _json_line(fields)
 
 
 def _rfc3339(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-_Names = tuple[str, str, str]
-_LOGRUS: _Names = ("time", "level", "msg")
-_FORMS: Mapping[str, tuple[Callable[[Mapping[str, object]], str], _Names]] = {
-    "text": (_text_line, _LOGRUS),
-    "json": (_json_line, _LOGRUS),
-    "logstash": (_logstash_line, ("@timestamp", "level", "message")),
+class _Form(NamedTuple):
+    """A form of lines: how fields become one, and what those are called that every line has."""
+
+    write: Callable[[Fields], str]
+    time: str = "time"
+    level: str = "level"
+    message: str = "msg"
+    constants: Fields = MappingProxyType({})
+
+
+_FORMS: Mapping[str, _Form] = {
+    "text": _Form(pairs),
+    "json": _Form(_json_line),
+    "logstash": _Form(_json_line, "@timestamp", "level", "message", {"@version": "1"}),
 }
