@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from storagedriver_core._context import Context
 from storagedriver_core._errors import AlreadyExistsError, ChecksumMismatchError
 from storagedriver_core._hash_queue import HashQueue
-from storagedriver_core._hashing import new_hasher
+from storagedriver_core._hashing import new_hasher, update_aside
 from storagedriver_core._sidecars import delete_sidecars, tail_directory
 from storagedriver_core._types import CompleteOptions, FileInfo, ReadOptions
 from storagedriver_core._uploader import PartUploader
@@ -105,7 +104,7 @@ class Commit:
         hasher = new_hasher(algorithm)
         async with await self.context.driver.open_reader(place, ReadOptions()) as stream:
             while chunk := await stream.next_chunk():
-                await asyncio.to_thread(hasher.update, chunk)
+                await update_aside(hasher, chunk, self.context.workers)
         actual = hasher.hexdigest()
         if actual != expected:
             if self.completed is None:

@@ -7,11 +7,9 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Executor
 
-from storagedriver_core._hashing import Hasher
+from storagedriver_core._hashing import INLINE_BYTES, Hasher
 from storagedriver_core._types import Buffer
 
-# Measured: a thread hop costs about 50 µs, which sha256 needs for 64 KiB.
-_INLINE_BYTES = 64 * 1024
 _BATCH_BYTES = 512 * 1024
 MAX_PENDING_BYTES = 16 * 1024 * 1024
 
@@ -56,7 +54,7 @@ class HashQueue:
         """Wait until everything before `offset`, which has been put, is hashed."""
         while self.offset < offset:
             self._raise_failure()
-            if self._worker is None and self.pending <= _INLINE_BYTES:
+            if self._worker is None and self.pending <= INLINE_BYTES:
                 self._work()
             else:
                 self._start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
@@ -13,11 +12,9 @@ from storagedriver_core._errors import (
     ConfigurationError,
     LimitExceededError,
 )
-from storagedriver_core._hashing import new_hasher
+from storagedriver_core._hashing import new_hasher, update_aside
 from storagedriver_core._types import Buffer, FileInfo, PutOptions
 from storagedriver_core._uploads import open_writer
-
-_INLINE_HASH_BYTES = 64 * 1024
 
 
 def put_options(
@@ -134,11 +131,7 @@ def _fits_one_put(context: Context, size: int) -> bool:
 async def _check_digest(context: Context, data: Buffer, digest: str) -> None:
     algorithm, _, expected = digest.partition(":")
     hasher = new_hasher(algorithm)
-    if memoryview(data).nbytes <= _INLINE_HASH_BYTES:
-        hasher.update(data)
-    else:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(context.workers, hasher.update, data)
+    await update_aside(hasher, data, context.workers)
     actual = hasher.hexdigest()
     if actual != expected:
         raise ChecksumMismatchError(f"the digest is {algorithm}:{actual}, not {digest}")

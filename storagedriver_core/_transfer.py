@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from storagedriver_core._errors import (
     PathNotFoundError,
     UploadNotFoundError,
 )
+from storagedriver_core._hashing import update_aside
 from storagedriver_core._reader import FileReader
 from storagedriver_core._storage import Storage
 from storagedriver_core._token import UploadToken
@@ -127,7 +127,7 @@ async def content_digest(storage: Storage, path: str) -> str:
     running = hashlib.sha256()
     async with await storage.reader(path) as reader:
         async for chunk in reader:
-            await asyncio.to_thread(running.update, chunk)
+            await update_aside(running, chunk)
     return running.hexdigest()
 
 

@@ -15,7 +15,6 @@ store has no etags, nothing is kept.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -31,6 +30,7 @@ from storagedriver_core._errors import (
     PathNotFoundError,
     StorageDriverError,
 )
+from storagedriver_core._hashing import update_aside
 from storagedriver_core._paths import INTERNAL_COMPONENT, is_internal
 from storagedriver_core._reader import byte_range
 from storagedriver_core._types import (
@@ -49,8 +49,6 @@ logger = logging.getLogger(__name__)
 
 _DIRECTORY = f"/{INTERNAL_COMPONENT}/checksums"
 _ALGORITHM = "sha256"
-# About a tenth of a millisecond.
-_INLINE_BYTES = 64 * 1024
 
 
 class ChecksumParameters(BaseModel):
@@ -92,7 +90,7 @@ class ChecksumMiddleware(DriverMiddleware):
         if is_internal(path):
             return await super().put_content(path, data, options)
         hasher = hashlib.sha256()
-        await _update(hasher, data)
+        await update_aside(hasher, data)
         info = await super().put_content(path, data, options)
         await self._keep(path, info, hasher.hexdigest())
         return info
@@ -217,7 +215,7 @@ class _ComparedStream(ByteStream):
     async def next_chunk(self) -> bytes:
         chunk = await self._stream.next_chunk()
         self._position += len(chunk)
-        await _update(self._hasher, chunk)
+        await update_aside(self._hasher, chunk)
         if self._position >= self.info.size and not self._is_compared:
             actual = self._hasher.hexdigest()
             if actual != self._digest:
@@ -237,10 +235,3 @@ def _shorter_paths(declared: Capabilities) -> dict[str, int]:
 
 def _place(path: str) -> str:
     return _DIRECTORY if path == "/" else _DIRECTORY + path
-
-
-async def _update(hasher: hashlib._Hash, data: Buffer) -> None:
-    if memoryview(data).nbytes <= _INLINE_BYTES:
-        hasher.update(data)
-    else:
-        await asyncio.to_thread(hasher.update, data)
