@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 from storagedriver_core import ConfigurationError, PathNotFoundError, PermissionDeniedError
 from storagedriver_filesystem._beneath import DIRECTORY, READ, Descriptor, open_beneath
-from storagedriver_filesystem._held import let_go, let_go_if_few_are_free
 from storagedriver_filesystem._identity import Identity, identify
 
 # Below a directory that others prune at the same time, a try can fail; each failure means that
@@ -114,24 +113,13 @@ class Tree:
                 os.fsync(above)
 
     def open_root(self) -> Descriptor:
-        """Open the root directory; each operation begins so, and finds descriptors for the rest.
+        """Open the root directory.
 
         Raises:
             ConfigurationError: It does not exist. It is never a missing object.
         """
         try:
-            fd = self._open_root()
-        except OSError as error:
-            if error.errno != errno.EMFILE:
-                raise
-            let_go()
-            fd = self._open_root()
-        let_go_if_few_are_free(fd)
-        return Descriptor(fd)
-
-    def _open_root(self) -> int:
-        try:
-            return os.open(self.root, _LOOK)
+            return Descriptor(os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ConfigurationError(
                 f"the root directory {self.root!r} is not there: {error.strerror}"
