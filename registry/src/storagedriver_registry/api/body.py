@@ -17,9 +17,9 @@ from storagedriver_registry.storage.errors import BodyInterruptedError
 _GATHERED_BYTES = 1024 * 1024
 # A body that is over by then costs nothing more than its own messages.
 _ALONE_BYTES = 64 * 1024
-_AHEAD_BYTES = 512 * 1024
+_AHEAD_BYTES = 1024 * 1024
 _LEAST_AHEAD = 8
-_MOST_AHEAD = 16
+_MOST_AHEAD = 32
 
 
 class Body:
