@@ -20,6 +20,14 @@ from storagedriver_core._storage_model import StorageModel, storage_model
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# Where pydantic's own words name types of Python.
+_PLAIN = {
+    "missing": "required",
+    "model_type": "a mapping is wanted, of keys and their values",
+    "dict_type": "a mapping is wanted, of keys and their values",
+    "path_type": "a path is wanted",
+}
+
 
 def load_section(
     source: str | Path | Mapping[str, Any] | Document,
@@ -140,9 +148,7 @@ def _faults(
     for fault in error.errors(include_url=False, include_input=False, include_context=False):
         key = start
         annotation: Any = model
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "missing":
-            message = "required"
+        message = _PLAIN.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
         for part in fault["loc"]:
             below = _model_keys.child(annotation, part)
             if below is not None:

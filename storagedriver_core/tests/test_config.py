@@ -60,6 +60,7 @@ FAULTS = {
     "regoin: x": "5: storage.parameters.regoin: unknown key 'regoin' (did you mean 'region'?)",
     "zzz: x": "5: storage.parameters.zzz: unknown key 'zzz'; known: root_directory, region",
     "max_threads: many": "5: storage.parameters.max_threads: Input should be a valid integer",
+    "tls: yes": "5: storage.parameters.tls: a mapping is wanted, of keys and their values",
     "tls: {ca_fil: x}": "5: storage.parameters.tls.ca_fil: unknown key 'ca_fil' (did you mean 'ca",
     "hosts: [a, {b: c}]": "5: storage.parameters.hosts.1: Input should be a valid string",
     "root_directory: /twice": "5: the key 'root_directory' is given twice",
