@@ -75,6 +75,15 @@ def test_what_is_left_out_is_as_distribution_has_it() -> None:
     assert found.settings.http.address == ("0.0.0.0", 5000)
 
 
+@pytest.mark.parametrize("parameters", ["", " {}", " { maxthreads: 5 }"])
+def test_root_directory_that_no_file_names_is_distributions(
+    tmp_path: Path, parameters: str
+) -> None:
+    found = load_configuration(write(tmp_path, f"storage:\n  filesystem:{parameters}\n"))
+    (root,) = (one for one in found.effective() if one.key.endswith("filesystem.root_directory"))
+    assert (root.value, root.origin) == ("/var/lib/registry", "distribution's default")
+
+
 # Source: distribution's documentation of its storage drivers.
 OF_DISTRIBUTION = {
     "s3": """\
@@ -193,7 +202,6 @@ def test_without_a_file_everything_can_be_tried() -> None:
             "storage:\n  filesystem:\n    rootdirectory: /x\n    maxthread: 3",
             "config.yml:4: storage.filesystem.maxthread: unknown key 'maxthread' (did you mean",
         ),
-        ("storage:\n  filesystem: {}", "storage.filesystem.root_directory: required"),
         (
             "storage:\n  inmemory: {}\n  middleware: [ { retyr: {} } ]",
             "config.yml:3: storage.middleware.0.retyr: unknown key 'retyr' (did you mean 'retry'?)",

@@ -15,6 +15,9 @@ OF_THE_CORE = ("middleware", "capabilities", "part_size")
 # Source: distribution's documentation, "Storage middleware": those that are not the core's, too.
 _OF_DISTRIBUTION = ("alicdn", "googlecdn")
 
+# Source: distribution's driver, its `defaultRootDirectory`.
+_ROOT_OF_DISTRIBUTION = "/var/lib/registry"
+
 _Moves: TypeAlias = list[tuple[Key, Key]]
 
 
@@ -34,6 +37,8 @@ def split_off_backend(document: Document) -> tuple[Document | None, list[str]]:
     driver = _driver(document, section)
     if driver is None:
         return None, []
+    if driver == "filesystem":
+        _root_as_distribution_has_it(document, section[driver])
     moves: _Moves = [(("storage", key), ("storage", key)) for key in OF_THE_CORE if key in section]
     data: dict[str, Any] = {"driver": driver, "parameters": section.pop(driver)}
     data |= {key: section.pop(key) for key in OF_THE_CORE if key in section}
@@ -64,6 +69,15 @@ def _driver(document: Document, section: dict[str, Any]) -> str | None:
         places = ", ".join(f"{name} ({document.origin(('storage', name))})" for name in names)
         raise ConfigurationError(document.error(("storage",), f"one driver, not several: {places}"))
     return names[0] if names else None
+
+
+def _root_as_distribution_has_it(document: Document, parameters: object) -> None:
+    """Let a file that names no root directory mean what it means there."""
+    if parameters is None or (
+        isinstance(parameters, dict) and not {"root_directory", "rootdirectory"} & {*parameters}
+    ):
+        key = ("storage", "filesystem", "rootdirectory")
+        document.set(key, _ROOT_OF_DISTRIBUTION, "distribution's default")
 
 
 def _middlewares(document: Document) -> tuple[list[Any], _Moves, list[str]]:
