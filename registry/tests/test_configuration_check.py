@@ -71,6 +71,11 @@ def test_password_in_a_url_is_hidden(config: Path) -> None:
     assert '"https://**********@a.example"' in check(config).stdout
 
 
+def test_name_is_printed_as_it_is_written(config: Path) -> None:
+    config.write_text("storage: { filesystem: { rootdirectory: '/srv/Dépôt à moi' } }")
+    assert 'storage.filesystem.root_directory: "/srv/Dépôt à moi"' in check(config).stdout
+
+
 def test_file_can_be_named_by_a_variable(config: Path) -> None:
     environment = {"REGISTRY_CONFIGURATION_PATH": str(config)}
     done = CliRunner().invoke(app, ["config", "check"], env=environment)
@@ -84,7 +89,7 @@ def test_file_can_be_named_by_a_variable(config: Path) -> None:
     ("text", "message"),
     [
         ("htp: {}", ":1: htp: unknown key 'htp' (did you mean 'http'?)"),
-        ("log: {}", "storage: the key of a driver is required"),
+        ("log: {}", "/config.yml: storage: the key of a driver is required, one of: azure, "),
         (
             "storage: { inmemory: {}, capabilities: { local_path: true } }",
             ":1: storage.capabilities: ",
@@ -100,7 +105,8 @@ def test_what_is_wrong_is_told_with_a_status(config: Path, text: str, message: s
 
 def test_server_says_at_the_start_what_it_does_not_act_on(config: Path) -> None:
     port, folder = free_port(), config.parent
-    config.write_text(config.read_text().replace("http:\n", f"http:\n  addr: 127.0.0.1:{port}\n"))
+    text = config.read_text().replace("http:\n", f"http:\n  addr: 127.0.0.1:{port}\n")
+    config.write_text(f"{text}  level: debug\n")
     server = ServerProcess(
         [REGISTRY, "serve", str(config)], port, folder / "data", folder / "registry.log"
     )
@@ -109,6 +115,8 @@ def test_server_says_at_the_start_what_it_does_not_act_on(config: Path) -> None:
     (line,) = [line for line in server.log.splitlines() if "not acted on" in line]
     assert f"{config}:9: log.hooks: not acted on: no mail is sent" in line
     assert "level=warning" in line
+    # What the server below believes of itself: an address that it does not listen at.
+    assert "127.0.0.1:8000" not in server.log
 
 
 @pytest.mark.service("docker-registry")

@@ -42,7 +42,8 @@ def check(
     for warning in configuration.warnings:
         typer.echo(f"warning: {warning}", err=True)
     rows = [
-        (f"{one.key}: {json.dumps(one.value)}", one.origin) for one in configuration.effective()
+        (f"{one.key}: {json.dumps(one.value, ensure_ascii=False)}", one.origin)
+        for one in configuration.effective()
     ]
     width = min(max(len(row[0]) for row in rows), _WIDTH)
     for line, origin in rows:

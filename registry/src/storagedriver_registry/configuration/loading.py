@@ -31,6 +31,7 @@ from storagedriver_core import (
     StorageConfig,
     effective_settings,
     load_config,
+    load_plugins,
     read_document,
     validate_document,
 )
@@ -80,7 +81,10 @@ class Configuration:
             ConfigurationError: No driver is named.
         """
         if self.backend is None:
-            raise ConfigurationError("storage: the key of a driver is required")
+            message = (
+                f"the key of a driver is required, one of: {', '.join(load_plugins().drivers)}"
+            )
+            raise ConfigurationError(self._documents[0].error(("storage",), message))
         return self.backend
 
     def effective(self) -> list[Setting]:

@@ -35,5 +35,6 @@ def set_up_logging(
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FieldsFormatter(form, fields or {}, report_caller=report_caller))
     logging.basicConfig(handlers=[handler], level=LEVELS[level], force=True)
-    # The server's own: it warns at each start of being embedded, which is meant to be so.
-    logging.getLogger("_granian").setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
+    # The server's own: it warns at each start of being embedded, which is meant to be so, and
+    # tells an address that nothing listens at, for it is given a socket.
+    logging.getLogger("_granian").setLevel(logging.ERROR)
