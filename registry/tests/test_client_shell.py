@@ -172,6 +172,20 @@ def test_password_that_nobody_can_be_asked_for_is_wrong_usage() -> None:
     assert in_shell("<&-", "login", "r.example", "-u", "a", "--password-stdin").returncode == 2
 
 
+def test_password_is_not_read_from_a_pipe_unless_that_is_said() -> None:
+    done = subprocess.run(
+        [DIST, "login", "127.0.0.1:1", "--username", "a"],
+        input=b"password\n",
+        capture_output=True,
+        timeout=PATIENCE,
+        start_new_session=True,  # so that there is no terminal to ask at
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"--password-stdin" in done.stderr
+    assert b"Warning" not in done.stderr
+
+
 def test_interrupt_at_the_password_is_one() -> None:
     leader, follower = os.openpty()
 

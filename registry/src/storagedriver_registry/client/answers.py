@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -170,8 +172,17 @@ def translated(error: Exception, host: str, asked: str, seconds: float) -> Regis
         return StalledError(f"{stalled} {seconds:g} s", host=host, seconds=seconds)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.ClientResponseError):
         return InvalidAnswerError(f"no HTTP as it should be: {type(error).__name__}", host=host)
-    said = getattr(reason, "strerror", None) or type(error).__name__
+    said = _said(reason) or type(error).__name__
     return ConnectionFailedError(f"the connection failed: {said}", host=host)
+
+
+def _said(reason: object) -> str | None:
+    """Give the system's words for what it refused, where asyncio has put its own over them."""
+    # Numbers of the resolver's and of TLS are none of the system's.
+    of_others = isinstance(reason, socket.gaierror | ssl.SSLError)
+    if isinstance(reason, OSError) and reason.errno and not of_others:
+        return os.strerror(reason.errno)
+    return getattr(reason, "strerror", None)
 
 
 async def beginning(response: aiohttp.ClientResponse) -> bytes:

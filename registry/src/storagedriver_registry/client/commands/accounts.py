@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -77,8 +79,11 @@ def logout(
 
 def _asked(text: str, *, hide_input: bool = False) -> str:
     try:
-        answer: str = typer.prompt(text, hide_input=hide_input, err=True)
-    except typer.Abort as error:
+        with warnings.catch_warnings():
+            # Without a terminal the password would show, and warnings of the program's inside.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            answer: str = typer.prompt(text, hide_input=hide_input, err=True)
+    except (typer.Abort, getpass.GetPassWarning) as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             say("dist: interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
