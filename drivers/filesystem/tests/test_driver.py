@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import pickle
 import stat
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from pydantic import ValidationError
@@ -21,16 +23,28 @@ from storagedriver_core import (
     ConfigurationError,
     ConflictError,
     ListOptions,
+    NoSpaceError,
     PartialDeleteError,
     PathNotFoundError,
+    PermissionDeniedError,
     PutOptions,
     ReadOptions,
+    StorageDriverError,
     UnavailableError,
     UploadOptions,
 )
 
 if TYPE_CHECKING:
     from drivers.filesystem.tests.conftest import Opener
+
+# What the system may answer where the root is to be made.
+REFUSALS = {
+    errno.ENOENT: ConfigurationError,
+    errno.ENAMETOOLONG: ConfigurationError,
+    errno.EACCES: PermissionDeniedError,
+    errno.EROFS: PermissionDeniedError,
+    errno.ENOSPC: NoSpaceError,
+}
 
 
 def test_distribution_spellings_and_octal_modes_are_accepted() -> None:
@@ -73,6 +87,25 @@ def test_root_is_made_only_if_it_may_be(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
     asyncio.run(run(create=True))
     assert (tmp_path / "a/b").is_dir()
+
+
+def test_root_that_cannot_be_made_is_named_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    def fault(name: str) -> StorageDriverError:
+        driver = FilesystemDriver(FilesystemConfig(root_directory=tmp_path / name))
+        with pytest.raises(StorageDriverError, match=f"{name}' cannot be made: ") as caught:
+            asyncio.run(driver.open())
+        return caught.value
+
+    assert isinstance(fault("file/data"), ConfigurationError)
+
+    for code, kind in REFUSALS.items():
+        refusal = OSError(code, os.strerror(code))
+        monkeypatch.setattr(os, "mkdir", Mock(side_effect=refusal))
+        assert type(fault("data")) is kind
 
 
 def test_modes_are_those_of_the_configuration(root: Path) -> None:

@@ -18,8 +18,16 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from storagedriver_core import ConfigurationError, PathNotFoundError, PermissionDeniedError
+from storagedriver_core import (
+    ConfigurationError,
+    ConflictError,
+    InvalidPathError,
+    PathNotFoundError,
+    PermissionDeniedError,
+    StorageDriverError,
+)
 from storagedriver_filesystem._beneath import DIRECTORY, READ, Descriptor, open_beneath
+from storagedriver_filesystem._errors import translate
 from storagedriver_filesystem._identity import Identity, identify
 
 # Below a directory that others prune at the same time, a try can fail; each failure means that
@@ -28,6 +36,9 @@ _TRIES = 1000
 
 # Less than a megabyte. One that is forgotten costs a sync when it is met again.
 _MOST_SETTLED = 2048
+
+# What is wrong with the way to the root is wrong with what was configured.
+_WRONG_WAY = (PathNotFoundError, ConflictError, InvalidPathError)
 
 _LOOK = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -100,7 +111,22 @@ class Tree:
         self._lock = threading.Lock()
 
     def make_root(self) -> None:
-        """Make the root directory, and make that durable."""
+        """Make the root directory, and make that durable.
+
+        Raises:
+            StorageDriverError: It cannot be made. It is never a missing object.
+        """
+        try:
+            self._make_root()
+        except OSError as error:
+            raise self._no_root(error) from error
+
+    def _no_root(self, error: OSError) -> StorageDriverError:
+        found = translate(error, writing=True)
+        kind = ConfigurationError if isinstance(found, _WRONG_WAY) else type(found)
+        return kind(f"the root directory {self.root!r} cannot be made: {found.message}")
+
+    def _make_root(self) -> None:
         path = self.root
         missing = []
         while not os.path.isdir(path) and path != "/":
