@@ -245,6 +245,33 @@ def test_requests_at_once_share_one_check_and_a_cancelled_one_spoils_none(
     check(users, ask)
 
 
+def test_passwords_that_wait_to_be_checked_are_bounded(
+    users: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow_check(password: bytes, hashed: bytes) -> bool:
+        began.release()
+        return go_on.wait(30)
+
+    async def ask(http: httpx.AsyncClient) -> None:
+        async def answer(password: str) -> tuple[int, bool]:
+            answer = await http.get("/v2/", headers=basic("alice", password))
+            return answer.status_code, "retry-after" in answer.headers
+
+        waiting = [asyncio.ensure_future(answer(password)) for password in ("a", "b")]
+        for _ in waiting:
+            assert await asyncio.to_thread(began.acquire, timeout=30)
+        assert await answer("c") == (503, True)
+        go_on.set()
+        assert await asyncio.gather(*waiting) == [(200, False)] * 2
+        assert await answer("c") == (200, False)
+
+    monkeypatch.setattr(bcrypt, "checkpw", slow_check)
+    monkeypatch.setattr(htpasswd_file, "_MOST_WAITING", 2)
+    with_registry(section(users), ask)
+
+
 def test_no_credentials_are_kept(users: Path) -> None:
     async def ask(file: HtpasswdFile) -> None:
         assert await file.check(b"alice", b"wonderland")

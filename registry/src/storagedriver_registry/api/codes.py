@@ -108,8 +108,8 @@ UNAVAILABLE = ErrorCode(
     "UNAVAILABLE",
     503,
     "service unavailable",
-    "The storage cannot be reached now, or wants fewer requests; or a health check fails; or the "
-    "registry that this one is a proxy of fails.",
+    "The storage cannot be reached now, or wants fewer requests; or a health check fails; or too "
+    "many passwords wait to be checked; or the registry that this one is a proxy of fails.",
 )
 UNKNOWN = ErrorCode(
     "UNKNOWN",

@@ -101,6 +101,9 @@ def to_api_error(error: Exception) -> ApiError:
             return error
         case ChallengeError():
             return _unauthorized(error)
+        case AccessCheckError() if error.temporary:
+            logger.warning("access cannot be checked now: %s", error)
+            return ApiError(UNAVAILABLE, headers={"retry-after": str(_RETRY_SECONDS)})
         case AccessCheckError():
             # As distribution answers where its controller fails.
             logger.error("access cannot be checked: %s", error)

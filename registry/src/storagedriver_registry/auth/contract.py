@@ -34,7 +34,15 @@ class ChallengeError(Exception):
 
 
 class AccessCheckError(Exception):
-    """The controller cannot tell whether a request is allowed; the text says why, for the log."""
+    """The controller cannot tell whether a request is allowed; the text says why, for the log.
+
+    Attributes:
+        temporary: Whether it may be able to in a while. The client is told to come again.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.temporary = temporary
 
 
 class AccessController(ABC):

@@ -30,6 +30,9 @@ _BCRYPT = (b"$2a$", b"$2b$", b"$2y$")
 # them from those who are let in already.
 _THREADS = 2
 
+# Who sends wrong passwords need not wait for the answers: there is no end to what could wait here.
+_MOST_WAITING = 1000
+
 _REMEMBERED = 1000
 _REMEMBERED_SECONDS = 60.0
 
@@ -97,7 +100,7 @@ class HtpasswdFile:
         What was right is known for a minute, as long as the file stays the same.
 
         Raises:
-            AccessCheckError: The file cannot be read.
+            AccessCheckError: The file cannot be read; or too many wait to be checked.
         """
         content = self._current()
         if b":" in user:
@@ -108,6 +111,8 @@ class HtpasswdFile:
             return True
         running = content.running.get(key)
         if running is None:
+            if len(content.running) >= _MOST_WAITING:
+                raise AccessCheckError("too many passwords wait to be checked", temporary=True)
             # Clients send several requests at once; their password is checked once.
             running = content.running[key] = self._start(content.hash_of(user), password)
             running.add_done_callback(lambda _: content.running.pop(key))
