@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from storagedriver_registry.client import (
     ConnectionFailedError,
+    InvalidAnswerError,
     RegistryClient,
     ResponseError,
     UploadSession,
 )
 from storagedriver_registry.client import uploading as uploading_module
+from storagedriver_registry.client.reading import RunningHash
+from storagedriver_registry.client.transfer import Blob, Journal, RepositoryPlace
 from storagedriver_registry.digest import parse_digest
 
 from registry.tests.client import sha256
@@ -25,11 +31,13 @@ from registry.tests.hostile import (
     HostileRegistry,
     cut,
     failing,
+    halting,
     in_turn,
     read,
     sent,
     with_hostile,
 )
+from storagedriver_core import ClosedError
 
 
 def test_reading_goes_on_where_the_connection_broke() -> None:
@@ -55,11 +63,92 @@ def test_blob_that_breaks_off_for_ever_is_an_error() -> None:
     with_hostile(test)
 
 
+def test_read_that_failed_is_not_followed_by_an_end() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("GET", BLOB, in_turn(cut(DATA, 1000), failing(404)))
+        async with await client.repository("a").blobs.open(DIGEST) as reader:
+            with pytest.raises(ResponseError):
+                await reader.read()
+            # What seems to be the end would make a whole of a part.
+            with pytest.raises(ClosedError, match="has failed"):
+                await reader.read()
+            with pytest.raises(ClosedError):
+                await anext(reader)
+
+    with_hostile(test)
+
+
+def test_read_that_was_cancelled_is_not_followed_by_an_end() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        over = asyncio.Event()
+        registry.on("GET", BLOB, halting(DATA, 1000, over))
+        async with await client.repository("a").blobs.open(DIGEST) as reader:
+            assert await reader.read(10) == DATA[:10]
+            task = asyncio.ensure_future(reader.read())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            with pytest.raises(ClosedError):
+                await reader.read()
+        over.set()
+
+    with_hostile(test)
+
+
+def test_reader_that_is_closed_asks_for_no_more() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("GET", BLOB, cut(DATA, len(DATA)))
+        reader = await client.repository("a").blobs.open(DIGEST)
+        assert await reader.read(10) == DATA[:10]
+        for _ in range(2):
+            await reader.aclose()
+        with pytest.raises(ClosedError):
+            await reader.read(len(DATA))
+        assert len(registry.requests) == 1
+
+    with_hostile(test)
+
+
+def test_blob_is_read_in_pieces_of_any_size_and_then_is_at_its_end() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("GET", BLOB, cut(DATA, len(DATA)))
+        async with await client.repository("a").blobs.open(DIGEST) as reader:
+            position = 0
+            for size in (0, 1, 999, 1_200_000, 7):
+                assert await reader.read(size) == DATA[position : position + size]
+                position += size
+                assert reader.position == position
+            chunks = [chunk async for chunk in reader]
+            assert b"".join(chunks) == DATA[position:]
+            assert all(type(chunk) is bytes for chunk in chunks)
+            assert (await reader.read(), await reader.read(5), reader.position) == (
+                *(b"", b"", len(DATA)),
+            )
+
+    with_hostile(test)
+
+
 def test_range_that_is_not_heeded_is_cut_out_here() -> None:
     async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
         registry.on("GET", BLOB, sent(DATA))
         assert await read(client, offset=1000, length=50) == DATA[1000:1050]
         assert await read(client, offset=2_999_990) == DATA[-10:]
+
+    with_hostile(test)
+
+
+def test_range_that_is_no_number_is_a_fault_of_the_registry() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        # Python reads no number of so many digits.
+        huge = "9" * 5000
+        registry.on("GET", BLOB, sent(b"", 206, Content_Range=f"bytes 1-2/{huge}"))
+        with pytest.raises(InvalidAnswerError):
+            await read(client, offset=1)
+        registry.on("GET", f"{UPLOADS}1", sent(b"", 204, Location="x", Range=f"0-{huge}"))
+        session = UploadSession(f"{registry.url}{UPLOADS}1")
+        with pytest.raises(InvalidAnswerError):
+            await client.repository("a").blobs.uploads.state(session)
 
     with_hostile(test)
 
@@ -164,6 +253,33 @@ def test_registry_may_take_its_time_at_the_end_of_an_upload(
         await client.repository("a").blobs.uploads.finish(session, parse_digest(DIGEST))
 
     with_hostile(test, timeout=0.1)
+
+
+def test_upload_that_is_begun_beside_one_of_another_run_is_dropped(tmp_path: Path) -> None:
+    size = 5 << 20
+    data = os.urandom(size)
+    digest = sha256(data)
+
+    async def chunks(offset: int, before: RunningHash | None) -> AsyncGenerator[bytes, None]:
+        yield data[offset:]
+
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        # It mounts nothing.
+        registry.on("POST", UPLOADS, sent(b"", 202, Location=f"{UPLOADS}new"))
+        state = sent(b"", 204, Location=f"{UPLOADS}old", Range=f"0-{size - 1001}")
+        registry.on("GET", f"{UPLOADS}old", state)
+        registry.on("PUT", f"{UPLOADS}old", sent(b"", 201))
+        registry.on("DELETE", f"{UPLOADS}new", sent(b"", 204))
+        journal = Journal(tmp_path)
+        with journal.entry("upload", client.host, "a", digest) as entry:
+            entry.write(location=f"{registry.url}{UPLOADS}old")
+        target = RepositoryPlace(client.repository("a"), "v1", journal)
+        source = RepositoryPlace(client.repository("b"), "v1")
+        await target.put_blob(Blob(parse_digest(digest), size), chunks, source)
+        assert len(registry.asked("DELETE", "new")) == 1
+        assert [one["Content-Length"] for one in registry.asked("PUT", "old")] == ["1000"]
+
+    with_hostile(test)
 
 
 def test_upload_that_fails_for_good_is_dropped() -> None:

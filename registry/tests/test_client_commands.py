@@ -294,6 +294,9 @@ def test_blocking_client_does_what_the_other_does(server: ServerProcess, tmp_pat
         with repository.open_blob(sha256(data)) as reader:
             assert reader.read(10) == data[:10]
             assert b"".join(reader) == data[10:]
+            assert list(reader) == []
+        with pytest.raises(ClosedError, match="reader"):
+            list(reader)
         assert repository.read_blob(sha256(config)) == config
         descriptor = {"mediaType": "a/b", "digest": sha256(config), "size": len(config)}
         manifest = json.dumps({"schemaVersion": 2, "config": descriptor, "layers": []}).encode()

@@ -26,7 +26,7 @@ from storagedriver_registry.client import blobs as blobs_module
 from storagedriver_registry.client.commands.connection import Connection
 from storagedriver_registry.client.commands.session import Session
 from storagedriver_registry.client.layouts import LocalFiles, OCILayoutTarget
-from storagedriver_registry.client.transfer import Blob, RepositoryPlace, copy
+from storagedriver_registry.client.transfer import Blob, RepositoryPlace, copy, plan
 from storagedriver_registry.digest import parse_digest
 
 from registry.tests.client import OCI_MANIFEST, sha256
@@ -189,6 +189,61 @@ def test_redirect_in_a_circle_or_to_no_registry_is_refused(make: Callable[[str],
         with pytest.raises(InvalidAnswerError):
             await read(client)
         assert len(registry.requests) <= 11
+
+    with_hostile(test)
+
+
+NO_PLACES = [
+    "http://[",
+    "http://a:99999/",
+    "https://a:b/",
+    "http://xn--/",
+    "http://a..b/",
+]
+
+
+@pytest.mark.parametrize("url", NO_PLACES)
+def test_url_that_leads_nowhere_is_the_fault_of_who_gave_it(url: str) -> None:
+    link = sent(b"{}", Link=f'<{url}>; rel="next"')
+    challenge = failing(401, WWW_Authenticate=f'Bearer realm="{url}"')
+
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        repository = client.repository("a")
+        registry.on("POST", UPLOADS, sent(b"", 202, Location=url))
+        with pytest.raises(InvalidAnswerError):
+            await repository.blobs.upload(DIGEST, DATA)
+        registry.on("GET", "/v2/_catalog", link)
+        with pytest.raises(InvalidAnswerError):
+            assert [name async for name in client.catalog()] == []
+        registry.on("GET", BLOB, in_turn(redirected_to(url), challenge))
+        for _ in range(2):
+            with pytest.raises(InvalidAnswerError):
+                await read(client)
+
+    with_hostile(test)
+
+
+def test_credentials_in_a_url_of_the_registry_are_not_sent() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        where = f"http://bob:secret@{registry.host}/up"
+        registry.on("POST", UPLOADS, sent(b"", 202, Location=where))
+        registry.on("PUT", "/up", sent(b"", 201))
+        await client.repository("a").blobs.upload(sha256(b"{}"), b"{}")
+        assert "Authorization" not in registry.asked("PUT")[0]
+
+    with_hostile(test)
+
+
+def test_referrer_without_a_digest_is_a_lie() -> None:
+    config = {"mediaType": "a/b", "digest": DIGEST, "size": len(DATA)}
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []}
+    manifest = json.dumps(document).encode()
+
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("GET", "/v2/a/manifests/v1", sent(manifest))
+        registry.on("GET", "/v2/a/referrers/*", sent(b'{"manifests": [{"digest": "none"}]}'))
+        with pytest.raises(InvalidAnswerError, match="referrer"):
+            await plan(RepositoryPlace(client.repository("a"), "v1"), referrers=True)
 
     with_hostile(test)
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import stat
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -33,7 +34,7 @@ from storagedriver_registry.client.retrying import Clock
 from storagedriver_registry.client.tokens import Authenticator, joined
 
 from registry.tests.client import sha256
-from registry.tests.hostile import FakeTime, HostileRegistry, failing, sent, with_hostile
+from registry.tests.hostile import FakeTime, HostileRegistry, failing, in_turn, sent, with_hostile
 
 ALICE = Credentials("alice", "wonderland")
 DATA = os.urandom(100_000)
@@ -128,6 +129,21 @@ def test_identity_token_is_exchanged() -> None:
         form = asked[0]["form"]
         assert (form["grant_type"], form["refresh_token"]) == (["refresh_token"], ["secret-one"])
         assert "Authorization" not in asked[0]["headers"]
+
+    with_hostile(test, credentials=Credentials(identity_token="secret-one"))
+
+
+@pytest.mark.parametrize(
+    "about", [b'"expires_in": 1%s' % (b"0" * 400), b'"expires_in": 1e999', b'"refresh_token": [{}]']
+)
+def test_what_a_token_server_says_besides_the_token_may_make_no_sense(about: bytes) -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("POST", "/token", sent(b'{"token": "t", %s}' % about))
+        challenge = f'Bearer realm="{registry.url}/token"'
+        challenged = failing(401, WWW_Authenticate=challenge)
+        registry.on("GET", BLOB, in_turn(challenged, sent(DATA), challenged, sent(DATA)))
+        for _ in range(2):
+            assert await client.repository("a").blobs.read(sha256(DATA)) == DATA
 
     with_hostile(test, credentials=Credentials(identity_token="secret-one"))
 
@@ -250,6 +266,7 @@ case "$1 $line" in
   "get r.example") echo '{{"ServerURL": "r.example", "Username": "u", "Secret": "s3cret"}}' ;;
   "get t.example") echo '{{"Username": "<token>", "Secret": "s3cret"}}' ;;
   "get bad.example") echo 's3cret' ;;
+  "get colon.example") echo '{{"Username": "u:s3cret", "Secret": "s3cret"}}' ;;
   store*|erase*) ;;
   *) echo "credentials not found in native keychain"; exit 1 ;;
 esac
@@ -269,9 +286,10 @@ def test_helpers_are_asked(
     assert config.credentials("r.example") == Credentials("u", "s3cret")
     assert config.credentials("t.example") == Credentials(identity_token="s3cret")
     assert config.credentials("x.example") is None
-    with pytest.raises(CredentialsError) as caught:
-        config.credentials("bad.example")
-    assert "s3cret" not in str(caught.value)
+    for host in ("bad.example", "colon.example"):
+        with pytest.raises(CredentialsError) as caught:
+            config.credentials(host)
+        assert "s3cret" not in str(caught.value)
     with pytest.raises(CredentialsError, match="docker-credential-missing"):
         config.credentials("none.example")
     config.store("r.example", ALICE)
@@ -282,7 +300,23 @@ def test_helpers_are_asked(
     assert json.loads(config.path.read_text()) == settings
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"auths": {"r": {"auth": "%%"}}}'])
+def test_many_may_log_in_at_once(config: DockerConfig) -> None:
+    hosts = [f"r{number}.example" for number in range(12)]
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(lambda host: DockerConfig(config.path).store(host, ALICE), hosts))
+    assert [config.credentials(host) for host in hosts] == [ALICE] * len(hosts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"auths": {"r": {"auth": "%%"}}}',
+        '{"auths": {"r": {"auth": "é%%"}}}',
+        '{"auths": {"r": {"username": "a:%%", "password": "%%"}}}',
+    ],
+)
 def test_file_that_makes_no_sense_is_an_error_that_quotes_nothing(
     config: DockerConfig, text: str
 ) -> None:

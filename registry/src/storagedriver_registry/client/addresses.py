@@ -45,6 +45,18 @@ def base_url(host: str, scheme: str) -> URL:
     return url
 
 
+def given_url(url: URL) -> URL:
+    """Give a URL that a registry gave without credentials in it, which are nobody's that we know.
+
+    Raises:
+        ValueError: There can be no such place.
+    """
+    # These are not looked at until they are needed, nor is the name that is to be looked up.
+    _ = url.host, url.port
+    (url.raw_host or "").encode("idna")
+    return url.with_user(None) if url.raw_user is not None else url
+
+
 def is_same_origin(one: URL, other: URL) -> bool:
     """Tell whether two URLs lead to the same port of the same host, by the same scheme."""
     # yarl's own origins differ where one names the port that the scheme has anyway.

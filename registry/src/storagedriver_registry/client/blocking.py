@@ -178,10 +178,8 @@ class SyncBlobReader:
         return self._loop.run(self._reader.read, size)
 
     def __iter__(self) -> Iterator[bytes]:
-        chunks = aiter(self._reader)
-
         async def step() -> bytes:
-            return await anext(chunks, b"")
+            return await anext(self._reader, b"")
 
         while chunk := self._loop.run(step):
             yield chunk

@@ -6,12 +6,13 @@ Source: docker/cli, "docker login", "Credential stores"; docker/docker-credentia
 from __future__ import annotations
 
 import base64
-import binascii
+import fcntl
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,7 @@ class DockerConfig:
 
     def store(self, host: str, credentials: Credentials) -> str:
         """Keep credentials, and give where they are: a helper, or the file."""
-        document = self._read()
-        helper = self._helper(document, host)
+        helper = self._helper(self._read(), host)
         if helper is not None:
             secret = credentials.identity_token or credentials.password
             user = _TOKEN_USER if credentials.identity_token else credentials.username
@@ -76,38 +76,48 @@ class DockerConfig:
         entry = {"auth": base64.b64encode(text.encode()).decode()}
         if credentials.identity_token:
             entry["identitytoken"] = credentials.identity_token
-        auths = _section(document, "auths")
-        others = {key: value for key, value in auths.items() if _host_of(key) != host}
-        self._write({**document, "auths": {**others, _key(host): entry}})
+        self._change(host, {_key(host): entry})
         return str(self.path)
 
     def erase(self, host: str) -> bool:
         """Forget the credentials for a registry; tell whether there were any."""
-        document = self._read()
-        helper = self._helper(document, host)
+        helper = self._helper(self._read(), host)
         if helper is not None:
             found = _from_helper(helper, _key(host)) is not None
             if found:
                 _run(helper, "erase", _key(host))
             return found
-        auths = _section(document, "auths")
-        others = {key: value for key, value in auths.items() if _host_of(key) != host}
-        if len(others) < len(auths):
-            self._write({**document, "auths": others})
-        return len(others) < len(auths)
+        return self.path.exists() and self._change(host, {})
+
+    def _change(self, host: str, entries: Mapping[str, Any]) -> bool:
+        """Replace what is kept for a registry; tell whether there was anything."""
+        # Docker's may be a link to where the user keeps it.
+        path = self.path.resolve()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(path.parent):
+            document = self._read()
+            auths = _section(document, "auths")
+            others = {key: value for key, value in auths.items() if _host_of(key) != host}
+            found = len(others) < len(auths)
+            if found or entries:
+                _write(path, {**document, "auths": {**others, **entries}})
+        return found
 
     def _of_entry(self, entry: Mapping[str, Any], host: str) -> Credentials:
         try:
             text = base64.b64decode(str(entry.get("auth") or ""), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise CredentialsError(f"{self.path}: auth of {host} is no base64") from None
         user, _, password = text.partition(":")
-        return Credentials(
-            str(entry.get("username") or user),
-            str(entry.get("password") or password.rstrip("\0")),
-            str(entry.get("identitytoken") or ""),
-            str(entry.get("registrytoken") or ""),
-        )
+        try:
+            return Credentials(
+                str(entry.get("username") or user),
+                str(entry.get("password") or password.rstrip("\0")),
+                str(entry.get("identitytoken") or ""),
+                str(entry.get("registrytoken") or ""),
+            )
+        except ValueError as error:
+            raise CredentialsError(f"{self.path}: {host}: {error}") from None
 
     def _helper(self, document: Mapping[str, Any], host: str) -> str | None:
         helper = _section(document, "credHelpers").get(_key(host)) or document.get("credsStore")
@@ -127,22 +137,32 @@ class DockerConfig:
             raise CredentialsError(f"{self.path} is no JSON object")
         return document
 
-    def _write(self, document: Mapping[str, Any]) -> None:
-        """Replace the file, which only its owner may read, in one step."""
-        # Docker's may be a link to where the user keeps it.
-        path = self.path.resolve()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(document, file, indent="\t")
-                file.write("\n")
-                file.flush()
-                os.fsync(descriptor)
-            Path(name).rename(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Have the files of a folder alone, as far as its file system can: two logins at once."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    """Replace a file, which only its owner may read, in one step."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(document, file, indent="\t")
+            file.write("\n")
+            file.flush()
+            os.fsync(descriptor)
+        Path(name).rename(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -180,7 +200,10 @@ def _from_helper(helper: str, key: str) -> Credentials | None:
         raise CredentialsError(f"docker-credential-{helper}: its answer makes no sense") from None
     if user == _TOKEN_USER:
         return Credentials(identity_token=secret)
-    return Credentials(user, secret)
+    try:
+        return Credentials(user, secret)
+    except ValueError as error:
+        raise CredentialsError(f"docker-credential-{helper}: {error}") from None
 
 
 def _run(helper: str, action: str, text: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from yarl import URL
 
-from storagedriver_registry.client.addresses import is_same_origin
+from storagedriver_registry.client.addresses import given_url, is_same_origin
 from storagedriver_registry.client.errors import InvalidAnswerError
 from storagedriver_registry.client.transport import Request, Transport
 
@@ -47,7 +47,12 @@ async def pages(
         link = _next_of(answer.headers.get("Link", ""))
         if link is None:
             return
-        target_url = url.join(URL(link, encoded=True))
+        try:
+            target_url = given_url(url.join(URL(link, encoded=True)))
+        except ValueError:
+            raise InvalidAnswerError(
+                f"{url.path}: its next page is at no URL", host=transport.host
+            ) from None
         if not is_same_origin(target_url, url) or target_url in seen:
             raise InvalidAnswerError(
                 f"{url.path}: its next page is elsewhere, or one before", host=transport.host

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from storagedriver_core import ClosedError
 from storagedriver_registry.client.answers import Answer
 from storagedriver_registry.client.errors import (
     ConnectionFailedError,
@@ -29,7 +30,7 @@ _HASHED_IN_THREAD = 64 * 1024
 _PROGRESS = 1 << 20
 """Bytes that a connection has to give before it counts as one that works."""
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 
 
 class RunningHash(Protocol):
@@ -43,17 +44,17 @@ class RunningHash(Protocol):
 
 
 class BlobReader:
-    """A blob, or a range of one, that is being read.
+    """A blob, or a range of one, that is being read. One task at a time may use it.
 
     Iterate over it for chunks as they come, or `read`. Where the connection breaks, reading goes on
     from there, or there at the next mirror. Whatever is read from the beginning to the end is
     checked: `DigestMismatchError` comes before the last chunk is given, and what came until then is
-    not to be used. Of a range nothing but its length can be checked.
+    not to be used. Of a range nothing but its length can be checked. After a read that failed or
+    was cancelled, as after `aclose`, any other is a `ClosedError`: it would seem to be the end.
 
     Attributes:
         digest: Digest of the blob.
         size: Bytes of the whole blob.
-        position: Offset in the blob of the next byte.
     """
 
     def __init__(
@@ -68,19 +69,19 @@ class BlobReader:
     ) -> None:
         self.digest = digest
         self.size = -1
-        self.position = offset
         self._search = search
         self._mirrors: list[Origin] = []
         self._expected_size = expected_size
         self._length = length
+        self._position = offset
         self._end = -1
         self._hash: RunningHash | None = before
         if before is None and offset == 0:
             self._hash = hashlib.new(digest.algorithm)
         self._answer: Answer | None = None
         self._skipped = 0
-        self._chunks: AsyncGenerator[bytes, None] | None = None
-        self._rest = b""
+        self._chunks: AsyncGenerator[bytes, None] | None = self._checked()
+        self._rest: bytes | memoryview = b""
 
     def __repr__(self) -> str:
         return f"<BlobReader of {self.digest} at {self.position}>"
@@ -107,31 +108,43 @@ class BlobReader:
         """Send the request; called once, before anything else."""
         await self._ask()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._rest:
-            rest, self._rest = self._rest, b""
-            yield rest
-        async for chunk in self._started():
-            yield chunk
+    @property
+    def position(self) -> int:
+        """Offset in the blob of the next byte."""
+        return self._position - len(self._rest)
+
+    # Not a generator: one that is left half-way would wait for garbage collection.
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self._next():
+            return bytes(chunk)
+        raise StopAsyncIteration
 
     async def read(self, size: int = -1) -> bytes:
         """Give the next `size` bytes, fewer only at the end; all that is left for -1."""
-        chunks = self._started()
-        parts, held = [self._rest], len(self._rest)
-        while size < 0 or held < size:
-            chunk = await anext(chunks, b"")
-            if not chunk:
-                break
+        parts: list[bytes | memoryview] = []
+        missing = size
+        while missing and (chunk := await self._next()):
+            if 0 < missing < len(chunk):
+                # A view: whoever reads a little at a time would have the rest copied each time.
+                chunk = memoryview(chunk)
+                chunk, self._rest = chunk[:missing], chunk[missing:]
             parts.append(chunk)
-            held += len(chunk)
-        data = b"".join(parts)
-        self._rest = data[size:] if size >= 0 else b""
-        return data[:size] if size >= 0 else data
+            missing -= len(chunk) if size > 0 else 0
+        return b"".join(parts)
 
-    def _started(self) -> AsyncGenerator[bytes, None]:
-        if self._chunks is None:
-            self._chunks = self._checked()
-        return self._chunks
+    async def _next(self) -> bytes | memoryview:
+        """Give the next chunk; an empty one at the end."""
+        # While it is at work nobody has it, and if it fails it stays so.
+        chunks, self._chunks = self._chunks, None
+        if chunks is None:
+            raise ClosedError(f"the reader of {self.digest} is closed, or a read of it has failed")
+        rest, self._rest = self._rest, b""
+        chunk = rest or await anext(chunks, b"")
+        self._chunks = chunks
+        return chunk
 
     async def _checked(self) -> AsyncGenerator[bytes, None]:
         if self._end == self.size == 0:
@@ -141,8 +154,8 @@ class BlobReader:
             if hashing is not None:
                 await hashing
             hashing = self._hashed(chunk)
-            self.position += len(chunk)
-            if self.position == self.size:
+            self._position += len(chunk)
+            if self._position == self.size:
                 if hashing is not None:
                     await hashing
                 self._check()
@@ -159,10 +172,10 @@ class BlobReader:
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(None, self._hash.update, chunk)
 
-    async def _bytes(self) -> AsyncIterator[bytes]:
+    async def _bytes(self) -> AsyncGenerator[bytes, None]:
         """Give what is left of the range, over as many connections as it takes."""
-        failures, failed_at = 0, self.position
-        while self.position < self._end:
+        failures, failed_at = 0, self._position
+        while self._position < self._end:
             try:
                 if self._answer is None:
                     await self._ask()
@@ -170,19 +183,19 @@ class BlobReader:
                 async for chunk in self._answer.chunks():
                     begin = min(self._skipped, len(chunk))
                     self._skipped -= begin
-                    wanted = chunk[begin : begin + self._end - self.position]
+                    wanted = chunk[begin : begin + self._end - self._position]
                     if wanted:
                         yield wanted
-                    if self.position == self._end:
+                    if self._position == self._end:
                         break
                 self._let_go()
-                if self.position < self._end:
+                if self._position < self._end:
                     raise ConnectionFailedError("the body ended early", host=self._host)
             except ConnectionFailedError as error:
                 self._let_go()
-                if self.position - failed_at >= _PROGRESS:
+                if self._position - failed_at >= _PROGRESS:
                     failures = 0
-                failures, failed_at = failures + 1, self.position
+                failures, failed_at = failures + 1, self._position
                 retries = self._search.origin.transport.retries
                 delay = retries.delay(failures, error)
                 if delay is None:
@@ -209,11 +222,11 @@ class BlobReader:
     async def _ask_at(self, origin: Origin) -> Origin:
         headers = {}
         if self._end >= 0:
-            headers["Range"] = f"bytes={self.position}-{self._end - 1}"
+            headers["Range"] = f"bytes={self._position}-{self._end - 1}"
         elif self._length is not None:
-            headers["Range"] = f"bytes={self.position}-{self.position + self._length - 1}"
-        elif self.position:
-            headers["Range"] = f"bytes={self.position}-"
+            headers["Range"] = f"bytes={self._position}-{self._position + self._length - 1}"
+        elif self._position:
+            headers["Range"] = f"bytes={self._position}-"
         answer = await origin.transport.open(blob_request("GET", origin, self.digest, headers))
         try:
             begin, size = self._extent(answer)
@@ -225,7 +238,7 @@ class BlobReader:
                     expected=str(self._expected_size),
                     actual=str(size),
                 )
-            if begin > self.position or self.size not in (-1, size):
+            if begin > self._position or self.size not in (-1, size):
                 raise InvalidAnswerError(
                     f"blob {self.digest}: another range than asked for", host=self._host
                 )
@@ -234,8 +247,8 @@ class BlobReader:
             raise
         if self.size < 0:
             self.size = size
-            self._end = size if self._length is None else min(size, self.position + self._length)
-        self._answer, self._skipped = answer, self.position - begin
+            self._end = size if self._length is None else min(size, self._position + self._length)
+        self._answer, self._skipped = answer, self._position - begin
         return origin
 
     def _extent(self, answer: Answer) -> tuple[int, int]:

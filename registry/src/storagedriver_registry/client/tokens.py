@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from yarl import URL
 
-from storagedriver_registry.client.addresses import is_local
+from storagedriver_registry.client.addresses import given_url, is_local
 from storagedriver_registry.client.challenges import Challenge
 from storagedriver_registry.client.credentials import Credentials, CredentialSource
 from storagedriver_registry.client.errors import CredentialsError, InvalidAnswerError
@@ -22,6 +22,9 @@ from storagedriver_registry.client.retrying import Clock
 
 _DEFAULT_LIFETIME = 60.0
 """Seconds, where a token server does not say. Source: the specification, "expires_in"."""
+
+_MOST_LIFETIME = 1e9
+"""Seconds: whatever a token server says, it is a number that one can go on with."""
 
 _MOST_MARGIN = 30.0
 """Seconds before its end at which a token is renewed; a tenth of its life if that is less."""
@@ -186,7 +189,8 @@ class Authenticator:
             body = URL.build(query=form).raw_query_string.encode()
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             answer = _document(await self._fetch("POST", realm, headers, body), self._host)
-            self._identity_token = answer.get("refresh_token") or identity
+            renewed = answer.get("refresh_token")
+            self._identity_token = renewed if renewed and isinstance(renewed, str) else identity
         else:
             query = [("service", service)] if service else []
             query += [("scope", scope) for scope in sorted(scopes)]
@@ -205,7 +209,7 @@ class Authenticator:
 
     def _realm(self, challenge: Challenge, *, is_secret: bool) -> URL:
         try:
-            realm = URL(challenge.parameters["realm"])
+            realm = given_url(URL(challenge.parameters["realm"]))
         except ValueError:
             realm = URL()
         if realm.scheme not in ("http", "https") or not realm.host:
@@ -238,5 +242,5 @@ def _document(data: bytes, host: str) -> Mapping[str, Any]:
 
 def _lifetime(expires_in: object) -> float:
     if isinstance(expires_in, int | float) and expires_in > 0:
-        return float(expires_in)
+        return float(min(expires_in, _MOST_LIFETIME))
     return _DEFAULT_LIFETIME

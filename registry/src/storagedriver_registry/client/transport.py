@@ -10,6 +10,7 @@ from typing import TypeVar
 import aiohttp
 from yarl import URL
 
+from storagedriver_registry.client.addresses import given_url
 from storagedriver_registry.client.answers import Answer, beginning, response_error
 from storagedriver_registry.client.challenges import parse_challenges
 from storagedriver_registry.client.connections import (
@@ -128,8 +129,7 @@ class Transport:
         """Give the whole URL of a target."""
         base = await self._connections.base()
         self._authenticator.is_plain = base.scheme == "http"
-        # What a registry gave is signed as it is: nothing in it is quoted anew.
-        return base.join(target if isinstance(target, URL) else _given_url(target, self.host))
+        return base.join(URL(target, encoded=True))
 
     async def open(self, request: Request) -> Answer:
         """Do a request, and give its answer, whose body is to be read and let go of.
@@ -250,7 +250,11 @@ class Transport:
                 return response
             await beginning(response)
             response.close()
-            target = url.join(_given_url(location, self.host))
+            try:
+                # It is signed as it is: nothing in it is quoted anew.
+                target = given_url(url.join(URL(location, encoded=True)))
+            except ValueError:
+                raise InvalidAnswerError("it redirects to no URL", host=self.host) from None
             if request.method not in ("GET", "HEAD"):
                 raise RedirectRefusedError(
                     f"{request.method} {url.path}: what is sent is not redirected", host=self.host
@@ -290,13 +294,3 @@ class Transport:
             # It has been tried often enough: the request that needs the token does not begin again.
             error.is_exhausted = True
             raise
-
-
-def _given_url(text: str, host: str) -> URL:
-    """Read a URL that the registry gave. It is signed as it is: nothing in it is quoted anew."""
-    try:
-        url = URL(text, encoded=True)
-        # Credentials in it are nobody's that we know.
-        return url.with_user(None) if url.raw_user is not None else url
-    except ValueError:
-        raise InvalidAnswerError("it redirects to no URL", host=host) from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from yarl import URL
 
+from storagedriver_registry.client.addresses import given_url
 from storagedriver_registry.client.answers import Answer
 from storagedriver_registry.client.connections import Content
 from storagedriver_registry.client.errors import (
@@ -25,7 +26,7 @@ _END_PATIENCE = 15
 """Times as long as usual until the end of an upload is answered: many a registry reads, hashes or
 copies the whole blob before it says anything."""
 
-_RANGE = re.compile(r"(?:bytes=)?(\d+)-(\d+)")
+_RANGE = re.compile(r"(?:bytes=)?(\d{1,19})-(\d{1,19})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class Uploader:
         if location is None:
             raise InvalidAnswerError("an upload without Location", host=self._transport.host)
         try:
-            url = answer.url.join(URL(location, encoded=True))
+            url = given_url(answer.url.join(URL(location, encoded=True)))
         except ValueError:
             raise InvalidAnswerError(
                 "the Location of an upload is no URL", host=self._transport.host

@@ -9,7 +9,7 @@ from storagedriver_registry.client.errors import InvalidAnswerError
 from storagedriver_registry.client.manifests import MOST_DEPTH, FetchedManifest, of_platform
 from storagedriver_registry.client.platforms import Platform
 from storagedriver_registry.client.transfer.places import Blob, Source
-from storagedriver_registry.digest import Digest, parse_digest
+from storagedriver_registry.digest import Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.manifest import (
     Index,
     InvalidManifestError,
@@ -87,7 +87,10 @@ class _Found:
             self.blobs.setdefault(one.digest, Blob(one.digest, one.size, one.media_type))
         if self._with_referrers:
             listed = await self._source.referrers(manifest.digest)
-            digests = [parse_digest(str(one.get("digest"))) for one in listed]
+            try:
+                digests = [parse_digest(str(one.get("digest"))) for one in listed]
+            except InvalidDigestError as error:
+                raise InvalidAnswerError(f"a referrer of {manifest.digest}: {error}") from None
             await self._add_all(digests, depth + 1)
         self.manifests[manifest.digest] = manifest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from storagedriver_registry.client.errors import InvalidReferenceError, RegistryError
@@ -59,6 +60,9 @@ class RepositoryPlace:
         self, blob: Blob, offset: int = 0, before: RunningHash | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Fetch a blob."""
+        if 0 < offset == blob.size:
+            # For registries no range begins at the end.
+            return
         async with await self.repository.blobs.open(
             blob.digest, offset=offset, before=before, size=blob.size
         ) as reader:
@@ -94,6 +98,10 @@ class RepositoryPlace:
                 entry.write(location=session.location)
 
             if kept is not None:
+                if session is not None:
+                    # It was begun as there was nothing to mount. Where it cannot be, it ages out.
+                    with suppress(RegistryError):
+                        await blobs.uploads.cancel(session)
                 session = UploadSession(kept)
             elif session is not None:
                 keep(session)
