@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import io
 import json
@@ -15,9 +16,7 @@ from pathlib import Path
 
 import pytest
 from storagedriver_registry.client import (
-    ConnectionFailedError,
     DigestMismatchError,
-    DockerConfig,
     InvalidAnswerError,
     NotFoundError,
     RegistryError,
@@ -33,10 +32,9 @@ from storagedriver_registry.client.layouts import (
     TarFiles,
 )
 from storagedriver_registry.client.layouts import local_files as local_files_module
-from storagedriver_registry.client.layouts import storage_files as storage_files_module
 from storagedriver_registry.client.manifests import FetchedManifest
 from storagedriver_registry.client.reading import RunningHash
-from storagedriver_registry.client.transfer import Blob, Journal, copy, plan
+from storagedriver_registry.client.transfer import Blob, copy, plan
 from storagedriver_registry.client.transfer import plans as plans_module
 from storagedriver_registry.digest import Digest, compute_digest, parse_digest
 
@@ -169,11 +167,14 @@ def test_cancelled_write_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
         else:
             was_open.append(True)
 
+    async def chunks(offset: int, before: RunningHash | None) -> AsyncGenerator[bytes, None]:
+        yield DATA
+
     monkeypatch.setattr(local_files_module, "_pwrite", slow)
 
     async def main() -> None:
         files = LocalFiles(tmp_path / "layout")
-        task = asyncio.ensure_future(files.put_blob("blob", BLOB, Fragile().chunks))
+        task = asyncio.ensure_future(files.put_blob("blob", BLOB, chunks))
         assert await asyncio.to_thread(begun.wait, 60)
         task.cancel()
         # Whoever does not wait for the thread is at its end after a few of these.
@@ -213,6 +214,20 @@ def test_disk_begins_with_large_chunks_and_is_waited_for_at_the_end(
     assert asyncio.run(LocalFiles(tmp_path).put_blob("blob", blob, chunks))
     assert calls[:2] == [("begun", 0, MIB), ("synced", 0, len(content))]
     assert (tmp_path / "blob").read_bytes() == content
+
+
+def test_system_that_takes_no_advice_is_written_on_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: int) -> None:
+        raise OSError(errno.ENOSYS, "no advice")
+
+    async def chunks(offset: int, before: RunningHash | None) -> AsyncGenerator[bytes, None]:
+        yield DATA
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    assert asyncio.run(LocalFiles(tmp_path).put_blob("blob", BLOB, chunks))
+    assert (tmp_path / "blob").read_bytes() == DATA
 
 
 class Counting(OCILayout):
@@ -391,85 +406,3 @@ def test_index_goes_into_no_docker_archive(layout: Layout, tmp_path: Path) -> No
     layout.name(layout.index("amd64", "arm64"), "v1")
     with pytest.raises(InvalidAnswerError, match="only one image"):
         asyncio.run(copy(source(layout), DockerArchiveTarget(tmp_path / "d.tar", None)))
-
-
-# Stores ----------------------------------------------------------------------------------------
-
-
-class Fragile:
-    """Gives a blob, but breaks off after so many bytes."""
-
-    def __init__(self, *breaks: type[BaseException]) -> None:
-        self.offsets: list[int] = []
-        self._breaks = list(breaks)
-
-    async def chunks(self, offset: int, before: RunningHash | None) -> AsyncGenerator[bytes, None]:
-        self.offsets.append(offset)
-        end = offset + 3 * MIB if self._breaks else len(DATA)
-        for begin in range(offset, min(end, len(DATA)), MIB):
-            yield DATA[begin : min(begin + MIB, end)]
-        if self._breaks:
-            raise self._breaks.pop(0)()
-
-
-@pytest.mark.parametrize("error", [ConnectionFailedError, asyncio.CancelledError])
-def test_upload_to_a_store_goes_on_unless_it_was_cancelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
-) -> None:
-    monkeypatch.setattr(storage_files_module, "_CHECKPOINT_BYTES", MIB)
-    fragile = Fragile(error)
-
-    async def main() -> None:
-        root = {"root_directory": str(tmp_path / "store")}
-        config = {"storage": {"driver": "filesystem", "parameters": root}}
-        async with open_storage(config) as storage:
-            files = StorageFiles(storage, "/a", "store", Journal(tmp_path / "journal"))
-            with pytest.raises(error):
-                await files.put_blob("blob", BLOB, fragile.chunks)
-            left = [one async for one in storage.list_uploads()]
-            assert len(left) == (1 if error is ConnectionFailedError else 0)
-            await files.put_blob("blob", BLOB, fragile.chunks)
-            assert await files.read("blob") == DATA
-            assert [one async for one in storage.list_uploads()] == []
-
-    asyncio.run(main())
-    assert fragile.offsets == [0, 3 * MIB if error is ConnectionFailedError else 0]
-    assert list((tmp_path / "journal").iterdir()) == []
-
-
-@pytest.mark.parametrize("has_home", [True, False])
-def test_journal_that_cannot_be_written_keeps_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_home: bool
-) -> None:
-    (tmp_path / "file").touch()
-
-    def none() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(Path, "home", none)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
-    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
-    assert DockerConfig().credentials("r.example") is None
-    with Journal(tmp_path / "file" / "x" if has_home else None).entry("a") as entry:
-        entry.write(location="x")
-        assert entry.read() == {}
-        entry.remove()
-
-
-def test_store_does_not_take_what_is_not_what_its_digest_says(tmp_path: Path) -> None:
-    wrong = Blob(parse_digest(sha256(b"another")), len(DATA))
-    fragile = Fragile()
-
-    async def main() -> None:
-        root = {"root_directory": str(tmp_path / "store")}
-        config = {"storage": {"driver": "filesystem", "parameters": root}}
-        async with open_storage(config) as storage:
-            files = StorageFiles(storage, "/a", "store", Journal(tmp_path / "journal"))
-            with pytest.raises(Exception, match="sha256"):
-                await files.put_blob("blob", wrong, fragile.chunks)
-            assert await files.size("blob") is None
-            assert [one async for one in storage.list_uploads()] == []
-
-    asyncio.run(main())
-    assert list((tmp_path / "journal").iterdir()) == []

@@ -88,10 +88,12 @@ class ArchiveTarget:
         except asyncio.CancelledError:
             # No thread can be stopped, but for one that looks whether it should.
             self._is_cancelled.set()
-            await asyncio.wait({packing})
-            if not packing.cancelled():
-                # It ends with an error, of course, and nobody else is to be told.
-                packing.exception()
+            try:
+                await finish(asyncio.wait({packing}))
+            finally:
+                if packing.done() and not packing.cancelled():
+                    # It ends with an error, of course, and nobody else is to be told.
+                    packing.exception()
             raise
         await finish(asyncio.to_thread(self._publish, partial))
 

@@ -309,8 +309,9 @@ def _pwrite(descriptor: int, chunk: bytes, offset: int) -> None:
         view, end = view[count:], end + count
     if len(chunk) >= _WRITEBACK_BYTES and sys.platform == "linux":
         # Linux begins to write it to the disk, and keeps what is on its way there. So the sync at
-        # the end has little left to wait for.
-        os.posix_fadvise(descriptor, offset, len(chunk), os.POSIX_FADV_DONTNEED)
+        # the end has little left to wait for. A system that takes no advice is none the worse.
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, offset, len(chunk), os.POSIX_FADV_DONTNEED)
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from storagedriver_core import (
     AlreadyExistsError,
@@ -14,6 +14,8 @@ from storagedriver_core import (
     PathNotFoundError,
     Storage,
     StorageDriverError,
+    UploadToken,
+    undo_if_cancelled,
 )
 from storagedriver_registry.client.errors import (
     DigestMismatchError,
@@ -156,24 +158,28 @@ class StorageFiles:
                     if since >= _CHECKPOINT_BYTES:
                         token = await writer.suspend()
                         entry.write(token=token.to_json())
-                        writer, since = await self._storage.resume(token), 0
+                        writer, since = await self._resumed(token), 0
             await writer.commit(size=blob.size, digest=str(blob.digest))
         except BaseException as error:
             if isinstance(error, _RESUMABLE) and not isinstance(error, _WRONG):
                 await writer.aclose()
             else:
-                await writer.cancel()
+                await _drop(writer)
             raise
 
     async def _begun(self, path: str, blob: Blob, entry: Entry) -> FileWriter:
         kept = entry.read().get("token")
         if kept is not None:
             try:
-                return await self._storage.resume(kept)
+                return await self._resumed(kept)
             except StorageDriverError:
                 # It is over, or not to be understood: a new one begins.
                 entry.write()
         return await self._storage.writer(path, max_size=blob.size, hashes=(blob.digest.algorithm,))
+
+    async def _resumed(self, token: UploadToken | str) -> FileWriter:
+        # Nobody else knows of it, if this is cancelled.
+        return await undo_if_cancelled(self._storage.resume(token), _drop)
 
     async def remove(self, paths: Sequence[str]) -> None:
         """Remove files."""
@@ -186,6 +192,12 @@ class StorageFiles:
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}"
+
+
+async def _drop(writer: FileWriter) -> None:
+    """Cancel an upload, as far as that can be: what ended it is the error to be known."""
+    with suppress(StorageDriverError):
+        await writer.cancel()
 
 
 class Crowd:
