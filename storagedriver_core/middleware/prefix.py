@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TypeVar
 
@@ -222,19 +223,25 @@ class PrefixMiddleware(DriverMiddleware):
     async def _delete_everything(self) -> None:
         """Delete what is below `/`, but not the sidecars of uploads in progress."""
         failures: dict[str, StorageDriverError] = {}
-        async for page in self.list("/", ListOptions()):
-            report = await self.delete_many([info.path for info in page if not info.is_dir])
-            failures.update(report.failed)
-            for info in page:
-                if info.is_dir and not is_internal(info.path):
-                    try:
-                        await self.delete(info.path)
-                    except PathNotFoundError:
-                        continue  # gone since it was listed, or with the file of this name
-                    except PartialDeleteError as error:
-                        failures.update(error.failures)
+        async with aclosing(self.list("/", ListOptions())) as pages:
+            async for page in pages:
+                report = await self.delete_many([info.path for info in page if not info.is_dir])
+                failures.update(report.failed)
+                for info in page:
+                    if info.is_dir and not is_internal(info.path):
+                        failures.update(await self._delete_directory(info.path))
         if failures:
             raise PartialDeleteError(failures=failures)
+
+    async def _delete_directory(self, path: str) -> Mapping[str, StorageDriverError]:
+        """Delete a directory that was listed; give what failed below it."""
+        try:
+            await self.delete(path)
+        except PathNotFoundError:
+            pass  # gone since it was listed, or with the file of this name
+        except PartialDeleteError as error:
+            return error.failures
+        return {}
 
     # Between outer and inner -------------------------------------------------------------------
 
