@@ -39,7 +39,7 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Wrong(Exception):
+class WrongAnswerError(Exception):
     """A step got an answer, and it is not the right one.
 
     Attributes:

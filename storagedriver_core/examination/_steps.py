@@ -22,7 +22,7 @@ from storagedriver_core._errors import (
 from storagedriver_core._shield import finish
 from storagedriver_core._storage import Storage
 from storagedriver_core.examination._advice import Advice, describe_capabilities
-from storagedriver_core.examination._findings import Finding, Reporter, Result, Wrong
+from storagedriver_core.examination._findings import Finding, Reporter, Result, WrongAnswerError
 from storagedriver_core.examination._signed import fetch
 
 PROBE = "/storagedriver-doctor-"
@@ -155,7 +155,7 @@ class Examination:
         async with await self._storage.reader(path, length=len(_PROBE_DATA)) as reader:
             data = b"".join([chunk async for chunk in reader])
         if path == self._name and data != _PROBE_DATA:
-            raise Wrong("other bytes come back than were written")
+            raise WrongAnswerError("other bytes come back than were written")
         return Result(f"{len(data)} bytes of {path}")
 
     async def _fetch_signed(self) -> Result:
@@ -163,9 +163,11 @@ class Examination:
         url = await self._storage.redirect_url(self._readable, method="GET", expires=expires)
         answer = await asyncio.to_thread(fetch, url, len(_PROBE_DATA), self._seconds)
         if answer.fault:
-            raise Wrong(f"{answer.place}: {answer.fault}", *self._advice.of_signed_url(answer))
+            raise WrongAnswerError(
+                f"{answer.place}: {answer.fault}", *self._advice.of_signed_url(answer)
+            )
         if self._readable == self._name and answer.body != _PROBE_DATA:
-            raise Wrong(f"{answer.place}: other bytes come back than were written")
+            raise WrongAnswerError(f"{answer.place}: other bytes come back than were written")
         return Result(f"{answer.place} gives {self._readable} to a plain HTTP client")
 
     async def _delete(self) -> Result:
@@ -182,7 +184,7 @@ class Examination:
             await self._storage.delete(path)
             self._probes.discard(path)
             return Result("the second of two writers is refused")
-        raise Wrong(
+        raise WrongAnswerError(
             "the store takes a second file in the place of the first",
             "two writers would replace each other's files; until it is mended, set "
             "storage.capabilities.put_if_absent: false",
@@ -207,7 +209,7 @@ class Examination:
             f"the store's is {seconds:.1f} s {'ahead of' if skew > timedelta() else 'behind'} ours"
         )
         if abs(skew) > _MOST_SKEW:
-            raise Wrong(
+            raise WrongAnswerError(
                 f"{text}: it says {theirs:%Y-%m-%dT%H:%M:%SZ}",
                 "set the clock of this machine: signatures and credentials hold for minutes",
             )
@@ -268,7 +270,7 @@ class Examination:
             lines = self._advice.of(error, call)
             failed = Finding(name, "failed", error.message, type(error).__name__, lines)
             self._give_up_after(name, error)
-        except Wrong as wrong:
+        except WrongAnswerError as wrong:
             failed = Finding(name, "failed", str(wrong), "", wrong.help)
         except TimeoutError as error:
             if not limit.expired():
