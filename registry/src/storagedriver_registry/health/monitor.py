@@ -101,7 +101,7 @@ def make_health(settings: HealthSettings, storage: Storage, *, is_shown: bool) -
 
     Args:
         settings: The section `health`.
-        storage: What is checked of it, it has to be open by the time that the checks are.
+        storage: Which storage is checked; it is open before the checks begin.
         is_shown: Whether health can be asked for, and so switched, even if there are no checks.
 
     Returns:

@@ -14,7 +14,7 @@ from storagedriver_registry.api.request import Request
 from storagedriver_registry.api.response import Response
 from storagedriver_registry.pages import formats
 from storagedriver_registry.pages.addresses import Addresses
-from storagedriver_registry.pages.assets import load_asset
+from storagedriver_registry.pages.assets import TYPES, load_asset
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -79,10 +79,7 @@ def render(
     text = _ENVIRONMENT.get_template(f"{template}.html").render(
         values,
         addresses=addresses,
-        assets={
-            name: addresses.asset(name, load_asset(name).version)
-            for name in ("style.css", "copy.js", "icon.svg")
-        },
+        assets={name: addresses.asset(name, load_asset(name).version) for name in TYPES},
         host=request.header(b"host") or "",
         nonce=nonce,
         user="" if request.grant is None else request.grant.user,

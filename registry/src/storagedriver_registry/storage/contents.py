@@ -1,7 +1,7 @@
 """Small contents by digest in this process's memory: manifests, which are asked for most often.
 
-What they name as configuration is small, too. Like descriptors all of it counts without limit of
-time, and says nothing of who has it.
+What they name as configuration is small, too. As with descriptors, what is kept holds for any
+length of time, and does not say which repository has it.
 """
 
 from __future__ import annotations
