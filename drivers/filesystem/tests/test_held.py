@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import resource
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +18,7 @@ from storagedriver_filesystem import _held, _quick
 from storagedriver_filesystem._cached import local_device
 from storagedriver_filesystem._driver import FilesystemDriver
 
-from storagedriver_core import PathNotFoundError
+from storagedriver_core import PathNotFoundError, PutOptions
 
 if TYPE_CHECKING:
     from drivers.filesystem.tests.conftest import Opener
@@ -24,15 +28,16 @@ Test = Callable[[FilesystemDriver], Awaitable[None]]
 
 
 class Clock:
-    """Time that goes on when it is told to."""
+    """Time that goes on when it is told to; that of day may be set, too."""
 
     now = 1000.0
+    of_day: float | None = None
 
     def monotonic(self) -> float:
         return self.now
 
     def time(self) -> float:
-        return time.time()
+        return time.time() if self.of_day is None else self.of_day
 
 
 @pytest.fixture
@@ -154,7 +159,9 @@ def test_file_that_is_gone_is_not_found_at_once(
         change(root / "file")
         with pytest.raises(PathNotFoundError):
             await look(driver, "/file")
-        assert open_files(root) == []
+        async with asyncio.timeout(30):
+            while open_files(root):  # noqa: ASYNC110  # a thread closes it, and tells nobody
+                await asyncio.sleep(0.001)
 
     run(test)
 
@@ -180,20 +187,37 @@ def test_directory_that_was_renamed_is_noticed_after_a_tenth_of_a_second(
 
 
 def test_file_that_was_changed_a_moment_ago_is_not_held(
-    run: Callable[[Test], None], root: Path, ways: list[str]
+    run: Callable[[Test], None], root: Path, clock: Clock, ways: list[str]
 ) -> None:
     async def test(driver: FilesystemDriver) -> None:
         (root / "file").write_bytes(b"x")
-        for _ in range(3):
-            await driver.get_content("/file")
-        assert ways.count("file") == 3
-        age = 0.0
-        while age < 0.11:
-            await asyncio.sleep(0.02)
-            age = time.time() - (root / "file").stat().st_ctime
-        for _ in range(3):
-            await driver.get_content("/file")
-        assert ways.count("file") == 4
+        changed = (root / "file").stat().st_ctime
+        for age, count in ((-10.0, 3), (1.0, 6), (1.2, 7)):
+            clock.of_day = changed + age
+            for _ in range(3):
+                await driver.get_content("/file")
+            assert ways.count("file") == count
+
+    run(test)
+
+
+def test_change_is_seen_at_once_where_times_are_whole_seconds(
+    run: Callable[[Test], None], root: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = 1_700_000_000
+    status = _quick.status
+
+    def rough(fd: int) -> _quick.Status:
+        links, mode, size, _, _, major, minor = status(fd)
+        return links, mode, size, second, 0, major, minor
+
+    async def test(driver: FilesystemDriver) -> None:
+        monkeypatch.setattr(_quick, "status", rough)
+        clock.of_day = second + 0.9
+        (root / "file").write_bytes(b"old")
+        assert await driver.get_content("/file") == b"old"
+        write(root / "file")
+        assert await driver.get_content("/file") == b"new"
 
     run(test)
 
@@ -226,3 +250,198 @@ def test_few_files_and_small_ones_are_open_and_none_of_a_closed_driver(
 
     run(test)
     assert open_files(root) == []
+
+
+def test_files_of_all_drivers_together_are_a_quarter_of_the_descriptors(
+    run: Callable[[Test], None], root: Path, opened: Opener, at_once: None
+) -> None:
+    async def test(driver: FilesystemDriver) -> None:
+        for number in range(80):
+            (root / f"file-{number}").write_bytes(b"x")
+        async with opened() as other:
+            with most_descriptors(400):
+                for number in range(80):
+                    await driver.local_path(f"/file-{number}")
+                    await other.local_path(f"/file-{number}")
+                assert len(open_files(root)) == 100
+        assert len(open_files(root)) == 50
+
+    run(test)
+    assert open_files(root) == []
+
+
+@contextmanager
+def most_descriptors(most: int) -> Iterator[None]:
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+@pytest.mark.parametrize("free", [0, 1, 2])
+def test_who_needs_descriptors_has_those_of_held_files(
+    run: Callable[[Test], None], root: Path, at_once: None, free: int
+) -> None:
+    async def test(driver: FilesystemDriver) -> None:
+        for number in range(20):
+            (root / f"file-{number}").write_bytes(b"x")
+            await driver.local_path(f"/file-{number}")
+        await driver.put_content("/new", b"x", PutOptions())  # its thread and modules are there now
+        assert len(open_files(root)) == 20
+        taken: list[int] = []
+        with most_descriptors(400):
+            try:
+                with pytest.raises(OSError, match="Too many open files"):
+                    while True:
+                        taken.append(os.dup(1))
+                for _ in range(free):
+                    os.close(taken.pop())
+                await driver.put_content("/new", b"xy", PutOptions())
+            finally:
+                for fd in taken:
+                    os.close(fd)
+        assert (root / "new").read_bytes() == b"xy"
+
+    run(test)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_file_that_cannot_be_asked_any_more_is_looked_at_anew(
+    run: Callable[[Test], None],
+    root: Path,
+    at_once: None,
+    look: Callable[..., Awaitable[object]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(driver: FilesystemDriver) -> None:
+        (root / "file").write_bytes(b"x")
+        expected = await look(driver, "/file")
+
+        def fail(fd: int) -> _quick.Status:
+            raise OSError(errno.EIO, "as of XFS that was shut down")
+
+        monkeypatch.setattr(_quick, "status", fail)
+        assert await look(driver, "/file") == expected
+
+    run(test)
+    assert open_files(root) == []
+
+
+def test_file_without_a_name_is_freed_in_a_thread(
+    run: Callable[[Test], None], root: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links: list[int] = []
+    close = _quick.close
+
+    def note(fd: int) -> None:
+        links.append(os.fstat(fd).st_nlink)
+        close(fd)
+
+    async def test(driver: FilesystemDriver) -> None:
+        for name in ("looked-at", "pushed-out", "at-the-end"):
+            (root / name).write_bytes(b"x")
+        monkeypatch.setattr(_quick, "close", note)
+        await driver.local_path("/looked-at")
+        (root / "looked-at").unlink()
+        with pytest.raises(PathNotFoundError):
+            await driver.local_path("/looked-at")
+        monkeypatch.setattr(_held, "_MOST_FILES", 1)
+        await driver.local_path("/pushed-out")
+        (root / "pushed-out").unlink()
+        await driver.local_path("/at-the-end")
+        (root / "at-the-end").unlink()
+
+    run(test)
+    assert 0 not in links
+    assert open_files(root) == []
+
+
+def test_looks_from_several_threads_leave_one_file_open(
+    run: Callable[[Test], None], root: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(driver: FilesystemDriver) -> None:
+        (root / "file").write_bytes(b"x")
+        now = (root / "file").stat().st_ctime + 10
+
+        def look_elsewhere() -> float:
+            """Let another thread look in the middle of this one's look, once."""
+            monkeypatch.setattr(clock, "time", lambda: now)
+            other = threading.Thread(target=asyncio.run, args=[driver.get_content("/file")])
+            other.start()
+            other.join()
+            return now
+
+        monkeypatch.setattr(clock, "time", look_elsewhere)
+        assert await driver.get_content("/file") == b"x"
+        assert open_files(root) == [str(root / "file")]
+
+    run(test)
+    assert open_files(root) == []
+
+
+def test_nobody_closes_what_another_thread_asks(
+    run: Callable[[Test], None], root: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = _quick.status
+    others: list[threading.Thread] = []
+
+    async def test(driver: FilesystemDriver) -> None:
+        (root / "file").write_bytes(b"x")
+        await driver.get_content("/file")
+
+        def close_elsewhere(fd: int) -> _quick.Status:
+            monkeypatch.setattr(_quick, "status", status)
+            others.append(threading.Thread(target=_held.let_go))
+            others[0].start()
+            others[0].join(0.2)  # it waits for this look
+            return status(fd)
+
+        monkeypatch.setattr(_quick, "status", close_elsewhere)
+        ways_before = open_files(root)
+        assert await driver.get_content("/file") == b"x"
+        assert ways_before == [str(root / "file")]
+        others[0].join()
+        assert open_files(root) == []
+
+    run(test)
+
+
+def test_file_that_was_opened_before_the_driver_was_closed_is_not_held(
+    run: Callable[[Test], None], root: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(driver: FilesystemDriver) -> None:
+        (root / "file").write_bytes(b"x")
+
+        def close_meanwhile() -> float:
+            driver._cached.close()
+            return (root / "file").stat().st_ctime + 10
+
+        monkeypatch.setattr(clock, "time", close_meanwhile)
+        assert await driver.get_content("/file") == b"x"
+        assert open_files(root) == []
+
+    run(test)
+
+
+def test_forked_child_holds_none_of_the_files(
+    run: Callable[[Test], None], root: Path, at_once: None
+) -> None:
+    async def test(driver: FilesystemDriver) -> None:
+        (root / "file").write_bytes(b"x")
+        await driver.get_content("/file")
+        # Another thread may be in the middle of a look.
+        with _held._lock:
+            child = os.fork()
+            if not child:
+                try:
+                    seen = len(open_files(root))
+                    _held.let_go()
+                    os._exit(seen)
+                finally:
+                    os._exit(99)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert len(open_files(root)) == 1
+
+    run(test)

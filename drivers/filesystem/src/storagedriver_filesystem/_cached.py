@@ -15,6 +15,7 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Callable
 
 from storagedriver_core import PathNotFoundError
 from storagedriver_filesystem import _quick
@@ -38,14 +39,16 @@ class CachedFiles:
 
     Args:
         root: Absolute path of the root directory.
+        close_later: Closes a descriptor in a thread.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, close_later: Callable[[int], object]) -> None:
         self._root = root
         self._root_bytes = os.fsencode(root)
         self._device: int | None = None
         self._looks = 0
-        self._held = HeldFiles()
+        self._close_later = close_later
+        self._held = HeldFiles(close_later)
 
     def open(self) -> None:
         """Find out whether the root is on a local filesystem. Blocks."""
@@ -53,12 +56,13 @@ class CachedFiles:
         # at once.
         is_linked = os.path.realpath(self._root) != self._root
         is_left_out = is_linked or not _quick.IS_COMPLETE
+        self._held = HeldFiles(self._close_later)
         self._device = None if is_left_out else local_device(self._root)
 
     def close(self) -> None:
         """Know nothing any more."""
         self._device = None
-        self._held.clear()
+        self._held.close()
 
     def is_due(self) -> bool:
         """Tell whether so much was looked at that others should have their turn."""

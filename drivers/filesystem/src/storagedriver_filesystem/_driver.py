@@ -70,10 +70,10 @@ class FilesystemDriver(StorageDriver):
         root = str(config.root_directory.absolute())
         self._capabilities = _capabilities(_PATH_MAX - 1 - len(os.fsencode(root)))
         self._tree = Tree(root, config.directory_mode)
-        self._cached = CachedFiles(root)
         self._staging = Staging(self._tree, config.file_mode)
         self._uploads = Uploads(self._tree, self._staging)
         self._threads = Threads(config.max_threads)
+        self._cached = CachedFiles(root, self._threads.close_later)
         self._puts = PutQueue(self._threads, self._write_puts)
         _drivers.add(self)
 

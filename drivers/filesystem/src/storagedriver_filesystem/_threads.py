@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -145,6 +146,13 @@ class Threads:
         except RuntimeError:  # shut down in this very moment, or by the interpreter's exit
             pass
         raise ClosedError("the driver is not open")
+
+    def close_later(self, fd: int) -> None:
+        """Close a descriptor without waiting for it; at once where the threads have ended."""
+        try:
+            self.submit(os.close, fd)
+        except ClosedError:
+            os.close(fd)
 
     @staticmethod
     async def _settle(
