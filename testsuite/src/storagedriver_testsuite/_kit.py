@@ -19,6 +19,7 @@ from storagedriver_core import (
     PathNotFoundError,
     Storage,
     StorageDriver,
+    at_once,
 )
 from storagedriver_testsuite._child import Child
 from storagedriver_testsuite._harness import Harness
@@ -171,15 +172,7 @@ class Kit:
         put: Callable[[str, bytes], Awaitable[object]] = self.harness.raw_put
         if not self.harness.offers("raw_put"):
             put = (await self._other()).put_content
-        left = iter(objects.items())
-
-        async def put_some() -> None:
-            for path, data in left:
-                await put(path, data)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(16, len(objects))):
-                group.create_task(put_some())
+        await at_once(list(objects.items()), lambda entry: put(*entry))
 
     async def peek(self, path: str) -> bytes:
         """Give an object's bytes by the back door, or through another driver."""
