@@ -6,6 +6,7 @@ import itertools
 import os
 from pathlib import Path
 
+import pytest
 from storagedriver_filesystem._deleting import delete
 from storagedriver_filesystem._threads import Stop
 from storagedriver_filesystem._tree import Tree
@@ -46,3 +47,13 @@ def test_deletion_that_is_ended_anywhere_leaves_no_empty_directory(root: Path) -
             break
     assert last > 2
     assert os.listdir(root) == ["u"]
+
+
+def test_deletion_that_is_ended_deletes_no_more_files_of_the_same_directory(root: Path) -> None:
+    (root / "t").mkdir()
+    for number in range(10):
+        (root / "t" / str(number)).write_bytes(b"")
+    with pytest.raises(StorageDriverError):
+        delete(Tree(str(root), 0o777), "/t", _StopAt(4))
+    # One check was before the directory, and one before each of three files.
+    assert len(os.listdir(root / "t")) == 7

@@ -94,6 +94,8 @@ class _TreeDelete:
             for name in os.listdir(fd):
                 if name == INTERNAL_COMPONENT and not directory:
                     continue
+                # And here, for a directory may hold any number; this one is left in it.
+                self._stop.check()
                 try:
                     if not _unlink(fd, name):
                         below.append(name)
