@@ -23,6 +23,7 @@ BEFORE = {"/a": OLD, "/t/1": OLD, "/t/2": NEW}
 Objects = dict[str, bytes]
 
 SETTLING_SECONDS = 3.0
+LATE_SECONDS = 30.0  # of a remote store: it may be in a call of its own that takes as long
 POOL_GROWTH = 4  # connections; one that leaks at each point is over it soon
 
 
@@ -307,14 +308,17 @@ async def _objects(kit: Kit) -> Objects:
 async def _looked_through(kit: Kit) -> tuple[Objects, list[str]]:
     """Give what shows, and everything that is there.
 
-    At a remote store a cancelled request may still be acted on between the two looks.
+    At a remote store a cancelled request may still be acted on between the two looks, or not have
+    come to its end: a tree's directories go after its files.
     """
-    patience = SETTLING_SECONDS if kit.harness.is_remote else 0.0
+    patience = LATE_SECONDS if kit.harness.is_remote else 0.0
     deadline = time.monotonic() + patience
     while True:
+        # Two looks count in the end only if both were made then.
+        is_last = time.monotonic() >= deadline
         objects = await _objects(kit)
         left = sorted(await kit.harness.raw_list())
-        if len(left) == len(objects) or time.monotonic() >= deadline:
+        if len(left) == len(objects) or is_last:
             return objects, left
         await asyncio.sleep(0.01)
 
