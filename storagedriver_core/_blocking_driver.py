@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Protocol
 
-from storagedriver_core._capabilities import Capabilities
+from storagedriver_core._capabilities import Capabilities, unsupported
 from storagedriver_core._errors import (
     ConflictError,
     InvalidOffsetError,
     UnavailableError,
-    UnsupportedMethodError,
 )
 from storagedriver_core._reader import byte_range
 from storagedriver_core._types import (
@@ -230,11 +229,11 @@ class BlockingDriver(ABC):
 
     def copy(self, source: str, target: str, *, if_absent: bool = False) -> None:
         """Copy a file within the store. Needs `copy`."""
-        raise UnsupportedMethodError(capability="copy")
+        raise unsupported(self, "copy")
 
     def checksum(self, path: str, algorithm: str) -> str:
         """Give the lower-case hex digest of the file. Needs `checksum_algorithms`."""
-        raise UnsupportedMethodError(capability="checksum_algorithms")
+        raise unsupported(self, "checksum_algorithms")
 
     def redirect_url(
         self,
@@ -245,7 +244,7 @@ class BlockingDriver(ABC):
         content_type: str | None = None,
     ) -> str:
         """Give a signed URL. Needs `sign_get`, `sign_head` or `sign_put`."""
-        raise UnsupportedMethodError(capability=f"sign_{method.lower()}")
+        raise unsupported(self, f"sign_{method.lower()}")
 
     def stored_name(self, path: str) -> str:
         """Give the name that the store itself has for the file, without a slash in front."""
@@ -253,21 +252,21 @@ class BlockingDriver(ABC):
 
     def local_path(self, path: str) -> str:
         """Give a path for the operating system. Needs `local_path`."""
-        raise UnsupportedMethodError(capability="local_path")
+        raise unsupported(self, "local_path")
 
     def open_upload(self, path: str, holder: str, options: UploadOptions) -> Upload:
         """Begin an upload. Needs `upload`, as do those that follow."""
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     def put_part(self, upload: Upload, number: int, offset: int, data: Sequence[Buffer]) -> Part:
         """Store one part: the buffers of `data`, one after the other."""
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     def copy_part(
         self, upload: Upload, number: int, offset: int, source: str, source_offset: int, size: int
     ) -> Part:
         """Store a range of the file `source` as one part. Needs `copy_part`."""
-        raise UnsupportedMethodError(capability="copy_part")
+        raise unsupported(self, "copy_part")
 
     def sync_upload(self, upload: Upload) -> None:
         """Make durable every part that was put. Does nothing here."""
@@ -277,18 +276,18 @@ class BlockingDriver(ABC):
 
     def upload_state(self, upload: Upload, size: int) -> UploadState:
         """Find the upload again, and take it over for its holder."""
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     def complete_upload(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
     ) -> FileInfo:
         """Publish the upload; release it."""
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     def abort_upload(self, upload: Upload) -> None:
         """Drop the upload; release it."""
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     def list_uploads(self) -> Iterable[Sequence[UploadInfo]]:
         """Give every upload in progress, page by page. Needs `list_uploads`."""
-        raise UnsupportedMethodError(capability="list_uploads")
+        raise unsupported(self, "list_uploads")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-from storagedriver_core._errors import ConfigurationError
+from storagedriver_core._errors import ConfigurationError, UnsupportedMethodError
 
 PathAlphabet: TypeAlias = Literal["portable", "unicode", "any"]
 MoveCost: TypeAlias = Literal["client_copy", "server_copy", "atomic"]
@@ -196,6 +196,20 @@ class Capabilities:
                     f"capability {name!r} cannot be widened from {getattr(self, name)!r} to {new!r}"
                 )
         return dataclasses.replace(self, **values)
+
+
+class _Declaring(Protocol):
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+
+def unsupported(driver: _Declaring, capability: str) -> UnsupportedMethodError:
+    """Give the error of a method that a driver leaves as it is in its base class."""
+    message = ""
+    if getattr(driver.capabilities, capability):
+        name = type(driver).__name__
+        message = f"{name} declares the capability {capability!r}, and lacks a method of it"
+    return UnsupportedMethodError(message, capability=capability)
 
 
 def _is_narrower(entry: dataclasses.Field[Any], old: Any, new: Any) -> bool:

@@ -24,13 +24,12 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
-from storagedriver_core._capabilities import Capabilities
+from storagedriver_core._capabilities import Capabilities, unsupported
 from storagedriver_core._errors import (
     ConflictError,
     PathNotFoundError,
     StorageDriverError,
     UnavailableError,
-    UnsupportedMethodError,
 )
 from storagedriver_core._paths import child_prefix
 from storagedriver_core._types import (
@@ -316,14 +315,14 @@ class StorageDriver(ABC):
 
         Raises as `move` does.
         """
-        raise UnsupportedMethodError(capability="copy")
+        raise unsupported(self, "copy")
 
     async def checksum(self, path: str, algorithm: str) -> str:
         """Give the lower-case hex digest of the file, as the store computes or keeps it.
 
         Needs `algorithm` in `checksum_algorithms`.
         """
-        raise UnsupportedMethodError(capability="checksum_algorithms")
+        raise unsupported(self, "checksum_algorithms")
 
     async def redirect_url(
         self,
@@ -348,7 +347,7 @@ class StorageDriver(ABC):
         Raises:
             LimitExceededError: The store signs for no such long time.
         """
-        raise UnsupportedMethodError(capability=f"sign_{method.lower()}")
+        raise unsupported(self, f"sign_{method.lower()}")
 
     async def stored_name(self, path: str) -> str:
         """Give the name that the store itself has for the file, as in its own URLs.
@@ -364,7 +363,7 @@ class StorageDriver(ABC):
         Raises:
             PathNotFoundError: There is no file.
         """
-        raise UnsupportedMethodError(capability="local_path")
+        raise unsupported(self, "local_path")
 
     # Uploads: stateless calls over which the portable FileWriter is the one state machine ------
 
@@ -374,7 +373,7 @@ class StorageDriver(ABC):
         Returns:
             The upload, its `holder` and `options` as given.
         """
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     async def put_part(
         self, upload: Upload, number: int, offset: int, data: Sequence[Buffer]
@@ -389,13 +388,13 @@ class StorageDriver(ABC):
             UploadNotFoundError: The upload was aborted, completed or purged.
             ConflictError: Another holder has taken the upload over.
         """
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     async def copy_part(
         self, upload: Upload, number: int, offset: int, source: str, source_offset: int, size: int
     ) -> Part:
         """Store a range of the file `source` as one part, at the store. Needs `copy_part`."""
-        raise UnsupportedMethodError(capability="copy_part")
+        raise unsupported(self, "copy_part")
 
     async def sync_upload(self, upload: Upload) -> None:
         """Make durable every part that was put. Does nothing here, for stores where they are."""
@@ -424,7 +423,7 @@ class StorageDriver(ABC):
                 are no longer those that this token promised, since an older one was resumed
                 (`UploadCuts` tells, for stores that keep no ledger).
         """
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     async def complete_upload(
         self, upload: Upload, parts: Sequence[Part], options: CompleteOptions
@@ -445,7 +444,7 @@ class StorageDriver(ABC):
             AlreadyExistsError: `if_absent`, and there is an object. The upload stays.
             ConflictError: As in `put_content`; or another holder has taken the upload over.
         """
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     async def abort_upload(self, upload: Upload) -> None:
         """Drop the upload and, with `abort_frees`, its space; release it.
@@ -459,11 +458,11 @@ class StorageDriver(ABC):
             ConflictError: The upload's `holder` is empty, and a writer holds it; or it is held
                 where it cannot be taken away, as in another process.
         """
-        raise UnsupportedMethodError(capability="upload")
+        raise unsupported(self, "upload")
 
     def list_uploads(self) -> AsyncGenerator[Sequence[UploadInfo], None]:
         """Give every upload in progress, page by page, in any order. Needs `list_uploads`."""
-        raise UnsupportedMethodError(capability="list_uploads")
+        raise unsupported(self, "list_uploads")
 
 
 def _is_passed(directory: str, after: str | None) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import io
 import pickle
@@ -321,6 +322,21 @@ def test_calls_at_once_are_bounded(threads: int) -> None:
         await asyncio.gather(*calls)
         assert blocker.most == threads
         await driver.aclose()
+
+    asyncio.run(main())
+
+
+def test_method_that_is_missing_for_what_is_declared_is_said_to_be() -> None:
+    class Forgetful(Shelf):
+        capabilities = dataclasses.replace(Shelf.capabilities, copy=True)
+
+    async def main() -> None:
+        async with Storage(BlockingStorageDriver(Forgetful())) as storage:
+            with pytest.raises(UnsupportedMethodError) as caught:
+                await storage.copy("/a", "/b")
+        assert str(caught.value) == (
+            "shelf copy /a: Forgetful declares the capability 'copy', and lacks a method of it"
+        )
 
     asyncio.run(main())
 
