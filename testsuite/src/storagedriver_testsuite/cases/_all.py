@@ -35,7 +35,11 @@ from storagedriver_testsuite.cases.urls import UrlCases
 from storagedriver_testsuite.cases.writers import WriterCases
 
 
+# pytest runs what is inherited last first. The model comes last: what is wrong with one operation
+# is told more plainly by a case about it.
 class DriverSuite(
+    ModelCases,
+    LayerCases,
     NameCases,
     NeighbourCases,
     ContentCases,
@@ -64,8 +68,6 @@ class DriverSuite(
     ResourceCases,
     BudgetCases,
     PurgeCases,
-    LayerCases,
-    ModelCases,
     SuiteBase,
 ):
     """Every case. Subclass it and override the fixture `harness`.
