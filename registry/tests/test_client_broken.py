@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from storagedriver_registry.client import (
     ConnectionFailedError,
+    DigestMismatchError,
     InvalidAnswerError,
     RegistryClient,
     ResponseError,
@@ -82,16 +83,18 @@ def test_read_that_was_cancelled_is_not_followed_by_an_end() -> None:
     async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
         over = asyncio.Event()
         registry.on("GET", BLOB, halting(DATA, 1000, over))
-        async with await client.repository("a").blobs.open(DIGEST) as reader:
-            assert await reader.read(10) == DATA[:10]
-            task = asyncio.ensure_future(reader.read())
-            await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            with pytest.raises(ClosedError):
-                await reader.read()
-        over.set()
+        try:
+            async with await client.repository("a").blobs.open(DIGEST) as reader:
+                assert await reader.read(10) == DATA[:10]
+                task = asyncio.ensure_future(reader.read())
+                await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                with pytest.raises(ClosedError):
+                    await reader.read()
+        finally:
+            over.set()
 
     with_hostile(test)
 
@@ -125,6 +128,47 @@ def test_blob_is_read_in_pieces_of_any_size_and_then_is_at_its_end() -> None:
             assert (await reader.read(), await reader.read(5), reader.position) == (
                 *(b"", b"", len(DATA)),
             )
+
+    with_hostile(test)
+
+
+@pytest.mark.parametrize(
+    ("rest", "error"), [(DATA[:-1] + b"!", DigestMismatchError), (DATA + b"!", InvalidAnswerError)]
+)
+def test_rest_after_a_break_is_checked_with_what_was_before(
+    rest: bytes, error: type[Exception]
+) -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        registry.on("GET", BLOB, in_turn(cut(DATA, 1_200_000), cut(rest, len(rest))))
+        with pytest.raises(error):
+            await read(client)
+        assert len(registry.requests) == 2
+
+    with_hostile(test)
+
+
+def test_connection_that_gave_much_before_it_broke_is_no_failure_as_others() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        much, nothing = 1_200_000, cut(DATA, 0)
+        has_come = asyncio.Event()
+
+        async def gives_much(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse()
+            response.content_length = len(DATA)
+            await response.prepare(request)
+            await response.write(DATA[:much])
+            await asyncio.wait_for(has_come.wait(), 60)
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+
+        # Five that follow one another would be too many.
+        answers = [nothing] * 3 + [gives_much] + [nothing] * 3
+        registry.on("GET", BLOB, in_turn(*answers, cut(DATA, len(DATA))))
+        async with await client.repository("a").blobs.open(DIGEST) as reader:
+            assert await reader.read(much) == DATA[:much]
+            has_come.set()
+            assert await reader.read() == DATA[much:]
 
     with_hostile(test)
 
