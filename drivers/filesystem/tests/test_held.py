@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import resource
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -256,15 +257,15 @@ def test_files_of_all_drivers_together_are_a_quarter_of_the_descriptors(
     run: Callable[[Test], None], root: Path, opened: Opener, at_once: None
 ) -> None:
     async def test(driver: FilesystemDriver) -> None:
-        for number in range(80):
+        for number in range(160):
             (root / f"file-{number}").write_bytes(b"x")
         async with opened() as other:
-            with most_descriptors(400):
-                for number in range(80):
+            with most_descriptors(800):
+                for number in range(160):
                     await driver.local_path(f"/file-{number}")
                     await other.local_path(f"/file-{number}")
-                assert len(open_files(root)) == 100
-        assert len(open_files(root)) == 50
+                assert len(open_files(root)) == 200
+        assert len(open_files(root)) == 100
 
     run(test)
     assert open_files(root) == []
@@ -280,7 +281,7 @@ def most_descriptors(most: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
-@pytest.mark.parametrize("free", [0, 1, 2])
+@pytest.mark.parametrize("free", [0, 1, 2, 150])
 def test_who_needs_descriptors_has_those_of_held_files(
     run: Callable[[Test], None], root: Path, at_once: None, free: int
 ) -> None:
@@ -291,7 +292,7 @@ def test_who_needs_descriptors_has_those_of_held_files(
         await driver.put_content("/new", b"x", PutOptions())  # its thread and modules are there now
         assert len(open_files(root)) == 20
         taken: list[int] = []
-        with most_descriptors(400):
+        with most_descriptors(800):
             try:
                 with pytest.raises(OSError, match="Too many open files"):
                     while True:
@@ -299,6 +300,7 @@ def test_who_needs_descriptors_has_those_of_held_files(
                 for _ in range(free):
                     os.close(taken.pop())
                 await driver.put_content("/new", b"xy", PutOptions())
+                assert open_files(root) == []
             finally:
                 for fd in taken:
                     os.close(fd)
@@ -441,7 +443,11 @@ def test_forked_child_holds_none_of_the_files(
                     os._exit(seen)
                 finally:
                     os._exit(99)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        patience = threading.Timer(30, os.kill, [child, signal.SIGKILL])
+        patience.start()
+        _, status = os.waitpid(child, 0)
+        patience.cancel()
+        assert os.waitstatus_to_exitcode(status) == 0
         assert len(open_files(root)) == 1
 
     run(test)

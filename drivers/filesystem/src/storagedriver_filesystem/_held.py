@@ -37,9 +37,6 @@ _SETTLED_SECONDS = 1.1
 """Since the last change. Two changes may have the same time: the kernel's clock for that ticks
 every few milliseconds, and ext2, or ext3 as it was, keep whole seconds."""
 
-_FEW_FREE = 64
-"""Descriptors. An operation takes a handful, and several run at once."""
-
 
 class _Held(NamedTuple):
     """One file.
@@ -149,12 +146,14 @@ def let_go() -> None:
 
 
 def let_go_if_few_are_free(fd: int) -> None:
-    """Close all if few descriptors are free. May wait for the disk.
+    """Close all if fewer descriptors are free than files may be held. May wait for the disk.
+
+    Puts that are made together take some hundred, and other operations run at once.
 
     Args:
         fd: A new one: it has the lowest number that was free.
     """
-    if fd >= _most_descriptors() - _FEW_FREE:
+    if fd >= _most_descriptors() - _most_files():
         let_go()
 
 
