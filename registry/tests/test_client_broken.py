@@ -326,6 +326,22 @@ def test_upload_that_is_begun_beside_one_of_another_run_is_dropped(tmp_path: Pat
     with_hostile(test)
 
 
+@pytest.mark.parametrize("size", [1000, len(DATA)])
+def test_content_that_ends_early_is_not_waited_for_by_the_registry(size: int) -> None:
+    async def content(offset: int) -> AsyncGenerator[bytes, None]:
+        yield DATA[offset : size - 10]
+
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        upload_server(registry, [])
+        registry.on("DELETE", f"{UPLOADS}1", sent(b"", 204))
+        with pytest.raises(ValueError, match=f"after {size - 10} of {size} bytes"):
+            await client.repository("a").blobs.upload(sha256(DATA[:size]), content, size)
+        assert len(registry.asked("DELETE")) == 1
+        assert time.slept == []
+
+    with_hostile(test, timeout=5)
+
+
 def test_upload_that_fails_for_good_is_dropped() -> None:
     async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
         upload_server(registry, [])

@@ -161,6 +161,7 @@ class Blobs:
         Raises:
             ResponseError: The registry does not take it; `DIGEST_INVALID` if the content is not
                 what its digest says.
+            ValueError: The content has not `size` bytes, but fewer.
         """
         digest = _digest(digest)
         if isinstance(content, bytes):
@@ -304,6 +305,10 @@ class _Upload:
             return
         async for chunk in self._content(offset):
             yield chunk
+            offset += len(chunk)
+        if offset < self._size:
+            # The registry would wait for the rest, and be blamed for it.
+            raise ValueError(f"the content ends after {offset} of {self._size} bytes")
 
 
 async def _stat(origin: Origin, digest: Digest) -> BlobInfo:
