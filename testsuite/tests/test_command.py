@@ -103,6 +103,23 @@ def test_conformance_prints_and_writes_what_came_of_each_case(tmp_path: Path) ->
     }
 
 
+def test_model_runs_after_what_is_simpler(tmp_path: Path) -> None:
+    """So that who stops at the first failure is told by the case about it."""
+    module = tmp_path / "test_collected.py"
+    module.write_text(
+        "from storagedriver_testsuite import DriverSuite\nclass TestIt(DriverSuite): ..."
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", module.name],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    cases = [line for line in done.stdout.splitlines() if "::TestIt::" in line]
+    assert len(cases) > 200
+    assert cases[-1].endswith("::test_any_sequence_of_operations_agrees_with_a_model")
+
+
 def test_conformance_runs_the_driver_as_configured(tmp_path: Path) -> None:
     config = tmp_path / "fs.yml"
     config.write_text(CONFIG.format(root=tmp_path / "root"))
