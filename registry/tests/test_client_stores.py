@@ -112,6 +112,19 @@ def test_store_does_not_take_what_is_not_what_its_digest_says(tmp_path: Path) ->
     assert list((tmp_path / "journal").iterdir()) == []
 
 
+def test_upload_that_failed_before_there_is_anything_to_go_on_with_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as (storage, files):
+            with pytest.raises(ConnectionFailedError):
+                await files.put_blob("blob", BLOB, Fragile(ConnectionFailedError).chunks)
+            assert [one async for one in storage.list_uploads()] == []
+
+    asyncio.run(main())
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
 def test_upload_that_another_run_brought_to_its_end_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

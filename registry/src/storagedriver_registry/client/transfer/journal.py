@@ -88,10 +88,12 @@ class Journal:
         path, descriptor = opened
         try:
             entry = Entry(path if _is_locked(descriptor, path) else None, descriptor)
-            yield entry
-            # Whoever opens the file at this moment makes another one.
-            if entry.read() == {}:
-                entry.remove()
+            try:
+                yield entry
+            finally:
+                # Whoever opens the file at this moment makes another one.
+                if entry.read() == {}:
+                    entry.remove()
         finally:
             os.close(descriptor)
 
