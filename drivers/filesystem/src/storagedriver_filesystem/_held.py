@@ -7,16 +7,10 @@ instead of the whole way to the file.
 
 What it does not tell is that a directory on the way was renamed, mounted over or given other
 permissions. So that counts for a tenth of a second, and then the way is gone again.
-
-Descriptors are the process's, and so is the number of files that stay open, whichever drivers
-looked at them. When few are free, all are let go.
 """
 
 from __future__ import annotations
 
-import itertools
-import os
-import resource
 import threading
 import time
 from collections import OrderedDict
@@ -25,8 +19,8 @@ from typing import NamedTuple
 
 from storagedriver_filesystem import _quick
 
-_MOST_FILES = 256
-"""And a quarter of the descriptors that the process may have: by custom 1,024 at least."""
+_MOST_FILES = 64
+"""Few beside the 1,024 descriptors that a process may have by custom."""
 
 _MOST_BYTES = 4096
 """Of a file: as long as it is open, its deletion frees nothing."""
@@ -46,46 +40,30 @@ class _Held(NamedTuple):
         status: What it was.
         content: All of it; None if only that it is there was asked.
         until: When the way to it is to be gone again, by the monotonic clock.
-        close_later: Closes it in a thread.
     """
 
     fd: int
     status: _quick.Status
     content: bytes | None
     until: float
-    close_later: Callable[[int], object]
 
     def is_known(self) -> bool:
         """Tell whether the file is known to be where and as it was."""
         return time.monotonic() < self.until and _status(self.fd) == self.status
 
-    def close(self) -> None:
-        """Close it, elsewhere if that takes long: it frees a file that has no name any more."""
-        now = _status(self.fd)
-        if now is not None and now[0]:
-            _quick.close(self.fd)
-        else:
-            self.close_later(self.fd)
-
-
-_files: OrderedDict[tuple[int, str], _Held] = OrderedDict()
-"""By number of the `HeldFiles` and contract path, the longest held first."""
-
-# A number that was closed may at once name another file, so nobody closes while another asks.
-_lock = threading.Lock()
-_numbers = itertools.count()
-
 
 class HeldFiles:
-    """The files that one driver looked at last, by contract path; for any thread.
+    """The files that a driver looked at last, by contract path; for any thread.
 
     Args:
         close_later: Closes a descriptor in a thread.
     """
 
     def __init__(self, close_later: Callable[[int], object]) -> None:
-        self._number = next(_numbers)
         self._close_later = close_later
+        self._files: OrderedDict[str, _Held] = OrderedDict()
+        # A number that was closed may at once name another file: nobody closes while another asks.
+        self._lock = threading.Lock()
         self._is_closed = False
 
     def has(self, path: str) -> bool:
@@ -101,60 +79,41 @@ class HeldFiles:
         """Take a file that was just opened: it is closed here, now or later."""
         _, _, size, seconds, nanoseconds, _, _ = status
         age = time.time() - seconds - nanoseconds / 1e9
-        until = time.monotonic() + _SECONDS
-        held = _Held(fd, status, content, until, self._close_later)
-        closed: list[_Held] = []
-        with _lock:
-            before = _files.pop((self._number, path), None)
-            if before is not None:
-                closed.append(before)
-            if self._is_closed or age < _SETTLED_SECONDS or size > _MOST_BYTES:
-                closed.append(held)
-            else:
-                _files[self._number, path] = held
-                while len(_files) > _most_files():
-                    closed.append(_files.popitem(last=False)[1])
-        for each in closed:
-            each.close()
+        if age < _SETTLED_SECONDS or size > _MOST_BYTES:
+            _quick.close(fd)
+            return
+        held = _Held(fd, status, content, time.monotonic() + _SECONDS)
+        with self._lock:
+            before = self._files.pop(path, None)
+            self._files[path] = held
+            while len(self._files) > (0 if self._is_closed else _MOST_FILES):
+                self._close(self._files.popitem(last=False)[1])
+        if before is not None:
+            self._close(before)
 
     def close(self) -> None:
-        """Close all, and take none any more."""
-        with _lock:
+        """Close all, and keep none any more."""
+        with self._lock:
             self._is_closed = True
-            closed = [_files.pop(key) for key in [*_files] if key[0] == self._number]
-        for held in closed:
-            held.close()
+            while self._files:
+                self._close(self._files.popitem()[1])
 
     def _find(self, path: str) -> _Held | None:
-        key = self._number, path
-        with _lock:
-            held = _files.get(key)
+        with self._lock:
+            held = self._files.get(path)
             if held is None or held.is_known():
                 return held
-            del _files[key]
-        held.close()
+            del self._files[path]
+        self._close(held)
         return None
 
-
-def let_go() -> None:
-    """Close all, of every driver. May wait for the disk."""
-    with _lock:
-        closed = [*_files.values()]
-        _files.clear()
-    for held in closed:
-        os.close(held.fd)
-
-
-def let_go_if_few_are_free(fd: int) -> None:
-    """Close all if fewer descriptors are free than files may be held. May wait for the disk.
-
-    Puts that are made together take some hundred, and other operations run at once.
-
-    Args:
-        fd: A new one: it has the lowest number that was free.
-    """
-    if fd >= _most_descriptors() - _most_files():
-        let_go()
+    def _close(self, held: _Held) -> None:
+        """Close a file; in a thread if it has no name any more, for then that frees it."""
+        now = _status(held.fd)
+        if now is not None and now[0]:
+            _quick.close(held.fd)
+        else:
+            self._close_later(held.fd)
 
 
 def _status(fd: int) -> _quick.Status | None:
@@ -162,21 +121,3 @@ def _status(fd: int) -> _quick.Status | None:
         return _quick.status(fd)
     except OSError:  # as of a filesystem that was shut down after an error
         return None
-
-
-def _most_descriptors() -> int:
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _most_files() -> int:
-    return min(_MOST_FILES, _most_descriptors() // 4)
-
-
-def _after_fork() -> None:
-    """Leave the files to the parent; no thread of it holds the new lock."""
-    global _lock
-    _lock = threading.Lock()
-    let_go()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -28,7 +28,6 @@ from storagedriver_core import (
 )
 from storagedriver_filesystem._beneath import DIRECTORY, READ, Descriptor, open_beneath
 from storagedriver_filesystem._errors import translate
-from storagedriver_filesystem._held import let_go, let_go_if_few_are_free
 from storagedriver_filesystem._identity import Identity, identify
 
 # Below a directory that others prune at the same time, a try can fail; each failure means that
@@ -140,24 +139,13 @@ class Tree:
                 os.fsync(above)
 
     def open_root(self) -> Descriptor:
-        """Open the root directory; each operation begins so, and finds descriptors for the rest.
+        """Open the root directory.
 
         Raises:
             ConfigurationError: It does not exist. It is never a missing object.
         """
         try:
-            fd = self._open_root()
-        except OSError as error:
-            if error.errno != errno.EMFILE:
-                raise
-            let_go()
-            fd = self._open_root()
-        let_go_if_few_are_free(fd)
-        return Descriptor(fd)
-
-    def _open_root(self) -> int:
-        try:
-            return os.open(self.root, _LOOK)
+            return Descriptor(os.open(self.root, _LOOK))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ConfigurationError(
                 f"the root directory {self.root!r} is not there: {error.strerror}"
