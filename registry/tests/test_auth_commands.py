@@ -49,21 +49,6 @@ def test_user_is_added_replaced_listed_and_removed(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["users"]
 
 
-def test_password_is_not_read_from_a_pipe_unless_that_is_said(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [REGISTRY, "user", "add", str(tmp_path / "users"), "alice"],
-        input="wonderland\nwonderland\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        start_new_session=True,  # so that there is no terminal to ask at
-    )
-    assert done.returncode == 2
-    assert "--password-stdin" in done.stderr
-    assert "Warning" not in done.stderr
-    assert not (tmp_path / "users").exists()
-
-
 def test_password_is_asked_for_twice_and_not_shown(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,14 +61,7 @@ def _password(from_stdin: bool) -> str:
     if from_stdin:
         # One line, or the whole without one, as docker login has it.
         return sys.stdin.read().removesuffix("\n").removesuffix("\r")
-    try:
-        with warnings.catch_warnings():
-            # Without a terminal the password would show, and warnings of the program's inside.
-            warnings.simplefilter("error", getpass.GetPassWarning)
-            password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    except getpass.GetPassWarning:
-        message = "there is nobody to ask for the password: see --password-stdin"
-        raise typer.BadParameter(message) from None
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
 
 
