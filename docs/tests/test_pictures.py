@@ -9,6 +9,7 @@ import pytest
 from pages import pictures
 from pages.drawing import drawn
 from pages.pictures import Step, steps
+from pages.plugins import own_plugins
 
 from storagedriver_core import FileWriter, Storage, WriterState, open_storage
 
@@ -44,9 +45,7 @@ def test_every_state_has_a_box_and_an_arrow() -> None:
 
 
 def test_every_driver_and_middleware_is_in_the_architecture() -> None:
-    from storagedriver_core import load_plugins
-
-    plugins = load_plugins()
+    plugins = own_plugins()
     shown = text_of(pictures.architecture())
     for name in [*plugins.drivers, *plugins.middlewares]:
         assert name in shown

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import reference
 from pages.models import keys
-
-from storagedriver_core import load_plugins
+from pages.plugins import own_plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PLUGINS = load_plugins()
+PLUGINS = own_plugins()
 MODELS = {
     **{name: spec.parameters for name, spec in PLUGINS.drivers.items()},
     **{name: spec.parameters for name, spec in PLUGINS.middlewares.items()},
 }
+
+
+STRANGER = """
+from pydantic import BaseModel
+from storagedriver_core.hookspecs import CommandSpec, DriverSpec, MiddlewareSpec, hookimpl
+
+class Nothing(BaseModel, extra="forbid"):
+    pass
+
+@hookimpl
+def storagedriver_register_drivers():
+    return [DriverSpec(
+        name="stranger", summary="Else", factory="stranger:Driver", parameters=Nothing)]
+
+@hookimpl
+def storagedriver_register_middlewares():
+    return [MiddlewareSpec(
+        name="strange", summary="Else", factory="stranger:wrap", parameters=Nothing, rank=None)]
+
+@hookimpl
+def storagedriver_register_commands():
+    return [CommandSpec(name="estrange", summary="Else", factory="stranger:app")]
+"""
 
 
 @pytest.mark.parametrize("name", reference.FILES)
@@ -36,3 +61,23 @@ def test_no_page_is_written_by_hand() -> None:
     for name in reference.FILES:
         text = (ROOT / "docs" / name).read_text(encoding="utf-8")
         assert text.startswith("<!-- Written by scripts/reference.py from "), name
+
+
+def test_no_page_tells_of_plugins_of_other_projects(tmp_path: Path) -> None:
+    (tmp_path / "stranger.py").write_text(STRANGER)
+    metadata = tmp_path / "stranger-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[storagedriver]\nstranger = stranger\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    listed = run("-m", "storagedriver_core.cli", "drivers", environment=environment)
+    assert "stranger" in listed.stdout, listed.stderr
+    assert "problem" not in listed.stderr
+    checked = run(str(ROOT / "scripts" / "reference.py"), "--check", environment=environment)
+    assert checked.returncode == 0, checked.stderr
+
+
+def run(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True
+    )

@@ -13,8 +13,8 @@ from storagedriver_registry.client.commands.cli import app as dist_app
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
+from pages.plugins import own_plugins
 from pages.text import code, note, one_line, table
-from storagedriver_core import load_plugins
 from storagedriver_core.cli._app import make_app
 
 _HEAD = f"""\
@@ -37,7 +37,7 @@ def page() -> str:
 
 def _lines() -> Iterator[str]:
     yield _HEAD
-    plugins = load_plugins()
+    plugins = own_plugins()
     yield from _program("storagedriver", make_app(plugins), plugins_too=True)
     yield from _program("dist", dist_app)
     yield from _program("registry", registry_app)
@@ -47,14 +47,14 @@ def _program(name: str, app: typer.Typer, *, plugins_too: bool = False) -> Itera
     group = get_command(app)
     assert isinstance(group, TyperGroup)
     yield f"## `{name}`\n\n{_text(group)}\n"
-    specs = load_plugins().commands if plugins_too else {}
+    specs = own_plugins().commands if plugins_too else {}
     for command_name, command in sorted(group.commands.items()):
         spec = specs.get(command_name)
         if spec is None:
             yield from _command(f"{name} {command_name}", command)
         else:
             # What stands in the group only imports this one.
-            real = get_command(load_plugins().load_factory(spec))
+            real = get_command(own_plugins().load_factory(spec))
             package = spec.factory.partition(".")[0].replace("_", "-")
             yield from _command(f"{name} {command_name}", real, f"Comes with `{package}`.")
 

@@ -12,7 +12,8 @@ from storagedriver_testsuite import DriverSuite
 from storagedriver_testsuite._case import case_of
 
 from pages.drawing import drawn
-from storagedriver_core import FileWriter, WriterState, load_plugins
+from pages.plugins import own_plugins
+from storagedriver_core import FileWriter, WriterState
 
 _HERE = Path(__file__).resolve().parent
 
@@ -42,7 +43,7 @@ class Step(NamedTuple):
 
 def architecture() -> str:
     """Draw the packages, and who calls whom."""
-    plugins = load_plugins()
+    plugins = own_plugins()
     # A middleware without a rank stands anywhere: at the end.
     order = sorted(
         plugins.middlewares.values(), key=lambda spec: 99 if spec.rank is None else spec.rank

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from pages.models import Key, in_units, keys
+from pages.plugins import own_plugins
 from pages.text import code, listed, note, prose, summary, table
-from storagedriver_core import DEFAULT_PART_SIZE, load_plugins
+from storagedriver_core import DEFAULT_PART_SIZE
 
 _HEAD = f"""\
 {note("the pydantic models that drivers and middlewares register")}
@@ -54,7 +55,7 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    plugins = load_plugins()
+    plugins = own_plugins()
     yield _HEAD
     yield from table(("key", "takes", "default", "meaning"), _SECTION)
     yield "## Drivers\n"
