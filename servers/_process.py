@@ -125,6 +125,10 @@ class Server(ABC):
         """Give the variables that the program gets besides those of this process."""
         return {}
 
+    def strays(self) -> Sequence[Path]:
+        """Name the files that it makes outside its directory, whatever it is told."""
+        return ()
+
     def facts(self) -> Mapping[str, str]:
         """Give what a person needs to use it: addresses and the credentials made for tests."""
         return {"url": self.url}
@@ -239,6 +243,8 @@ class Server(ABC):
             guard.poll(self.stop_seconds * 1000)
         finally:
             os.close(self._lifeline)
+            for stray in self.strays():
+                stray.unlink(missing_ok=True)
 
     def _release(self) -> None:
         if self._ports:

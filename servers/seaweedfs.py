@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from servers._process import HOST
 from servers._s3 import S3Server
+
+_PARTS = ("s3", "master", "volume", "filer", "admin")
 
 
 class SeaweedFS(S3Server):
@@ -30,8 +33,7 @@ class SeaweedFS(S3Server):
         data.mkdir(exist_ok=True)
         identities = self.directory / "identities.json"
         identities.write_text(json.dumps(self._identities()), encoding="utf-8")
-        names = ("s3", "master", "volume", "filer", "admin")
-        kinds = [f"{name}.port{kind}" for kind in ("", ".grpc") for name in names]
+        kinds = [f"{name}.port{kind}" for kind in ("", ".grpc") for name in _PARTS]
         options = {
             "dir": data,
             "ip": HOST,
@@ -61,6 +63,14 @@ class SeaweedFS(S3Server):
     def environment(self) -> Mapping[str, str]:
         """Give the first identity once more: without it the server makes up one of its own."""
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+    def strays(self) -> Sequence[Path]:
+        """Name the sockets by which its parts speak to each other: it forgets some at its end."""
+        ports = self.ports[self.port_count :]
+        return [
+            Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock")  # fixed in the program
+            for name, port in zip(_PARTS, ports, strict=True)
+        ]
 
     def _identities(self) -> dict[str, Any]:
         keys = {
