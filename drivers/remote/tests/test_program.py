@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def filesystem(directory: Path, **options: Any) -> Storage:
 def programs_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path(sys.executable).parent
     monkeypatch.setenv("PATH", os.pathsep.join([str(own), environment()["PATH"]]))
+
+
+@pytest.fixture(autouse=True)
+def what_the_killed_forget_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Give a temporary directory of the test's own; `tmp_path` is too long for a socket's name.
+
+    It is asked for all the same: pytest makes it below the temporary directory of the moment.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setenv("TMPDIR", directory)
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        yield
 
 
 def pid_of(storage: Storage) -> int:
