@@ -69,6 +69,8 @@ def _takes(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     """Say in words what a JSON schema lets through."""
     if "$ref" in schema:
         return _takes(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if schema.get("format") == "octal":
+        return "octal number, as `0o640`"
     if "anyOf" in schema:
         kinds = [_takes(one, definitions) for one in schema["anyOf"] if one.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
@@ -81,8 +83,6 @@ def _takes(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
             return {"password": "secret", "path": "path"}.get(schema.get("format", ""), "text")
         case "boolean":
             return "`true`, `false`"
-        case "integer" if schema.get("format") == "octal":
-            return "octal number, as `0640`"
         case "integer":
             return f"whole number{_bounds(schema)}"
         case "number":
@@ -115,7 +115,7 @@ def _default(field: FieldInfo, takes: str) -> str:
     if value in (None, "", [], (), {}):
         return ""
     if takes.startswith("octal"):
-        return code(f"0{value:o}")
+        return code(f"0o{value:o}")
     return f"{_spelt(value)}{in_units(value)}"
 
 

@@ -5,12 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+)
 
 
 def _octal(value: object) -> object:
     """Read text such as `0640` or `0o640` as the octal number that it is in every other tool."""
-    return int(value, 8) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(value, 8)
+    except ValueError:
+        raise ValueError("not an octal number, such as 0o640") from None
+
+
+def _meant(mode: int) -> int:
+    """Refuse what becomes of `644` and its like without a `0`: 0o1204, of no use to anybody."""
+    if mode > 0o777 and mode & 0o600 != 0o600:
+        raise ValueError(
+            f"{mode} is 0o{mode:o}, which its owner could not both read and write; "
+            "a mode is written in octal, such as 0o640"
+        )
+    return mode
+
+
+def _shown(mode: int) -> str:
+    return f"0o{mode:o}"
 
 
 def _named(value: object) -> object:
@@ -27,7 +54,11 @@ def _without_nul(path: Path) -> Path:
 
 
 Mode = Annotated[
-    int, BeforeValidator(_octal), Field(ge=0, le=0o7777, json_schema_extra={"format": "octal"})
+    int,
+    BeforeValidator(_octal, json_schema_input_type=int | str),
+    Field(ge=0, le=0o7777, json_schema_extra={"format": "octal"}),
+    AfterValidator(_meant),
+    PlainSerializer(_shown),
 ]
 
 
@@ -38,7 +69,8 @@ class FilesystemConfig(BaseModel):
         root_directory: Directory that holds the objects; `rootdirectory` is accepted as well.
         create: Make the root directory if it is missing, when the driver is opened.
         max_threads: System calls at once; `maxthreads` is accepted as well.
-        file_mode: Permissions of new files, less the process's umask.
+        file_mode: Permissions of new files, less the process's umask: `0o640`, or as YAML has
+            octal numbers, `0640`.
         directory_mode: Permissions of new directories, less the process's umask.
     """
 
