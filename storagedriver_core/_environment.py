@@ -132,7 +132,7 @@ def read_secrets(document: Document, section: str, model: Any) -> None:
     """Replace `file:PATH` by the file's text, without one newline at its end, in secrets.
 
     Raises:
-        ConfigurationError: A file cannot be read.
+        ConfigurationError: A file cannot be read, or is no text.
     """
     for key, annotation, value in list(_model_keys.scalars(model, document.data[section])):
         if not (isinstance(value, str) and value.startswith("file:")):
@@ -145,6 +145,13 @@ def read_secrets(document: Document, section: str, model: Any) -> None:
         except OSError as error:
             message = f"{path}: {error.strerror}"
             raise ConfigurationError(document.error((section, *key), message)) from error
+        except UnicodeDecodeError as error:
+            # Its text, and what it was raised from, could hold the secret.
+            message = f"{path}: not UTF-8 at byte {error.start}"
+            raise ConfigurationError(document.error((section, *key), message)) from None
+        except ValueError:
+            message = "a path holds no NUL"
+            raise ConfigurationError(document.error((section, *key), message)) from None
         document.set((section, *key), secret, f"{document.origin((section, *key))} from {path}")
 
 

@@ -74,6 +74,7 @@ FAULTS = {
     "region: ${NOT_SET}": "5: storage.parameters.region: environment variable NOT_SET is not set",
     "region: ${NOT_SET": "5: storage.parameters.region: '${' begins no '${VARIABLE}'",
     "secret_key: file:/not/there": "5: storage.parameters.secret_key: /not/there: No such file",
+    'secret_key: "file:/a\\0b"': "5: storage.parameters.secret_key: a path holds no NUL",
 }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,15 @@ def test_secret_is_read_from_a_file_beside_the_configuration(tmp_path: Path) -> 
     config = load(tmp_path, PLAIN.replace("}", ", secret_key: file:key, tokens: ['file:key']}"))
     assert value_of(config, "parameters.secret_key") == "hidden-word\n"
     assert value_of(config, "parameters.tokens") == ["hidden-word\n"]
+
+
+def test_secret_that_is_no_text_is_told_by_key_and_line_without_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"hidden\xff")
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, PLAIN.replace("}", ", secret_key: file:key}"))
+    text = "".join(traceback.format_exception(caught.value))
+    assert f":3: storage.parameters.secret_key: {tmp_path}/key: not UTF-8 at byte 6" in text
+    assert "hidden" not in text
 
 
 def test_file_reference_outside_a_secret_is_a_plain_string(tmp_path: Path) -> None:
