@@ -79,9 +79,12 @@ def test_key_that_cannot_be_read_is_a_fault_of_the_configuration(given: dict[str
     assert "hunter2" not in str(refused.value)
 
 
-def test_key_file_that_is_no_json_is_refused_without_its_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"hunter2", b"hunter2\xff"])
+def test_key_file_that_is_no_json_is_refused_without_its_text(
+    content: bytes, tmp_path: Path
+) -> None:
     file = tmp_path / "key.json"
-    file.write_text("hunter2")
+    file.write_bytes(content)
 
     async def use() -> None:
         config = GcsConfig.model_validate({"bucket": "b", "keyfile": str(file)})

@@ -43,7 +43,7 @@ def read_key(config: GcsConfig) -> object:
     if config.keyfile is not None:
         # Read here: where no file is, gcsfs takes a path for an access token.
         try:
-            return _document("keyfile", Path(config.keyfile).read_text())
+            return _document("keyfile", Path(config.keyfile).read_bytes())
         except OSError as exc:
             raise ConfigurationError(f"keyfile cannot be read: {exc.strerror}") from exc
     if config.credentials is not None:
@@ -51,7 +51,7 @@ def read_key(config: GcsConfig) -> object:
     return config.identity
 
 
-def _document(parameter: str, text: str) -> dict[str, object]:
+def _document(parameter: str, text: str | bytes) -> dict[str, object]:
     try:
         document = json.loads(text)
     except ValueError:
