@@ -404,5 +404,8 @@ def test_command_describes_and_refuses(tmp_path: Path, capsys: pytest.CaptureFix
     token.chmod(0o600)
     with pytest.raises(ConfigurationError, match="no token"):
         serve_in_vain(config, token_file=token)
+    token.write_bytes(b"hidden\xff")
+    with pytest.raises(ConfigurationError, match="not UTF-8 at byte 6"):
+        serve_in_vain(config, token_file=token)
     with pytest.raises(typer.BadParameter):
         serve_in_vain(config, listen="")

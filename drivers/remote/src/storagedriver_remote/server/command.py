@@ -74,14 +74,17 @@ def _tokens(file: Path | None, variable: str) -> list[str]:
     """Read the tokens.
 
     Raises:
-        ConfigurationError: The file is empty, or others than its owner may read it.
+        ConfigurationError: The file is empty or no text, or others than its owner may read it.
     """
     if file is None:
         given = os.environ.get(variable, "").strip()
         return [given] if given else []
     if file.stat().st_mode & 0o077:
         raise ConfigurationError(f"{file}: others than its owner may use it; chmod 600")
-    tokens = file.read_text(encoding="utf-8").split()
+    try:
+        tokens = file.read_text(encoding="utf-8").split()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file}: not UTF-8 at byte {error.start}") from None
     if not tokens:
         raise ConfigurationError(f"{file}: there is no token in it")
     return tokens
