@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from storagedriver_registry.client import (
-    ConnectionFailedError,
     DigestMismatchError,
     InvalidAnswerError,
     RegistryClient,
@@ -50,16 +49,6 @@ def test_reading_goes_on_where_the_connection_broke() -> None:
         begins = [int(str(one).partition("=")[2].partition("-")[0]) for one in ranges[1:]]
         assert begins == sorted(begins)
         assert begins[0] > 0
-
-    with_hostile(test)
-
-
-def test_blob_that_breaks_off_for_ever_is_an_error() -> None:
-    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
-        registry.on("GET", BLOB, cut(DATA, 10))
-        with pytest.raises(ConnectionFailedError):
-            await read(client)
-        assert len(registry.requests) <= 6
 
     with_hostile(test)
 
@@ -273,8 +262,7 @@ def test_lost_answer_to_the_last_request_is_looked_up() -> None:
         registry.on("PUT", f"{UPLOADS}1", lost)
         registry.on("HEAD", f"/v2/a/blobs/{sha256(small)}", sent(small))
         await client.repository("a").blobs.upload(sha256(small), small)
-        # On a connection that it had used before, aiohttp itself tries once more.
-        assert len(registry.asked("PUT")) in (1, 2)
+        assert len(registry.asked("PUT")) == 1
         assert len(registry.asked("HEAD")) == 1
         assert len(registry.asked("POST")) == 1
 

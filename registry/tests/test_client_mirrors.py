@@ -73,8 +73,7 @@ def test_first_mirror_that_has_it_is_asked_and_nobody_after_it() -> None:
         (failing(429, Retry_After="1"), 2),
         (failing(500), 2),
         (failing(503), 2),
-        # aiohttp does each of them twice.
-        (reset, 4),
+        (reset, 2),
         (sent(MANIFEST, 302, Location="file:///etc/passwd"), 1),
     ],
     ids=lambda value: None,

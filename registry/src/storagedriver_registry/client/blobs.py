@@ -18,6 +18,7 @@ from storagedriver_registry.client.errors import (
 )
 from storagedriver_registry.client.origins import Origin, Origins
 from storagedriver_registry.client.reading import BlobReader, RunningHash, blob_request
+from storagedriver_registry.client.retrying import Tries
 from storagedriver_registry.client.tokens import repository_scope
 from storagedriver_registry.client.transport import Request, Transport
 from storagedriver_registry.client.uploading import Uploader, UploadSession
@@ -79,11 +80,7 @@ class Blobs:
 
     async def exists(self, digest: Digest | str) -> bool:
         """Tell whether the repository itself has a blob, whatever its mirrors have."""
-        try:
-            await _stat(self._itself, _digest(digest))
-        except NotFoundError:
-            return False
-        return True
+        return await self._has(_digest(digest))
 
     async def open(
         self,
@@ -175,7 +172,7 @@ class Blobs:
             is_temporary = isinstance(error, RegistryError) and error.temporary
             is_kept = on_session is not None and is_temporary
             if upload.session is not None and not is_kept:
-                await finish(self._dropped_soon(upload.session), _CANCEL_SECONDS)
+                await finish(_dropped_soon(upload.uploads, upload.session), _CANCEL_SECONDS)
             raise
 
     async def mount(self, digest: Digest | str, source: str) -> bool:
@@ -190,7 +187,7 @@ class Blobs:
         """
         session = await self.uploads.mount_or_begin(_digest(digest), source)
         if session is not None:
-            await self._dropped(session)
+            await _dropped(self.uploads, session)
         return session is None
 
     async def delete(self, digest: Digest | str) -> None:
@@ -205,26 +202,12 @@ class Blobs:
         )
         await self._transport.delete(request)
 
-    async def _dropped(self, session: UploadSession) -> None:
+    async def _has(self, digest: Digest, tries: Tries | None = None) -> bool:
         try:
-            await self.uploads.cancel(session)
-        except RegistryError:
-            # It ages out.
-            return
-
-    async def _dropped_soon(self, session: UploadSession) -> None:
-        """Drop an upload, unless the registry is not to be had: somebody waits for the end."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CANCEL_SECONDS):
-                await self._dropped(session)
-
-    async def _pause(self, failures: int, error: RegistryError) -> None:
-        retries = self._transport.retries
-        # Another place to go on from is as good as a temporary failure.
-        delay = retries.delay(failures, error if error.temporary else ConnectionFailedError())
-        if delay is None:
-            raise error
-        await retries.clock.sleep(delay)
+            await _stat(self._itself, digest, tries)
+        except NotFoundError:
+            return False
+        return True
 
 
 class _Upload:
@@ -240,6 +223,9 @@ class _Upload:
         on_session: Callable[[UploadSession], None] | None,
     ) -> None:
         self.session = session
+        self._retries = blobs._transport.retries
+        self._tries = Tries(self._retries)
+        self.uploads = blobs.uploads.sharing(self._tries)
         self._blobs = blobs
         self._digest = digest
         self._content = content
@@ -249,23 +235,28 @@ class _Upload:
         self._is_unsure = session is not None
 
     async def run(self) -> None:
-        failures, furthest = 0, 0
+        furthest = 0
         while True:
             try:
                 if await self._step():
                     return
             except (ConnectionFailedError, ServerError, RangeInvalidError, NotFoundError) as error:
-                failures += 1
-                await self._blobs._pause(failures, error)
+                # Another place to go on from is as good as a temporary failure.
+                failure = error if error.temporary else ConnectionFailedError()
+                delay = None if error.is_exhausted else self._tries.delay(failure)
+                if delay is None:
+                    raise
+                await self._retries.clock.sleep(delay)
                 self._is_unsure = True
             if self.session is not None and self.session.offset >= furthest + _PROGRESS:
-                failures, furthest = 0, self.session.offset
+                self._tries.begin_anew()
+                furthest = self.session.offset
 
     async def _step(self) -> bool:
         """Do the next request or two; tell whether the blob is there."""
-        uploads = self._blobs.uploads
+        uploads = self.uploads
         if self._is_unsure:
-            if self._is_ending and await self._blobs.exists(self._digest):
+            if self._is_ending and await self._blobs._has(self._digest, self._tries):
                 return True
             await self._look()
         if self.session is None:
@@ -286,11 +277,11 @@ class _Upload:
         """See how far the upload is; if nobody knows, or it went too far, there is none."""
         if self.session is not None:
             try:
-                self.session = await self._blobs.uploads.state(self.session)
+                self.session = await self.uploads.state(self.session)
             except (NotFoundError, RangeInvalidError):
                 self.session = None
         if self.session is not None and self.session.offset > self._size:
-            await self._blobs._dropped(self.session)
+            await _dropped(self.uploads, self.session)
             self.session = None
         self._is_unsure = False
 
@@ -303,16 +294,35 @@ class _Upload:
         if isinstance(self._content, bytes):
             yield self._content[offset:]
             return
-        async for chunk in self._content(offset):
-            yield chunk
-            offset += len(chunk)
+        try:
+            async for chunk in self._content(offset):
+                yield chunk
+                offset += len(chunk)
+        except RegistryError as error:
+            # Where it is read it was tried often enough: it is not read again from here.
+            error.is_exhausted = True
+            raise
         if offset < self._size:
             # The registry would wait for the rest, and be blamed for it.
             raise ValueError(f"the content ends after {offset} of {self._size} bytes")
 
 
-async def _stat(origin: Origin, digest: Digest) -> BlobInfo:
-    async with await origin.transport.open(blob_request("HEAD", origin, digest)) as answer:
+async def _dropped(uploads: Uploader, session: UploadSession) -> None:
+    with suppress(RegistryError):
+        # If not, it ages out.
+        await uploads.cancel(session)
+
+
+async def _dropped_soon(uploads: Uploader, session: UploadSession) -> None:
+    """Drop an upload, unless the registry is not to be had: somebody waits for the end."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CANCEL_SECONDS):
+            await _dropped(uploads, session)
+
+
+async def _stat(origin: Origin, digest: Digest, tries: Tries | None = None) -> BlobInfo:
+    request = blob_request("HEAD", origin, digest, tries=tries)
+    async with await origin.transport.open(request) as answer:
         return BlobInfo(digest, answer.length())
 
 

@@ -177,6 +177,8 @@ class Connections:
                 trust_env=False,
                 request_class=watched_requests(self.timeout),
             )
+            # It would do each request twice that breaks, uncounted: `Retries` says how often.
+            self._session._retry_connection = False
         return self._session
 
 

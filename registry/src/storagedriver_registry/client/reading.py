@@ -17,6 +17,7 @@ from storagedriver_registry.client.errors import (
     InvalidAnswerError,
 )
 from storagedriver_registry.client.origins import Origin, Search
+from storagedriver_registry.client.retrying import Tries
 from storagedriver_registry.client.tokens import repository_scope
 from storagedriver_registry.client.transport import Request
 from storagedriver_registry.digest import Digest
@@ -71,6 +72,8 @@ class BlobReader:
         self.size = -1
         self._search = search
         self._mirrors: list[Origin] = []
+        self._asked = search.origin
+        self._tries = Tries(self._asked.transport.retries)
         self._expected_size = expected_size
         self._length = length
         self._position = offset
@@ -174,12 +177,12 @@ class BlobReader:
 
     async def _bytes(self) -> AsyncGenerator[bytes, None]:
         """Give what is left of the range, over as many connections as it takes."""
-        failures, failed_at = 0, self._position
+        failed_at = self._position
         while self._position < self._end:
+            if self._answer is None:
+                await self._ask()
+            assert self._answer is not None
             try:
-                if self._answer is None:
-                    await self._ask()
-                assert self._answer is not None
                 async for chunk in self._answer.chunks():
                     begin = min(self._skipped, len(chunk))
                     self._skipped -= begin
@@ -194,15 +197,13 @@ class BlobReader:
             except ConnectionFailedError as error:
                 self._let_go()
                 if self._position - failed_at >= _PROGRESS:
-                    failures = 0
-                failures, failed_at = failures + 1, self._position
-                retries = self._search.origin.transport.retries
-                delay = retries.delay(failures, error)
+                    self._tries.begin_anew()
+                failed_at = self._position
+                delay = self._tries.delay(error)
                 if delay is None:
                     self._search.leave(error)
-                    failures = 0
                 else:
-                    await retries.clock.sleep(delay)
+                    await self._asked.transport.retries.clock.sleep(delay)
 
     def _let_go(self) -> None:
         answer, self._answer = self._answer, None
@@ -220,6 +221,8 @@ class BlobReader:
             self._mirrors.append(origin)
 
     async def _ask_at(self, origin: Origin) -> Origin:
+        if origin is not self._asked:
+            self._asked, self._tries = origin, Tries(origin.transport.retries)
         headers = {}
         if self._end >= 0:
             headers["Range"] = f"bytes={self._position}-{self._end - 1}"
@@ -227,7 +230,9 @@ class BlobReader:
             headers["Range"] = f"bytes={self._position}-{self._position + self._length - 1}"
         elif self._position:
             headers["Range"] = f"bytes={self._position}-"
-        answer = await origin.transport.open(blob_request("GET", origin, self.digest, headers))
+        answer = await origin.transport.open(
+            blob_request("GET", origin, self.digest, headers, self._tries)
+        )
         try:
             begin, size = self._extent(answer)
             if self._expected_size not in (None, size):
@@ -280,7 +285,11 @@ class BlobReader:
 
 
 def blob_request(
-    method: str, origin: Origin, digest: Digest, headers: Mapping[str, str] | None = None
+    method: str,
+    origin: Origin,
+    digest: Digest,
+    headers: Mapping[str, str] | None = None,
+    tries: Tries | None = None,
 ) -> Request:
     """Make the request that reads a blob, or a range of one."""
     return Request(
@@ -289,4 +298,5 @@ def blob_request(
         frozenset({repository_scope(origin.name, "pull")}),
         headers or {},
         wanted=frozenset({200, 206}),
+        tries=tries,
     )

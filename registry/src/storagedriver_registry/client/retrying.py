@@ -65,6 +65,31 @@ class Retries:
         return doubled * (0.5 + 0.5 * self.jitter())
 
 
+class Tries:
+    """The tries of one piece of work, which all of its requests share.
+
+    Args:
+        retries: How many they are.
+    """
+
+    def __init__(self, retries: Retries) -> None:
+        self._retries = retries
+        self._failed = 0
+
+    def delay(self, error: RegistryError) -> float | None:
+        """Count a failed try; give the seconds to wait before the next, None if there is none.
+
+        Args:
+            error: How it failed. An answer that another try would not change is no failed try.
+        """
+        self._failed += error.temporary
+        return self._retries.delay(self._failed, error)
+
+    def begin_anew(self) -> None:
+        """Forget those that failed: the work gets on."""
+        self._failed = 0
+
+
 def seconds_of(retry_after: str, clock: Clock) -> float | None:
     """Read a `Retry-After`, of seconds or a date; None if it is neither."""
     text = retry_after.strip()

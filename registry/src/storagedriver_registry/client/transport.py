@@ -27,7 +27,7 @@ from storagedriver_registry.client.errors import (
     RegistryError,
     TooManyRequestsError,
 )
-from storagedriver_registry.client.retrying import Retries
+from storagedriver_registry.client.retrying import Retries, Tries
 from storagedriver_registry.client.tls import TLSOptions
 from storagedriver_registry.client.tokens import Authenticator
 
@@ -57,6 +57,7 @@ class Request:
         wanted: Statuses of a good answer.
         repeat: Whether it may be sent again when it is not known what became of it.
         patience: How many times as long as usual nothing may come.
+        tries: Its tries, if it shares them with others; None for its own.
     """
 
     method: str
@@ -67,6 +68,7 @@ class Request:
     wanted: frozenset[int] = frozenset({200})
     repeat: bool = True
     patience: float = 1.0
+    tries: Tries | None = None
 
 
 class Transport:
@@ -141,9 +143,7 @@ class Transport:
             CredentialsError: Credentials cannot be read, or not be sent safely.
         """
         url = await self.url(request.target)
-        return await self._tried(
-            lambda: self._authenticated(request, url), repeat=request.repeat, what=request.method
-        )
+        return await self._tried(lambda: self._authenticated(request, url), request)
 
     async def read(self, request: Request, most: int) -> tuple[Answer, bytes]:
         """Do a request, and give its answer with the whole body.
@@ -158,7 +158,7 @@ class Transport:
                 return answer, await answer.read(most)
 
         url = await self.url(request.target)
-        return await self._tried(attempt, repeat=request.repeat, what=request.method)
+        return await self._tried(attempt, request)
 
     async def delete(self, request: Request) -> None:
         """Do a request that deletes. What is gone when it is repeated is deleted.
@@ -184,25 +184,25 @@ class Transport:
                 raise
 
         url = await self.url(request.target)
-        await self._tried(attempt, repeat=request.repeat, what=request.method)
+        await self._tried(attempt, request)
 
     # Tries -------------------------------------------------------------------------------------
 
-    async def _tried(self, attempt: Callable[[], Awaitable[T]], *, repeat: bool, what: str) -> T:
-        number = 0
+    async def _tried(self, attempt: Callable[[], Awaitable[T]], request: Request) -> T:
+        tries = request.tries or Tries(self.retries)
         while True:
-            number += 1
             try:
                 return await attempt()
             except NothingSentError as failure:
                 error, is_safe = failure.error, True
             except RegistryError as failure:
                 # Who says 429 has done nothing.
-                error, is_safe = failure, repeat or isinstance(failure, TooManyRequestsError)
-            delay = self.retries.delay(number, error) if is_safe else None
+                error = failure
+                is_safe = request.repeat or isinstance(failure, TooManyRequestsError)
+            delay = tries.delay(error) if is_safe else None
             if delay is None:
                 raise error
-            _logger.info("%s is repeated in %.1f s: %s", what, delay, error)
+            _logger.info("%s is repeated in %.1f s: %s", request.method, delay, error)
             await self.retries.clock.sleep(delay)
 
     async def _authenticated(self, request: Request, url: URL) -> Answer:
@@ -289,7 +289,7 @@ class Transport:
                 response.close()
 
         try:
-            return await self._tried(attempt, repeat=True, what="a request for a token")
+            return await self._tried(attempt, Request(method, url))
         except RegistryError as error:
             # It has been tried often enough: the request that needs the token does not begin again.
             error.is_exhausted = True

@@ -18,6 +18,7 @@ from storagedriver_registry.client.errors import (
     NotFoundError,
     RedirectRefusedError,
 )
+from storagedriver_registry.client.retrying import Tries
 from storagedriver_registry.client.tokens import repository_scope
 from storagedriver_registry.client.transport import Request, Transport
 from storagedriver_registry.digest import Digest
@@ -52,12 +53,24 @@ class Uploader:
         transport: The registry.
         target: The path at which uploads begin.
         scopes: What they need to be allowed.
+        tries: Those that all of its requests share; None if each has its own.
     """
 
-    def __init__(self, transport: Transport, target: str, scopes: frozenset[str]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        target: str,
+        scopes: frozenset[str],
+        tries: Tries | None = None,
+    ) -> None:
         self._transport = transport
         self._target = target
         self._scopes = scopes
+        self._tries = tries
+
+    def sharing(self, tries: Tries) -> Uploader:
+        """Give one like this whose requests share their tries."""
+        return Uploader(self._transport, self._target, self._scopes, tries)
 
     async def begin(self) -> UploadSession:
         """Begin an upload."""
@@ -80,6 +93,7 @@ class Uploader:
             self._scopes | {repository_scope(source, "pull")},
             {"Content-Length": "0"},
             wanted=frozenset({201, 202}),
+            tries=self._tries,
         )
         async with await self._transport.open(request) as answer:
             return None if answer.status == 201 else self._session(answer, 0)
@@ -113,6 +127,7 @@ class Uploader:
             # 201 and 204 are what some registries say instead.
             wanted=frozenset({202, 201, 204}),
             repeat=False,
+            tries=self._tries,
         )
         async with await self._transport.open(request) as answer:
             return self._session(answer, session.offset + length)
@@ -130,6 +145,7 @@ class Uploader:
             wanted=frozenset({201, 204}),
             repeat=False,
             patience=_END_PATIENCE,
+            tries=self._tries,
         )
         async with await self._transport.open(request):
             pass
@@ -139,6 +155,7 @@ class Uploader:
         request = Request(
             *("DELETE", URL(session.location, encoded=True), self._scopes),
             wanted=frozenset({202, 204}),
+            tries=self._tries,
         )
         try:
             async with await self._transport.open(request):
@@ -148,7 +165,11 @@ class Uploader:
 
     async def _asked(self, method: str, target: str | URL, status: int) -> Answer:
         headers = {"Content-Length": "0"} if method == "POST" else {}
-        request = Request(method, target, self._scopes, headers, wanted=frozenset({status}))
+        request = Request(
+            *(method, target, self._scopes, headers),
+            wanted=frozenset({status}),
+            tries=self._tries,
+        )
         async with await self._transport.open(request) as answer:
             return answer
 
