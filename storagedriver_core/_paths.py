@@ -74,6 +74,8 @@ def _is_any(path: str) -> bool:
 def _why(path: str, alphabet: str) -> str:
     if not path.startswith("/"):
         return "a path is absolute: it begins with '/'"
+    if path == "/":
+        return "the root directory is no file"
     if path.endswith("/") or "//" in path:
         return "a component is empty"
     return f"a component holds a character outside the alphabet {alphabet!r}"

@@ -214,8 +214,9 @@ class Storage:
             self._context.check(path)
             if length is not None and length < 0:
                 length = None
-            if offset < 0 or (suffix is not None and suffix < 0):
-                raise InvalidOffsetError("negative", offset=min(offset, suffix or 0))
+            for given in (offset, suffix or 0):
+                if given < 0:
+                    raise InvalidOffsetError(f"{given} is negative", offset=given)
             if suffix is not None and (offset or length is not None):
                 raise ValueError("suffix stands alone: no offset, no length")
             options = ReadOptions(
@@ -543,7 +544,7 @@ class Storage:
                 raise InvalidPathError("deleting '/' needs everything=True")
             try:
                 if not recursive and (await self._context.driver.stat(path)).is_dir:
-                    raise ConflictError("it is a directory, and recursive is False")
+                    raise ConflictError("a directory, which only a recursive delete takes")
                 await self._context.driver.delete(path)
             except PathNotFoundError:
                 if not missing_ok:

@@ -99,6 +99,8 @@ def rm(
     everything: Annotated[bool, typer.Option("--everything", help="Allow /.")] = False,
 ) -> None:
     """Delete files, or directories with everything below them."""
+    if "/" in paths and not everything:
+        raise typer.BadParameter("/ is all that is stored; --everything deletes it")
 
     async def work(storage: Storage) -> None:
         for path in paths:

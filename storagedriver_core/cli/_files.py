@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from storagedriver_core._errors import StorageDriverError
+
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -61,8 +63,25 @@ async def _readable(descriptor: int) -> None:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `target` at the end, unless something is raised."""
+    """Open a file that takes the place of `target` at the end, unless something is raised.
+
+    Raises:
+        OSError: It cannot be written; named after `target`.
+    """
     target = target.resolve()
+    try:
+        with _taking_the_place_of(target) as file:
+            yield file
+    except StorageDriverError:
+        raise  # several of them are OSErrors as well
+    except OSError as error:
+        # What is written does not say to where, and the name of the part tells nobody anything.
+        error.filename = str(target)
+        raise
+
+
+@contextmanager
+def _taking_the_place_of(target: Path) -> Iterator[BinaryIO]:
     if target.exists() and not target.is_file():
         # A device or a pipe is written to, never replaced.
         with target.open("wb") as device:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
+from storagedriver_core._errors import ConflictError, PathNotFoundError
 from storagedriver_core._sizes import size_of
 from storagedriver_core._storage import Storage
+from storagedriver_core._types import FileInfo
 from storagedriver_core.cli._common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -28,10 +32,10 @@ def ls(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List a directory: size in bytes, time in UTC, path. With --json an object a line."""
+    """List a directory or a file: size in bytes, time in UTC, path. With --json an object a line."""
 
     async def work(storage: Storage) -> None:
-        async for info in storage.walk(path) if recursive else storage.list(path):
+        async for info in _entries(storage, path, recursive):
             if as_json:
                 print_json(file_json(info))
             else:
@@ -82,6 +86,20 @@ def du(
             typer.echo(f"{size}  ({size_of(size)} in {files} files)  {shown(path)}")
 
     with_storage(config, work)
+
+
+async def _entries(storage: Storage, path: str, recursive: bool) -> AsyncIterator[FileInfo]:
+    """Give what a directory holds; of a file, the file."""
+    try:
+        async for info in storage.walk(path) if recursive else storage.list(path):
+            yield info
+    except (PathNotFoundError, ConflictError):
+        with suppress(PathNotFoundError):
+            info = await storage.stat(path)
+            if not info.is_dir:
+                yield info
+                return
+        raise
 
 
 COMMANDS = (ls, stat, du)

@@ -106,6 +106,18 @@ def test_get_that_fails_leaves_the_local_file_alone(command: Command) -> None:
     ]
 
 
+def test_get_names_the_local_file_that_cannot_be_written(command: Command) -> None:
+    command.ok("put", command.file("blob", b"data"), "/a")
+    for name, why in ("/dev/full", "No space left on device"), ("/no/dir", "No such file"):
+        assert command("get", "/a", name).error.startswith(f"error: {name}: {why}")
+
+
+def test_ls_of_a_file_lists_it(command: Command) -> None:
+    command.ok("put", command.file("blob", b"data"), "/a/b")
+    assert command.ok("ls", "/a/b") == command.ok("ls", "-r", "/a/b") == command.ok("ls", "/a")
+    assert command("ls", "/b").error == "error: filesystem list /b: not found\n"
+
+
 def test_get_writes_to_a_device_and_does_not_replace_it(command: Command) -> None:
     command.ok("put", command.file("blob", b"data"), "/a")
     command.ok("get", "/a", "/dev/null")
@@ -136,11 +148,12 @@ def test_mv_moves_and_rm_deletes(command: Command) -> None:
     command.ok("put", command.file("one", b"1"), "/a/one")
     command.ok("mv", "/a/one", "/b/two")
     assert command("stat", "/a/one").code == 1
-    assert command("rm", "/b").code == 1
+    assert "only a recursive delete" in command("rm", "/b").error
     command.ok("rm", "-r", "/b")
     assert command("rm", "/b").code == 1
     command.ok("rm", "-f", "/b")
-    assert command("rm", "-r", "/").code == 1
+    refused = command("rm", "-r", "/")
+    assert refused.code == 2 and "--everything" in refused.error
     command.ok("rm", "-r", "--everything", "/")
 
 
@@ -178,6 +191,8 @@ def test_age_of_a_purge_is_never_guessed(age: str, command: Command) -> None:
     ("arguments", "code", "error"),
     [
         (["cat", "/missing"], 1, "error: filesystem reader /missing: not found\n"),
+        (["cat", "/"], 1, "error: filesystem reader /: the root directory is no file\n"),
+        (["cat", "/a", "--offset", "-1"], 1, "error: filesystem reader /a: -1 is negative\n"),
         (["put", "/not/there", "/a"], 1, "error: /not/there: No such file or directory\n"),
         (["ls", "-c", "/no.yml"], 2, "error: /no.yml: No such file or directory\n"),
         (["cat", "relative"], 1, "error: filesystem reader relative: a path is absolute"),
