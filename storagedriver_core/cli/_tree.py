@@ -32,7 +32,7 @@ def ls(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List a directory or a file: size in bytes, time in UTC, path. With --json an object a line."""
+    """List a directory or file: size in bytes, time in UTC, path. With --json an object a line."""
 
     async def work(storage: Storage) -> None:
         async for info in _entries(storage, path, recursive):
