@@ -58,7 +58,8 @@ class SeaweedFS(S3Server):
             "volume.max": 10_000,
             "master.volumeSizeLimitMB": 1024,
         }
-        return ["mini", *(f"-{name}={value}" for name, value in options.items())]
+        # To standard error alone, which is our log; its files would lie in /tmp.
+        return ["-logtostderr", "mini", *(f"-{name}={value}" for name, value in options.items())]
 
     def environment(self) -> Mapping[str, str]:
         """Give the first identity once more: without it the server makes up one of its own."""

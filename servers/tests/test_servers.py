@@ -6,6 +6,7 @@ import base64
 import contextlib
 import importlib
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,21 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
-def sockets_of(ports: Sequence[int]) -> list[Path]:
-    """Name the sockets in the machine's temporary directory that are named after a port."""
-    return [
-        path
-        for path in Path("/tmp").glob("*.sock")  # a server may know no other
-        if any(str(port) in path.name for port in ports)
-    ]
+def sockets() -> set[Path]:
+    """Name the sockets in the directory that a server takes which asks for no other."""
+    return set(Path("/tmp").glob("*.sock"))
+
+
+def are_of(paths: set[Path], ports: Sequence[int]) -> list[Path]:
+    """Give those that are named after a port; the others are another test's."""
+    return [path for path in paths if any(str(port) in path.name for port in ports)]
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """Give a directory whose name is short enough for sockets in it, which `tmp_path`'s is not."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
 
 
 @contextlib.contextmanager
@@ -68,11 +77,17 @@ def s3_client(server: S3Server, access_key: str, secret_key: str) -> Iterator[An
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_second_server_runs_beside_the_first_and_leaves_nothing(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path
+    name: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first: Server = request.getfixturevalue(name)
     module = importlib.import_module(f"servers.{name}")
     second: Server = getattr(module, SERVERS[name])(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    before = sockets()
     with second:
         assert processes_of(tmp_path)
         assert first.is_ready()
@@ -80,7 +95,8 @@ def test_second_server_runs_beside_the_first_and_leaves_nothing(
         assert not set(first.ports) & set(second.ports)
         ports = second.ports[:]
     assert not processes_of(tmp_path)
-    assert not sockets_of(ports)
+    assert not are_of(sockets() - before, ports)
+    assert not list(temporary.iterdir())
     assert first.is_ready()
 
 
