@@ -240,6 +240,12 @@ def test_durations_are_read_as_go_does(text: str | int, seconds: float, spelt: s
     assert {one.key: one.value for one in found.effective()}["http.draintimeout"] == spelt
 
 
+@pytest.mark.parametrize("prefix", ["/hub", "/hub/"])
+def test_prefix_needs_no_slash_at_its_end(prefix: str) -> None:
+    found = load_configuration({"storage": "inmemory", "http": {"prefix": prefix}})
+    assert found.settings.http.prefix == "/hub/"
+
+
 def test_every_mistake_is_named_at_once() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_configuration({"htp": {}, "log": {"level": "loud"}, "http": {"addr": 1}})

@@ -68,6 +68,11 @@ def _check_address(addr: str) -> str:
     return addr
 
 
+def _with_slash(path: str) -> str:
+    # distribution's documentation wants a slash at the end, and its router does not.
+    return f"{path.rstrip('/')}/"
+
+
 class LetsEncryptSettings(Section):
     """Certificates from an authority that speaks ACME.
 
@@ -198,7 +203,7 @@ class HttpSettings(Section):
 
     net: Literal["tcp", "unix"] = "tcp"
     addr: str = ":5000"
-    prefix: str = Field(default="/", pattern=r"^/(.*/)?$")
+    prefix: Annotated[str, Field(pattern=r"^/"), AfterValidator(_with_slash)] = "/"
     host: Annotated[str | None, Field(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")] = None
     relativeurls: bool = False
     secret: SecretStr | None = None
