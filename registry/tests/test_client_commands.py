@@ -262,10 +262,14 @@ def guarded(start_server: Callable[..., ServerProcess], tmp_path: Path) -> str:
 
 def test_login_is_tried_kept_and_used(guarded: str, image: str, home: Path) -> None:
     name = f"{guarded}/a/b:v1"
-    dist("push", image, name, code=4)
+    hint = f"(there are no credentials for {guarded}: `dist login {guarded}`)"
+    assert dist("push", image, name, code=4).endswith(f" {hint}\n")
+    assert hint in json.loads(dist("inspect", name, "--json", code=4))["error"]["message"]
     options = (guarded, "--username", "alice", "--password-stdin")
     said = dist("login", *options, text="wrong\n", code=4)
+    assert f"the credentials for {guarded} were refused" in said
     assert "wrong" not in said
+    assert hint not in said
     assert not (home / ".docker").exists()
     assert "wonderland" not in dist("login", *options, text="wonderland\n")
     config = home / ".docker" / "config.json"

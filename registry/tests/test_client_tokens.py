@@ -18,6 +18,7 @@ from aiohttp import web
 from storagedriver_registry.client import (
     Credentials,
     CredentialsError,
+    DeniedError,
     DigestMismatchError,
     DockerConfig,
     ErrorEntry,
@@ -34,7 +35,15 @@ from storagedriver_registry.client.retrying import Clock
 from storagedriver_registry.client.tokens import Authenticator, joined
 
 from registry.tests.client import sha256
-from registry.tests.hostile import FakeTime, HostileRegistry, failing, in_turn, sent, with_hostile
+from registry.tests.hostile import (
+    FakeTime,
+    HostileRegistry,
+    failing,
+    hostile,
+    in_turn,
+    sent,
+    with_hostile,
+)
 
 ALICE = Credentials("alice", "wonderland")
 DATA = os.urandom(100_000)
@@ -146,6 +155,48 @@ def test_what_a_token_server_says_besides_the_token_may_make_no_sense(about: byt
             assert await client.repository("a").blobs.read(sha256(DATA)) == DATA
 
     with_hostile(test, credentials=Credentials(identity_token="secret-one"))
+
+
+@pytest.mark.parametrize("credentials", [None, Credentials(), ALICE], ids=["none", "empty", "all"])
+@pytest.mark.parametrize("refuses", ["basic", "token", "registry"])
+def test_refusal_says_whether_there_were_credentials(
+    credentials: Credentials | None, refuses: str
+) -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        bearer = f'Bearer realm="{registry.url}/token"'
+        challenge = 'Basic realm="r"' if refuses == "basic" else bearer
+        challenged = failing(401, WWW_Authenticate=challenge)
+        registry.on("GET", BLOB, in_turn(challenged, failing(403)))
+        if refuses == "registry":
+            registry.on("GET", "/token", sent(b'{"token": "t"}'))
+        else:
+            registry.on("GET", "/token", failing(401))
+        with pytest.raises((UnauthorizedError, DeniedError)) as caught:
+            await client.repository("a").blobs.read(sha256(DATA))
+        assert caught.value.login == ("" if credentials == ALICE else client.host)
+        refused = f"(the credentials for {client.host} were refused, or do not allow it)"
+        assert (refused in str(caught.value)) == (credentials == ALICE)
+
+    with_hostile(test, credentials=credentials)
+
+
+@pytest.mark.parametrize("credentials", [None, ALICE], ids=["none", "all"])
+def test_refusal_of_who_asked_for_no_credentials_says_nothing_of_them(
+    credentials: Credentials | None,
+) -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        async with hostile() as store:
+            store.on("GET", "/signed", failing(403))
+            challenged = failing(401, WWW_Authenticate=f'Bearer realm="{registry.url}/token"')
+            redirected = sent(b"", 307, Location=f"{store.url}/signed")
+            registry.on("GET", "/token", sent(b'{"token": "t"}'))
+            registry.on("GET", BLOB, in_turn(failing(403), challenged, redirected))
+            for _ in range(2):
+                with pytest.raises(DeniedError) as caught:
+                    await client.repository("a").blobs.read(sha256(DATA))
+                assert (caught.value.login, "credentials" in str(caught.value)) == ("", False)
+
+    with_hostile(test, credentials=credentials)
 
 
 def test_wrong_password_is_one_error_without_a_secret() -> None:

@@ -87,7 +87,11 @@ class ResponseError(RegistryError):
         path: The path of the request, without its query.
         errors: The entries of the answer, in its order; empty if it had no such body.
         retry_after: Seconds that the registry wants the client to wait; None if it does not say.
+        login: Of a 401 or 403, the host that asked for credentials when there were none for it;
+            empty otherwise.
     """
+
+    login: str = ""
 
     def __init__(
         self,

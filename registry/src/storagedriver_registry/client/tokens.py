@@ -17,7 +17,13 @@ from yarl import URL
 from storagedriver_registry.client.addresses import given_url, is_local
 from storagedriver_registry.client.challenges import Challenge
 from storagedriver_registry.client.credentials import Credentials, CredentialSource
-from storagedriver_registry.client.errors import CredentialsError, InvalidAnswerError
+from storagedriver_registry.client.errors import (
+    CredentialsError,
+    DeniedError,
+    InvalidAnswerError,
+    RegistryError,
+    UnauthorizedError,
+)
 from storagedriver_registry.client.retrying import Clock
 
 _DEFAULT_LIFETIME = 60.0
@@ -140,6 +146,20 @@ class Authenticator:
                 self._challenge = challenge
                 return credentials.basic() != refused
         return False
+
+    def blame(self, error: RegistryError, *, was_sent: bool) -> None:
+        """Say of a 401 or 403 whether there were credentials, once they have been asked for.
+
+        Args:
+            error: The error.
+            was_sent: Whether the request had what they give.
+        """
+        if not self._looked or not isinstance(error, UnauthorizedError | DeniedError):
+            return
+        if self._found in (None, Credentials()):
+            error.login = self._host
+        elif was_sent:
+            error.message += f" (the credentials for {self._host} were refused, or do not allow it)"
 
     async def _credentials(self) -> Credentials | None:
         if not self._looked:

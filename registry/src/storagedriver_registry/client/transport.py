@@ -230,6 +230,8 @@ class Transport:
                     parse_challenges(challenges), request.scopes, authorization
                 )
             ):
+                if self._connections.lead_to(response.url):
+                    self._authenticator.blame(error, was_sent=authorization is not None)
                 raise error
         raise AssertionError("the last challenge is not answered")
 
@@ -293,4 +295,5 @@ class Transport:
         except RegistryError as error:
             # It has been tried often enough: the request that needs the token does not begin again.
             error.is_exhausted = True
+            self._authenticator.blame(error, was_sent=True)
             raise

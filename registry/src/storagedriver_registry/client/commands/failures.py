@@ -60,10 +60,13 @@ def exit_code(error: Exception) -> int:
 
 def tell(error: Exception, *, as_json: bool) -> None:
     """Print an error to the standard error output."""
+    text = str(error)
+    if isinstance(error, ResponseError) and error.login:
+        text += f" (there are no credentials for {error.login}: `dist login {error.login}`)"
     if not as_json:
-        say(f"dist: {error}", err=True)
+        say(f"dist: {text}", err=True)
         return
-    about: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    about: dict[str, Any] = {"type": type(error).__name__, "message": text}
     if isinstance(error, ResponseError):
         about |= {"status": error.status, "code": error.code, "detail": error.detail}
     say(json.dumps({"error": about}), err=True)
