@@ -51,6 +51,23 @@ def test_image_comes_back_byte_for_byte(repository: Repository, media_type: str)
         check_stored(repository, reference, body, media_type)
 
 
+@pytest.mark.parametrize(
+    ("media_type", "lists"),
+    [
+        (OCI_MANIFEST, "layers"),
+        (DOCKER_MANIFEST, "layers"),
+        (OCI_INDEX, "manifests"),
+        (DOCKER_LIST, "manifests"),
+        (ARTIFACT, "blobs"),
+    ],
+)
+def test_null_is_an_empty_list(repository: Repository, media_type: str, lists: str) -> None:
+    whole = repository.image(media_type=media_type) if lists == "layers" else {"schemaVersion": 2}
+    body = dump({**whole, "mediaType": media_type, lists: None})
+    assert repository.push_manifest(body, "v1").status_code == 201
+    check_stored(repository, "v1", body, media_type)
+
+
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
 def test_index_comes_back_byte_for_byte(repository: Repository, media_type: str) -> None:
     members = [repository.push_image(tag, tag.encode()) for tag in ("amd64", "arm64")]

@@ -6,7 +6,7 @@ version 2, schema 2.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
@@ -91,17 +91,21 @@ class _KnownManifest(Manifest):
     annotations: dict[str, str] | None = None
 
 
+# Programs in Go write a list that they never filled as `null`, and distribution takes it.
+_Descriptors: TypeAlias = list[Descriptor] | None
+
+
 class ImageManifest(_KnownManifest):
     """An image: a configuration and layers. Artifacts are mostly of this form as well."""
 
     schema_version: Literal[2] = Field(alias="schemaVersion")
     config: Descriptor
-    layers: list[Descriptor]
+    layers: _Descriptors
 
     @property
     def required_blobs(self) -> list[Descriptor]:
         """The configuration, and the layers that are not fetched from elsewhere."""
-        return [self.config, *(layer for layer in self.layers if not layer.urls)]
+        return [self.config, *(layer for layer in self.layers or () if not layer.urls)]
 
     @property
     def named_urls(self) -> list[str]:
@@ -113,23 +117,23 @@ class Index(_KnownManifest):
     """A list of manifests, such as one for each platform."""
 
     schema_version: Literal[2] = Field(alias="schemaVersion")
-    manifests: list[Descriptor]
+    manifests: _Descriptors
 
     @property
     def required_manifests(self) -> list[Descriptor]:
         """Every member."""
-        return self.manifests
+        return self.manifests or []
 
 
 class ArtifactManifest(_KnownManifest):
     """An artifact in the form that OCI proposed and withdrew; some clients still push it."""
 
-    blobs: list[Descriptor] = []
+    blobs: _Descriptors = None
 
     @property
     def required_blobs(self) -> list[Descriptor]:
         """The blobs that are not fetched from elsewhere."""
-        return [blob for blob in self.blobs if not blob.urls]
+        return [blob for blob in self.blobs or () if not blob.urls]
 
     @property
     def named_urls(self) -> list[str]:
@@ -137,5 +141,5 @@ class ArtifactManifest(_KnownManifest):
         return _urls(self.blobs)
 
 
-def _urls(descriptors: list[Descriptor]) -> list[str]:
-    return [url for descriptor in descriptors for url in descriptor.urls or ()]
+def _urls(descriptors: _Descriptors) -> list[str]:
+    return [url for descriptor in descriptors or () for url in descriptor.urls or ()]
