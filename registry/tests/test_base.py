@@ -8,8 +8,9 @@ import pytest
 from registry.tests.client import error_codes, sha256
 
 
-def test_base_says_that_it_is_a_registry(http: httpx.Client) -> None:
-    response = http.get("/v2/")
+@pytest.mark.parametrize("path", ["/v2/", "/v2"])
+def test_base_says_that_it_is_a_registry(http: httpx.Client, path: str) -> None:
+    response = http.get(path)
     assert (response.status_code, response.json()) == (200, {})
     assert response.headers["docker-distribution-api-version"] == "registry/2.0"
 
@@ -19,7 +20,7 @@ def test_head_of_base_has_no_body(http: httpx.Client) -> None:
     assert (response.status_code, response.content) == (200, b"")
 
 
-@pytest.mark.parametrize("path", ["/v2", "/v1/", "/v2/a", "/v2/a/b", "/v2/a/manifests/"])
+@pytest.mark.parametrize("path", ["/v2x", "/v1/", "/v2/a", "/v2/a/b", "/v2/a/manifests/"])
 def test_unknown_resource_is_404_with_an_error_body(http: httpx.Client, path: str) -> None:
     response = http.get(path)
     assert response.status_code == 404

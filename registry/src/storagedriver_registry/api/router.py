@@ -92,6 +92,8 @@ def route_name(path: str) -> str:
 _PREFIX = "/v2/"
 
 _WHOLE = {route.template: route for route in routes.ROUTES if not route.parameters}
+# distribution sends who asks for `/v2` on to `/v2/`.
+_WHOLE[_PREFIX.rstrip("/")] = routes.BASE
 
 
 class _Ending(NamedTuple):

@@ -190,7 +190,7 @@ NO_SUCH_METHOD = Failure(
 BASE = Route(
     "base",
     "/v2/",
-    "The registry itself.",
+    "The registry itself; also without the last `/`.",
     (
         Operation(
             "get_base",
