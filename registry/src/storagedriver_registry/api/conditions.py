@@ -27,7 +27,8 @@ def is_known(request: Request, digest: Digest) -> bool:
     if header is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return "*" in tags or etag(digest) in tags
+    # Without quotes, too: distribution compares so.
+    return "*" in tags or etag(digest) in tags or str(digest) in tags
 
 
 def wanted_range(request: Request, digest: Digest, size: int) -> tuple[int, int] | None:
