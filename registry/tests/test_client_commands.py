@@ -155,6 +155,19 @@ def test_exit_codes_tell_what_is_wrong(server: ServerProcess, image: str, tmp_pa
     assert exit_code(ResponseError("x", status=400, errors=[ErrorEntry("DIGEST_INVALID")])) == 5
 
 
+@pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive"])
+def test_directory_that_a_target_shall_be_in_is_not_made(
+    image: str, tmp_path: Path, kind: str
+) -> None:
+    missing = tmp_path / "none"
+    target = f"{kind}:{missing}/target"
+    said = dist("copy", image, target, code=1)
+    assert said == f"dist: {target}: there is no directory {missing}\n"
+    assert not missing.exists()
+    missing.mkdir()
+    dist("copy", image, target)
+
+
 def test_errors_are_json_if_that_is_wanted(server: ServerProcess) -> None:
     about = json.loads(dist("inspect", f"{server.host}/none/none:v1", "--json", code=3))["error"]
     assert (about["type"], about["status"], about["code"]) == (

@@ -117,6 +117,9 @@ class Session:
         name = _name(location.reference)
         if isinstance(location, StorageLocation):
             return OCILayoutTarget(await self._files(location), name)
+        if not location.path.parent.is_dir():
+            # Whoever has mistyped it does not want it made.
+            raise FileNotFoundError(f"{location}: there is no directory {location.path.parent}")
         if location.kind == "docker-archive":
             return DockerArchiveTarget(location.path, name)
         if location.kind == "oci-archive":
