@@ -13,7 +13,8 @@
 #   _report,
 #   pytest_plugin           running and reporting
 #   benchmarks              what is measured, on any driver
-#   kills, large            runs that a driver's tests call: many kills, cases at real size
+#   kills, large, stalled   runs that a driver's tests call: many kills, cases at real size, readers
+#                           that nobody reads on
 #   _prefixed, _named       suites for drivers known by name, through middleware
 #   default_stack           what reads and writes of the suite, through most drivers' middleware
 #   _through_sync           a storage behind the blocking facade

@@ -84,7 +84,8 @@ class AzureConfig(BaseModel):
         anonymous: Sign nothing.
         credentials: See there.
         ca_file: Certificates to believe, if not the system's.
-        max_connections: Connections at once; open readers hold one each.
+        max_connections: Requests at once, each on a connection; open readers have others beside
+            them, which the middleware `limit` bounds.
         connect_timeout: Seconds to reach the service.
         read_timeout: Seconds in which the next byte of an answer has to come.
         copy_poll_delay: Seconds between two looks at a copy that takes time; grows to 5.

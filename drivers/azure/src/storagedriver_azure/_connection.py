@@ -8,6 +8,7 @@ the request itself does.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -113,17 +114,19 @@ class OpenAnswer:
 class _Transport(AioHttpTransport):  # type: ignore[misc]  # the SDK types it only lazily
     """Sends what the signing policy has signed, and raises what aiohttp raises."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, max_requests: int) -> None:
         super().__init__(session=session, session_owner=False)
+        self._requests = asyncio.Semaphore(max_requests)
 
     async def send(self, request: Any, **options: Any) -> Any:
-        response = await self.session.request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            data=request.data,
-            allow_redirects=False,
-        )
+        async with self._requests:
+            response = await self.session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.data,
+                allow_redirects=False,
+            )
         return OpenAnswer(response)
 
 
@@ -151,7 +154,8 @@ class Connection:
         # A shared access signature stands in the address.
         self.signature = str(service._query_str).lstrip("?")
         policy = service._credential_policy
-        self._pipeline: Any = AsyncPipeline(_Transport(session), [policy] if policy else [])
+        transport = _Transport(session, config.max_connections)
+        self._pipeline: Any = AsyncPipeline(transport, [policy] if policy else [])
         self._is_closed = False
 
     @classmethod
@@ -159,7 +163,8 @@ class Connection:
         """Open an account. Sends nothing."""
         filesystem = open_account(config)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=config.max_connections, ssl=_ssl(config)),
+            # A limit of the pool would count open readers, and wait for them without an end.
+            connector=aiohttp.TCPConnector(limit=0, ssl=_ssl(config)),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=True,
@@ -167,7 +172,6 @@ class Connection:
             max_field_size=_HEADER_BYTES,
             timeout=aiohttp.ClientTimeout(
                 total=None,
-                # Waiting for one of the connections counts as well, and is no fault of the service.
                 connect=None,
                 sock_connect=config.connect_timeout,
                 sock_read=config.read_timeout,

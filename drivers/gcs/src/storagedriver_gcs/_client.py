@@ -99,11 +99,12 @@ class Client:
                 sock_read=config.read_timeout,
             ),
         }
-        if not filesystem._use_client_cert:  # else gcsfs makes a connector with the certificate
-            filesystem.session_kwargs["connector"] = aiohttp.TCPConnector(
-                limit=config.maxconcurrency
-            )
         session: aiohttp.ClientSession = await filesystem._set_session()
+        # gcsfs makes the connector, with a client's certificate if there is one. The limit of its
+        # pool would count open readers, and wait for them without an end.
+        assert session.connector is not None, "it is open"
+        session.connector._limit = 0
+        self._requests = asyncio.Semaphore(config.maxconcurrency)
         # aiohttp repeats some requests by itself when a kept connection breaks. A create-only
         # write that was done would then be told to exist.
         session._retry_connection = False
@@ -169,9 +170,11 @@ class Client:
         may_renew = not is_session
         while True:
             with translated(changes=changes):
-                async with self._request(
-                    method, url, query, {**(headers or {}), **proof}, body
-                ) as got:
+                sent = {**(headers or {}), **proof}
+                async with (
+                    self._requests,
+                    self._request(method, url, query, sent, body) as got,
+                ):
                     reply = Reply(got.status, got.headers, await got.read())
             if reply.status != 401 or not may_renew or not await self.credentials.renew(proof):
                 return reply
@@ -194,9 +197,10 @@ class Client:
             with translated():
                 # gzip is accepted so that the service does not decompress what is stored so.
                 sent = {"Accept-Encoding": "gzip", **headers, **proof}
-                response: aiohttp.ClientResponse = await self._request(
-                    "GET", url, query, sent, None
-                )
+                async with self._requests:
+                    response: aiohttp.ClientResponse = await self._request(
+                        "GET", url, query, sent, None
+                    )
             if response.status in (200, 206, 416):
                 return response
             async with response:

@@ -53,7 +53,8 @@ class GcsConfig(BaseModel):
         endpoint: URL of the service, if it is not Google's.
         public_endpoint: URL that signed URLs are for, if clients reach the service by another.
         chunksize: Least bytes of a chunk of an upload; a multiple of 256 KiB.
-        maxconcurrency: Connections at once; open readers hold one each.
+        maxconcurrency: Requests at once, each on a connection; open readers have others beside
+            them, which the middleware `limit` bounds.
         connect_timeout: Seconds to reach the service.
         read_timeout: Seconds in which the next byte of an answer has to come.
         user_agent: Put after the driver's own in requests; `useragent`.

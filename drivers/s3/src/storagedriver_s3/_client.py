@@ -6,6 +6,8 @@ What differs from a client as it comes:
   A repeated create-only write would find its own first attempt and call it another's.
 - Times are parsed by the standard library, which makes a listing three times as cheap, and the
   user agent is a constant.
+- What `max_connections` bounds is requests: an open reader, whose client may be slow for hours,
+  keeps a connection, and keeps nobody else from having one.
 - No `Expect: 100-continue`, which costs each part a round trip, and a larger buffer for reading.
 - The SDK's DEBUG log is off unless asked for: it writes what requests carry, session tokens
   included.
@@ -115,6 +117,16 @@ class Connection:
 
 
 class _OneAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
+    def __init__(self, *, max_pool_connections: int, **options: Any) -> None:
+        # The pool's own limit would count readers, and wait for them without an end.
+        super().__init__(max_pool_connections=0, **options)
+        self._requests = asyncio.Semaphore(max_pool_connections)
+
+    async def send(self, request: Any) -> Any:
+        # Of a streamed answer no more than the head comes in here.
+        async with self._requests:
+            return await super().send(request)
+
     async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
         session: aiohttp.ClientSession = await super()._get_session(proxy_url)
         session._retry_connection = False

@@ -77,7 +77,8 @@ class S3Config(BaseModel):
         acl: Canned ACL of new objects; `objectacl`.
         connect_timeout: Seconds to reach the store.
         read_timeout: Seconds in which the next byte of an answer has to come.
-        max_connections: Connections at once; open readers hold one each.
+        max_connections: Requests at once, each on a connection; open readers have others beside
+            them, which the middleware `limit` bounds.
         payload_signing: Sign the bytes of objects too: always, never, or (not given) where the
             connection is not encrypted.
         min_part_size: Bytes of a part of an upload at least, where the store has another limit than
