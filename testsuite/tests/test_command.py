@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,16 +79,32 @@ def site(tmp_path: Path) -> Path:
     return site
 
 
+WAITS = """
+    async def get_content(self, path):
+        open("begun", "w").close()
+        await asyncio.sleep(3600)
+"""
+
+
 def storagedriver(
     directory: Path, *arguments: object, path: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
+    process = started(directory, *arguments, path=path)
+    out, error = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
+def started(directory: Path, *arguments: object, path: Path | None = None) -> subprocess.Popen[str]:
     # A worker of pytest-xdist may run these tests; within one, pytest-benchmark measures nothing.
     outer = {key: value for key, value in os.environ.items() if "PYTEST_XDIST" not in key}
-    return subprocess.run(
+    temporary = directory / "temporary"
+    temporary.mkdir(exist_ok=True)
+    return subprocess.Popen(
         [sys.executable, "-m", "storagedriver_core.cli", *map(str, arguments)],
         cwd=directory,
-        env={**outer, "PYTHONPATH": str(path or ""), "COLUMNS": "200"},
-        capture_output=True,
+        env={**outer, "PYTHONPATH": str(path or ""), "COLUMNS": "200", "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 
@@ -96,6 +114,7 @@ def test_conformance_prints_and_writes_what_came_of_each_case(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     assert "inmemory through retry: driver inmemory" in done.stdout
     assert "Q01 not_declared: bounded_memory is not declared" in done.stdout
+    assert not list((tmp_path / "temporary").iterdir())
     (suite,) = json.loads((tmp_path / "conformance.json").read_text())["suites"]
     assert {key: case["outcome"] for key, case in suite["cases"].items()} == {
         "N01": "passed",
@@ -139,6 +158,24 @@ def test_conformance_fails_where_a_case_does(tmp_path: Path, site: Path) -> None
     assert "assert b'' ==" in done.stdout, "assertions of the cases are spelt out"
 
 
+@pytest.mark.parametrize(("command", "case"), [("conformance", "C01"), ("bench", "get_of_1_kib")])
+def test_interrupted_run_says_so_and_leaves_nothing(
+    command: str, case: str, tmp_path: Path, site: Path
+) -> None:
+    waiting = PLUGIN.partition("    async def get_content")[0] + WAITS
+    (site / "forgetful.py").write_text("import asyncio\n" + waiting + PLUGIN.partition('b""')[2])
+    process = started(tmp_path, command, "forgetful", "-k", case, path=site)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate()
+    assert process.returncode == 130, out + error
+    assert not list((tmp_path / "temporary").iterdir())
+    assert not (tmp_path / "conformance.json").exists()
+
+
 def test_conformance_fails_where_nothing_ran(tmp_path: Path) -> None:
     for expression in ("no_such_case", "Q01"):
         done = storagedriver(tmp_path, "conformance", "inmemory", "-k", expression)
@@ -154,6 +191,8 @@ def test_conformance_fails_where_nothing_ran(tmp_path: Path) -> None:
         (["bench", "without-harness"], "no package registers a conformance harness for it"),
         (["conformance", "inmemory", "--through", "retri"], "did you mean 'retry'"),
         (["bench", "inmemory", "-c", "missing.yml"], "missing.yml"),
+        (["conformance", "inmemory", "--report", "not/there.json"], "not is no directory"),
+        (["bench", "inmemory", "--report", "not/there.json"], "not is no directory"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_runs(

@@ -30,6 +30,16 @@ KeywordOption: TypeAlias = Annotated[
     str | None, typer.Option("-k", help="Run only what matches, as `W33 or resume`.")
 ]
 
+_INTERRUPTED = 130
+
+
+def _in_a_directory(path: Path | None) -> Path | None:
+    """Refuse a report that could not be written, before anything runs for it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{path}: {path.parent} is no directory")
+    return path
+
+
 _FILE = """\
 from pathlib import Path
 from storagedriver_testsuite import {base}, suite_for
@@ -43,9 +53,10 @@ def run_conformance(
     name: NameArgument,
     config: ConfigOption = None,
     through: ThroughOption = None,
-    report: Annotated[Path, typer.Option(help="Where the result of each case goes.")] = Path(
-        "conformance.json"
-    ),
+    report: Annotated[
+        Path,
+        typer.Option(callback=_in_a_directory, help="Where the result of each case goes."),
+    ] = Path("conformance.json"),
     keyword: KeywordOption = None,
     large: Annotated[
         bool, typer.Option("--large", help="Run at real size what comes in two sizes.")
@@ -53,7 +64,7 @@ def run_conformance(
 ) -> None:
     """Test a driver against the contract.
 
-    Exit code 1 if a case failed or none passed.
+    Exit code 1 if a case failed or none passed, 130 if interrupted.
     """
     options = ["--conformance-table", f"--conformance-report={report.absolute()}"]
     if large:
@@ -66,7 +77,10 @@ def run_bench(
     name: NameArgument,
     config: ConfigOption = None,
     through: ThroughOption = None,
-    report: Annotated[Path | None, typer.Option(help="Keep the figures in this JSON file.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(callback=_in_a_directory, help="Keep the figures in this JSON file."),
+    ] = None,
     keyword: KeywordOption = None,
 ) -> None:
     """Measure a driver.
@@ -105,6 +119,21 @@ def _run(
         settings = ["-q", "-c", str(ini), "--rootdir", directory, "-p", "no:cacheprovider"]
         # Nothing but the report is left where the caller stands.
         settings.append(f"--benchmark-storage=file://{directory}/benchmarks")
+        settings.append(f"--basetemp={directory}/stores")
         set_hypothesis_home_dir(directory)
-        code = pytest.main([*settings, "--import-mode=importlib", *options, *selection, str(file)])
+        arguments = [*settings, "--import-mode=importlib", *options, *selection, str(file)]
+        interrupts = _Interrupts()
+        code = pytest.main(arguments, plugins=[interrupts])
+    if interrupts.came:
+        raise typer.Exit(_INTERRUPTED)
     raise typer.Exit(0 if code == pytest.ExitCode.OK else 1)
+
+
+class _Interrupts:
+    """Knows whether Ctrl-C came; pytest gives one code for that and for what it cannot collect."""
+
+    came = False
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Be told by pytest."""
+        self.came = self.came or excinfo.type is KeyboardInterrupt

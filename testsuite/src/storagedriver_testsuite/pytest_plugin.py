@@ -135,11 +135,11 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report; fail if a suite that was there passed nothing."""
+    """Write the report of a run that has ended; fail if a suite that was there passed nothing."""
     gc.unfreeze()
     reports = list(session.config.stash[REPORTS].values())
     path = session.config.getoption("--conformance-report")
-    if path and reports:
+    if path and reports and session.exitstatus != pytest.ExitCode.INTERRUPTED:
         write_reports(Path(path), reports)
     if any(not report.counts().get("passed") for report in reports) and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
