@@ -38,7 +38,7 @@ from storagedriver_registry.client.transfer import Blob, copy, plan
 from storagedriver_registry.client.transfer import plans as plans_module
 from storagedriver_registry.digest import Digest, compute_digest, parse_digest
 
-from registry.tests.client import sha256
+from registry.tests.client import OCI_MANIFEST, sha256
 from registry.tests.dist import Layout
 from storagedriver_core import open_storage
 
@@ -385,6 +385,17 @@ def test_docker_archive_keeps_layers_and_configuration(layout: Layout, tmp_path:
     assert entry["RepoTags"] == ["a:v1"]
     with pytest.raises(NotFoundError, match="0 images of that name"):
         asyncio.run(DockerArchive(path, "b:v1").root())
+
+
+def test_image_whose_layers_are_null_has_none_in_a_docker_archive(
+    layout: Layout, tmp_path: Path
+) -> None:
+    config = layout.add(b"{}", "application/vnd.oci.image.config.v1+json")
+    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": None}
+    layout.name(layout.add(json.dumps(manifest).encode(), OCI_MANIFEST), "v1")
+    asyncio.run(copy(source(layout), DockerArchiveTarget(tmp_path / "d.tar", None)))
+    data = asyncio.run(TarFiles(tmp_path / "d.tar").read("manifest.json"))
+    assert json.loads(data or b"")[0]["Layers"] == []
 
 
 def test_layer_that_is_not_what_the_configuration_says_is_refused(

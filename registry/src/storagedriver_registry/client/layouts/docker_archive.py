@@ -240,10 +240,11 @@ class DockerArchiveTarget(ArchiveTarget):
         image = ImageManifest.model_validate(read_stored(root.data))
         config = self._blob(image.config.digest)
         diff_ids = _diff_ids(config.read_bytes())
-        if len(diff_ids) != len(image.layers):
+        layers = image.layers or []
+        if len(diff_ids) != len(layers):
             raise InvalidAnswerError("it is no image: its configuration lists other layers")
         names: list[str] = []
-        for layer, diff_id in zip(image.layers, diff_ids, strict=True):
+        for layer, diff_id in zip(layers, diff_ids, strict=True):
             name = f"{diff_id.partition(':')[2]}.tar"
             if name not in names:
                 path = self._blob(layer.digest)
