@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import os
 import socket
 import ssl
 import subprocess
@@ -62,7 +63,13 @@ class Served:
         command = [REGISTRY, "serve", "--workers", str(workers), str(config)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                # Most tests end it by SIGKILL, which leaves the directory where workers add up.
+                env=os.environ | {"TMPDIR": str(folder)},
             )
 
     @property
