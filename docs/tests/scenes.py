@@ -191,6 +191,7 @@ def _registry_readme(site: Site) -> Scene:
             "registry serve                 ": f"REGISTRY_HTTP_ADDR={site.host()} registry serve  "
         },
         answers="secret\nsecret\n",
+        around={0: ("", _ASKED.replace("/v2/", "/registry/v2/"))},
     )
 
 

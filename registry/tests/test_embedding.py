@@ -15,7 +15,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from storagedriver_registry import create_app
 from storagedriver_registry.api.request import ASGIApp, Message
+from storagedriver_registry.app import RegistryApp
 from storagedriver_registry.auth import Guard
+from storagedriver_registry.purging import UploadPurger
 
 from registry.tests.client import OCI_MANIFEST, sha256
 from storagedriver_core import ConfigurationError, Storage, open_storage
@@ -224,7 +226,7 @@ class Parts:
         return aclose
 
 
-def demo_app() -> ASGIApp:
+def demo_app() -> RegistryApp:
     return create_app({"storage": {"inmemory": {}}, "auth": {"none": {}}})
 
 
@@ -266,6 +268,41 @@ def test_shutdown_closes_the_guard_before_its_storage(monkeypatch: pytest.Monkey
     parts = Parts(monkeypatch)
     asyncio.run(lifespan(app, ["startup", "shutdown"]))
     assert parts.done == ["open storage", "open guard", "close guard", "close storage"]
+
+
+def test_what_goes_on_beside_requests_does_so_in_the_lifespan_of_who_mounts_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = demo_app()
+    parts = Parts(monkeypatch)
+    monkeypatch.setattr(UploadPurger, "start", lambda _: parts.done.append("purge"))
+
+    @asynccontextmanager
+    async def around(_: Starlette) -> AsyncIterator[None]:
+        async with registry.lifespan():
+            yield
+
+    host = Starlette(lifespan=around, routes=[Mount("", registry)])
+    asyncio.run(lifespan(host, ["startup", "shutdown"]))
+    assert parts.done == [
+        *("open storage", "open guard", "purge"),
+        *("close guard", "close storage"),
+    ]
+
+
+def test_lifespan_that_fails_to_begin_closes_what_it_has_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = demo_app()
+    parts = Parts(monkeypatch, "guard")
+
+    async def main() -> None:
+        with pytest.raises(ConfigurationError, match="guard is wrong"):
+            async with registry.lifespan():
+                raise AssertionError
+
+    asyncio.run(main())
+    assert parts.done == ["open storage", "open guard", "close storage"]
 
 
 def test_storage_that_was_handed_in_is_not_closed_at_shutdown() -> None:

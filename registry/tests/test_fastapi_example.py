@@ -36,11 +36,16 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
     (folder / "storage.yml").write_text(
         config.replace("root_directory: data", f"root_directory: {folder / 'data'}")
     )
+    (folder / "registry.yml").write_text(
+        (EXAMPLE / "registry.yml").read_text()
+        + "  maintenance: { uploadpurging: { enabled: true, age: 168h, interval: 1s } }\n"
+    )
     port = free_port()
     address = ["--host", "127.0.0.1", "--port", str(port)]
     environment = {
         "PYTHONPATH": str(EXAMPLE),
         "STORAGEDRIVER_CONFIG": str(folder / "storage.yml"),
+        "REGISTRY_CONFIGURATION_PATH": str(folder / "registry.yml"),
         "PYTHONWARNINGS": "error",
     }
     server = ServerProcess(
@@ -195,6 +200,19 @@ def test_bytes_pass_through_without_being_held(http: httpx.Client, example: Serv
     assert digest.digest() == hashlib.sha256(chunk * count).digest()
     assert sum(one.memory_info().rss for one in workers) - before < count * MIB // 2
     http.delete("/files/large").raise_for_status()
+
+
+def test_registry_purges_uploads_that_nobody_finishes(
+    http: httpx.Client, example: ServerProcess
+) -> None:
+    begun = [http.post("/v2/team/app/blobs/uploads/") for _ in range(2)]
+    kept, left = (http.patch(one.headers["location"], content=b"few") for one in begun)
+    folder = example.data / "docker/registry/v2/repositories/team/app/_uploads"
+    session = folder / left.headers["docker-upload-uuid"]
+    for file in list(session.rglob("*")):
+        os.utime(file, (0, 0))
+    eventually(lambda: not session.exists())
+    assert http.get(kept.headers["location"]).status_code == 204
 
 
 @pytest.mark.service("skopeo", "umoci")

@@ -53,14 +53,15 @@ STATUS: dict[type[StorageDriverError], int] = {
 }
 
 logger = logging.getLogger(__name__)
-# Reads the file and checks it; nothing is opened yet.
+# These read their files and check them; nothing is opened yet.
 storage = open_storage(environ.get("STORAGEDRIVER_CONFIG", "storage.yml"))
+registry = create_app(environ.get("REGISTRY_CONFIGURATION_PATH", "registry.yml"), storage=storage)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Have the storage open while requests come: once for each process that serves."""
-    async with storage:
+    """Have storage and registry at work while requests come: once for each process that serves."""
+    async with storage, registry.lifespan():
         yield
 
 
@@ -145,7 +146,7 @@ async def answer_nobody(request: Request, error: ClientDisconnect) -> Response:
 
 
 # After all routes of the application: it answers whatever is none of theirs.
-app.mount("", create_app({"storage": {"delete": {"enabled": True}}}, storage=storage))
+app.mount("", registry)
 
 
 class Streamed(StreamingResponse):

@@ -41,7 +41,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from storagedriver_registry.app import create_app
+    from storagedriver_registry.app import RegistryApp, create_app
     from storagedriver_registry.auth import (
         Access,
         AccessCheckError,
@@ -62,6 +62,7 @@ __all__ = [
     "ChallengeError",
     "Configuration",
     "Grant",
+    "RegistryApp",
     "create_app",
     "hookimpl",
     "load_configuration",
@@ -70,6 +71,7 @@ __all__ = [
 _HOMES = {
     "AuthSpec": "hookspecs",
     "Configuration": "configuration",
+    "RegistryApp": "app",
     "create_app": "app",
     "hookimpl": "hookspecs",
     "load_configuration": "configuration",

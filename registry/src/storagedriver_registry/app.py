@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -42,8 +42,10 @@ _Part: TypeAlias = "Storage | Caches | Guard | Health | Notifier | Proxy"
 
 def create_app(
     config: Configuration | str | Path | Mapping[str, Any], *, storage: Storage | None = None
-) -> ASGIApp:
+) -> RegistryApp:
     """Make a registry that can be served, or mounted in another ASGI application.
+
+    One that is mounted needs `RegistryApp.lifespan` around it.
 
     Args:
         config: A validated configuration, the path of a `config.yml`, or the same as a mapping.
@@ -66,7 +68,9 @@ def create_app(
 
 
 class RegistryApp:
-    """Answers requests; every error becomes an answer here. `create_app` makes it.
+    """A registry as an ASGI application. `create_app` makes it.
+
+    Every error becomes an answer here.
 
     Attributes:
         health: The checks; None where nothing is checked and nobody can ask.
@@ -128,6 +132,26 @@ class RegistryApp:
             await self._live(receive, send)
         else:
             raise NotImplementedError(f"a registry does not speak {scope['type']}")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Be at work for the length of the block, in another application that mounts it.
+
+        Whatever is not answering requests goes on meanwhile: notifications, the purge of uploads,
+        what a proxy lets go. Frameworks send what they mount no lifespan events, so the lifespan
+        of the outer application enters this, after a storage that it has handed in. Several
+        processes may do so on one storage.
+
+        Raises:
+            ConfigurationError: Something of the configuration turns out to be wrong.
+            StorageDriverError: The storage cannot be opened.
+        """
+        await self._start()
+        try:
+            self.start_maintenance()
+            yield
+        finally:
+            await self._close()
 
     async def prepare(self) -> None:
         """Make what several processes share, before any of them needs it; they have been opened.
