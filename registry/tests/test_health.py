@@ -191,6 +191,9 @@ def test_debug_server_shows_health_and_switches_it(tmp_path: Path, workers: int)
         response = httpx.get(debug)
         assert (response.status_code, response.json()) == (200, {})
         assert response.headers["content-type"] == "application/json; charset=utf-8"
+        # As checks of URLs ask, this registry's among them.
+        head = httpx.head(debug)
+        assert (head.status_code, head.content) == (response.status_code, b"")
         assert httpx.post(debug).status_code == 404
         assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 404
         assert httpx.get(f"{debug}/down").status_code == 404

@@ -115,7 +115,8 @@ class _Handler(BaseHTTPRequestHandler):
         logger.debug(format, *arguments)
 
     def _answer(self, method: str) -> None:
-        make = self.server.pages.get((method, self.path.partition("?")[0]))
+        served = "GET" if method == "HEAD" else method
+        make = self.server.pages.get((served, self.path.partition("?")[0]))
         try:
             if method == "POST" and self.headers.get("origin") is not None:
                 # A site that an operator looks at made the browser ask, and not the operator.
