@@ -4,7 +4,8 @@
 #
 #   _errors                             the error tree
 #   _types, _capabilities, _paths       what calls are given and return; the path rules
-#   _durations, _client_address         spans of time as Go has them; who a URL is for
+#   _durations, _service_url            what configurations spell: spans of time, URLs
+#   _client_address                     who a redirect URL is for
 #   _driver, _cuts                      the contract that authors fulfil, and a help for uploads
 #   _context, _hashing, _hash_queue,
 #   _token, _sidecars, _parts, _shield,
@@ -98,6 +99,7 @@ from storagedriver_core._plugins import (
     load_plugins,
 )
 from storagedriver_core._reader import BytesStream, FileReader, byte_range
+from storagedriver_core._service_url import check_service_url
 from storagedriver_core._shield import finish, undo_if_cancelled
 from storagedriver_core._storage import Storage
 from storagedriver_core._storage_config import StorageConfig
@@ -213,6 +215,7 @@ __all__ = [
     "WriterState",
     "at_once",
     "byte_range",
+    "check_service_url",
     "child_prefix",
     "client_address",
     "close_match",

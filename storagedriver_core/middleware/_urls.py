@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from datetime import timedelta
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import AfterValidator
 
 from storagedriver_core._driver import StorageDriver
+from storagedriver_core._service_url import check_service_url
 from storagedriver_core._types import SignedMethod
 from storagedriver_core.middleware._wrapper import DriverMiddleware
 
@@ -23,12 +24,7 @@ def escape_path(path: str) -> str:
 
 
 def _base(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.scheme or not parts.netloc:
-        raise ValueError("a scheme and a host are needed, as in https://cdn.example/path")
-    if parts.query or parts.fragment:
-        raise ValueError("neither a query nor a fragment can stand in it")
-    return url.rstrip("/")
+    return check_service_url(url).rstrip("/")
 
 
 BaseUrl = Annotated[str, AfterValidator(_base)]

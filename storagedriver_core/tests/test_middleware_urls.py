@@ -376,7 +376,7 @@ KEYS = "private_key: {key}, key_pair_id: K"
     ("entry", "message"),
     [
         ("redirect: {}", "4: storage.middleware.0.redirect.base_url: required"),
-        ("redirect: { baseurl: cdn.example }", "redirect.baseurl: a scheme and a host are needed"),
+        ("redirect: { baseurl: cdn.example }", "redirect.baseurl: a URL begins with http"),
         ("redirect: { baseurl: 'https://a/?b' }", "neither a query nor a fragment"),
         ("redirect: { base_ulr: x }", "4: storage.middleware.0.redirect.base_ulr: unknown key"),
         ("rewrite: { host: a/b }", "4: storage.middleware.0.rewrite.host: String should match"),

@@ -183,6 +183,7 @@ def test_connection_string_does_not_contradict_the_rest() -> None:
         ({"container": "Upper"}, "container"),
         ({"endpoint": "example.com"}, "endpoint"),
         ({"public_endpoint": "ftp://example.com"}, "public_endpoint"),
+        ({"endpoint": "https://example.blob.core.windows.net/?sig=hidden"}, "endpoint"),
         ({"credentials": {"type": "client_secret", "clientid": "a"}}, "tenant_id"),
         ({"credentials": {"type": "shared_key"}}, "account_key"),
         ({"credentials": {"type": "magic"}}, "credentials"),

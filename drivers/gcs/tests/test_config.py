@@ -52,6 +52,8 @@ def test_inline_credentials_are_a_mapping_or_text_and_do_not_show(given: Any) ->
         {"chunksize": 262144 + 1},
         {"endpoint": "storage.example"},
         {"public_endpoint": "ftp://x"},
+        {"endpoint": "http://me:hidden@storage.example"},
+        {"endpoint": "http://storage.example:99999"},
         {"root_directory": "a//b"},
         {"root_directory": "a/../b"},
         {"identity": "browser"},

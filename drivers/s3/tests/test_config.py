@@ -87,6 +87,9 @@ def test_each_spelling_of_distribution_has_one_of_ours() -> None:
         ({"v4auth": False}, "v4auth"),
         ({"chunksize": 1024}, "chunksize"),
         ({"preset": "guess"}, "preset"),
+        ({"endpoint": "http://me:hidden@minio.example"}, "endpoint"),
+        ({"endpoint": "minio.example:99999"}, "endpoint"),
+        ({"public_endpoint": "http://a b"}, "public_endpoint"),
     ],
 )
 def test_wrong_parameter_is_named(parameters: dict[str, object], named: str) -> None:

@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from storagedriver_core import check_service_url
+
 CredentialType: TypeAlias = Literal["shared_key", "client_secret", "default_credentials"]
 
 
@@ -23,9 +25,7 @@ def _given(value: object) -> object:
 
 
 def _url(value: object) -> object:
-    if isinstance(value, str) and value and not value.startswith(("https://", "http://")):
-        raise ValueError("not a URL that begins with https:// or http://")
-    return _given(value)
+    return check_service_url(value) if isinstance(value, str) and value else _given(value)
 
 
 Text = Annotated[str | None, BeforeValidator(_given)]

@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from storagedriver_core import check_service_url
+
 CHUNK_UNIT = 256 * 1024
 """Bytes that every chunk of an upload but the last is a multiple of."""
 
@@ -84,9 +86,7 @@ class GcsConfig(BaseModel):
     @field_validator("endpoint", "public_endpoint")
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("is a URL with http:// or https://")
-        return url
+        return None if url is None else check_service_url(url)
 
     @field_validator("root_directory")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from storagedriver_core import Capabilities, ConfigurationError
+from storagedriver_core import Capabilities, ConfigurationError, check_service_url
 
 _PROGRAM = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -77,8 +77,10 @@ class RemoteConfig(BaseModel):
     @field_validator("connect")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"unix:/.+|http://[^/]+:\d+/?", value):
-            raise ValueError("unix:/path or http://host:port")
+        if value is not None and not value.startswith("unix:/"):
+            if not re.fullmatch(r"http://[^/]+:\d+/?", value):
+                raise ValueError("unix:/path or http://host:port")
+            check_service_url(value)
         return value
 
     @field_validator("program")

@@ -203,6 +203,8 @@ class RemoteHarness(Harness):
             ({}, "connect"),
             ({"connect": "unix:/a", "program": "nodejs"}, "program"),
             ({"connect": "ftp://there"}, "connect"),
+            ({"connect": "http://me:hidden@there:80"}, "connect"),
+            ({"connect": "http://there:99999"}, "connect"),
             ({"program": "../evil"}, "program"),
             ({"connect": "unix:/a", "start_seconds": 0}, "start_seconds"),
             ({"connect": "unix:/a", "capabilities": {"get_range": 7}}, "capabilities"),

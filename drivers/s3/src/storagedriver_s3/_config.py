@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from storagedriver_core import check_service_url
 from storagedriver_s3._presets import PRESETS, Preset, PresetName
 
 # Source: Amazon S3 User Guide, "Canned ACL".
@@ -147,6 +148,13 @@ class S3Config(BaseModel):
     multipartcopychunksize: int | None = Field(None, ge=MIN_PART_SIZE)
     multipartcopymaxconcurrency: int | None = Field(None, ge=1)
     loglevel: str | bool | None = None
+
+    @field_validator("endpoint", "public_endpoint")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            check_service_url(url if "://" in url else f"https://{url}")
+        return url
 
     @field_validator("acl", "encrypt", "storage_class")
     @classmethod
