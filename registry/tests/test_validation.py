@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from storagedriver_registry.configuration import load_configuration
+from storagedriver_registry.configuration.models import compile_pattern
 
 from registry.tests.application import Application, run
 from registry.tests.client import error_codes, sha256
@@ -58,6 +59,26 @@ def test_urls_of_layers(
     assert pushed(foreign(*urls), urls=lists) == answer
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("pattern", "matching", "others"),
+    [
+        ("^[[:alpha:]]+$", ["aZ"], ["a1", ":", "[a]", "aé"]),
+        ("^[^[:digit:]-]+$", ["a:"], ["a1", "-"]),
+        ("^[][:upper:]_]$", ["]", "A", "_"], ["a", ":", "["]),
+        ("^[[:punct:]]$", ["[", "]", "\\", "-", "~"], ["a", " "]),
+        (r"^\[[:alpha:]\]$", ["[a]", "[:]"], ["[b]", "b"]),
+        (r"^[\]:[:alpha:]]$", ["]", ":", "b"], ["1"]),
+        (r"^\w+$", ["a_1"], ["é"]),
+    ],
+)
+def test_expressions_mean_what_they_mean_to_distribution(
+    pattern: str, matching: list[str], others: list[str]
+) -> None:
+    found = compile_pattern(pattern)
+    assert [text for text in (*matching, *others) if found.search(text)] == matching
+
+
 def members(*platforms: tuple[str, str] | None) -> bytes:
     listed = [
         {**MEMBER, "platform": platform and {"architecture": platform[0], "os": platform[1]}}
@@ -106,6 +127,8 @@ def test_what_is_off_still_has_to_be_a_manifest() -> None:
     ("section", "message"),
     [
         ({"validation": {"manifests": {"urls": {"allow": ["("]}}}}, "regular expression"),
+        ({"validation": {"manifests": {"urls": {"deny": ["[[:letter:]]"]}}}}, "no class"),
+        ({"validation": {"manifests": {"urls": {"deny": ["[a[:^alpha:]]"]}}}}, "no class"),
         ({"validation": {"manifests": {"indexes": {"platforms": "some"}}}}, "'list'"),
         ({"catalog": {"maxentries": "many"}}, "maxentries"),
         ({"tags": {"maxtags": "many"}}, "maxtags"),

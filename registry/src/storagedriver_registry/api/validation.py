@@ -5,13 +5,12 @@ Source: distribution's documentation, "Configuring a registry", section `validat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from storagedriver_core import at_once
 from storagedriver_registry.api.codes import MANIFEST_BLOB_UNKNOWN, MANIFEST_INVALID
 from storagedriver_registry.api.errors import ApiError
-from storagedriver_registry.configuration.models import ValidationSettings
+from storagedriver_registry.configuration.models import ValidationSettings, compile_pattern
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.manifest import Descriptor, Manifest
 from storagedriver_registry.storage import Stores
@@ -23,8 +22,8 @@ class ManifestValidation:
     def __init__(self, settings: ValidationSettings) -> None:
         self._disabled = settings.disabled
         urls = settings.manifests.urls
-        self._allow = [re.compile(pattern) for pattern in urls.allow]
-        self._deny = [re.compile(pattern) for pattern in urls.deny]
+        self._allow = [compile_pattern(pattern) for pattern in urls.allow]
+        self._deny = [compile_pattern(pattern) for pattern in urls.deny]
         indexes = settings.manifests.indexes
         self._members = indexes.platforms
         self._platforms = {(item.architecture, item.os) for item in indexes.platformlist}

@@ -23,6 +23,7 @@ from storagedriver_registry.configuration.models.validation import (
     PlatformSettings,
     UrlValidationSettings,
     ValidationSettings,
+    compile_pattern,
 )
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "TlsSettings",
     "UrlValidationSettings",
     "ValidationSettings",
+    "compile_pattern",
 ]
