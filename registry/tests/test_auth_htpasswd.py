@@ -117,11 +117,13 @@ def test_user_is_in_the_line_of_a_request(users: Path, caplog: pytest.LogCapture
         with caplog.at_level(logging.INFO):
             await http.get("/v2/", headers=basic("alice", "wonderland"))
             await http.get("/v2/")
+            await http.get("/v2/", headers=basic("mallory", "wonderland"))
 
     write_users(users, {"alice": "wonderland"})
     with_registry(section(users), ask)
     lines = [text for text in caplog.messages if text.startswith("response completed ")]
-    assert ["auth.user.name=alice" in line for line in lines] == [True, False]
+    assert ["auth.user.name=alice" in line for line in lines] == [True, False, False]
+    assert "wrong password, or no user 'mallory'" in caplog.text
 
 
 def test_scheme_is_taken_in_any_case(users: Path) -> None:

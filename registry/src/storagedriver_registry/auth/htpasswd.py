@@ -52,9 +52,10 @@ class HtpasswdController(AccessController):
         if given is None:
             raise ChallengeError(self._challenge, "no user and password")
         user, password = given
+        name = user.decode(errors="replace")
         if not await self._file.check(user, password):
-            raise ChallengeError(self._challenge, f"wrong password, or no user {user[:100]!r}")
-        return Grant(user.decode(errors="replace"))
+            raise ChallengeError(self._challenge, f"wrong password, or no user {name[:100]!r}")
+        return Grant(name)
 
 
 def _make_if_missing(path: Path) -> None:
