@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -62,6 +63,25 @@ def test_storage_that_cannot_be_opened_is_told(config: Callable[..., Path], tmp_
     assert done.returncode == 1
     assert str(tmp_path / "file") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--version", "-v"])
+def test_version_is_told(option: str) -> None:
+    done = registry(option)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"registry {version('storagedriver-registry')}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("garbage-collect",), ("uploads", "list"), ("uploads", "purge"), ("referrers", "rebuild")],
+)
+def test_variable_names_the_configuration(
+    config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("REGISTRY_CONFIGURATION_PATH", str(config()))
+    done = registry(*command)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from storagedriver_core import ConfigurationError, StorageDriverError
-from storagedriver_registry.commands import failure, load
+from storagedriver_registry.commands import ConfigArgument, failure, load
 from storagedriver_registry.config_commands import app as config_app
 from storagedriver_registry.configuration import CONFIGURATION_PATH
 from storagedriver_registry.doctor.command import doctor
@@ -29,7 +30,7 @@ app.command("garbage-collect")(garbage_collect)
 referrers_app = typer.Typer(help="The index of referrers.", no_args_is_help=True)
 app.add_typer(referrers_app, name="referrers")
 
-ConfigArgument = Annotated[
+_ServedArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="[CONFIG]",
@@ -40,9 +41,30 @@ ConfigArgument = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"registry {version('storagedriver-registry')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            *("--version", "-v"),
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Take the options of the command itself."""
+
+
 @app.command()
 def serve(
-    config: ConfigArgument = None,
+    config: _ServedArgument = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that serve.")] = 1,
 ) -> None:
     """Serve a registry until it is interrupted."""
@@ -60,7 +82,7 @@ def serve(
 
 
 @referrers_app.command()
-def rebuild(config: Annotated[Path, typer.Argument(help="A config.yml.")]) -> None:
+def rebuild(config: ConfigArgument) -> None:
     """Index the referrers in a root that another registry has written.
 
     It may be run while servers are at work, and again.

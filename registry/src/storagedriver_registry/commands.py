@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from storagedriver_core import ConfigurationError
 from storagedriver_registry.configuration import (
+    CONFIGURATION_PATH,
     Configuration,
     default_configuration,
     load_configuration,
 )
+
+ConfigArgument = Annotated[
+    Path, typer.Argument(metavar="CONFIG", envvar=CONFIGURATION_PATH, help="A config.yml.")
+]
+"""The configuration of a command that needs one."""
 
 
 def load(config: Path | None) -> Configuration:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from storagedriver_core import ConfigurationError
-from storagedriver_registry.configuration import (
-    CONFIGURATION_PATH,
-    Configuration,
-    load_configuration,
-)
+from storagedriver_registry.commands import ConfigArgument
+from storagedriver_registry.configuration import Configuration, load_configuration
 
 app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 
@@ -22,12 +17,7 @@ _WIDTH = 70
 
 
 @app.command()
-def check(
-    config: Annotated[
-        Path,
-        typer.Argument(metavar="CONFIG", envvar=CONFIGURATION_PATH, help="A config.yml."),
-    ],
-) -> None:
+def check(config: ConfigArgument) -> None:
     """Print what is in force, and where each value comes from; open nothing.
 
     What is not acted on is a warning, on standard error. The exit status is 1 if the registry would

@@ -8,13 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from storagedriver_core import ConfigurationError, StorageDriverError
-from storagedriver_registry.commands import failure, load
+from storagedriver_registry.commands import ConfigArgument, failure, load
 from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models.base import parse_duration
 
@@ -25,7 +24,7 @@ DEFAULT_GRACE = "24h"
 
 
 def garbage_collect(
-    config: Annotated[Path, typer.Argument(help="A config.yml.")],
+    config: ConfigArgument,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-d", help="Only say what would be done.")
     ] = False,

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from storagedriver_core import ConfigurationError, StorageDriverError
-from storagedriver_registry.commands import failure, load
+from storagedriver_registry.commands import ConfigArgument, failure, load
 from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models.base import parse_duration
 from storagedriver_registry.storage.sessions import PurgeReport, SessionInfo
 
 app = typer.Typer(help="Uploads that have not been finished.", no_args_is_help=True)
-
-ConfigArgument = Annotated[Path, typer.Argument(help="A config.yml.")]
 
 
 @app.command("list")

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from storagedriver_core import ConfigurationError, Finding
-from storagedriver_registry.configuration import (
-    CONFIGURATION_PATH,
-    load_configuration,
-)
+from storagedriver_registry.commands import ConfigArgument
+from storagedriver_registry.configuration import load_configuration
 from storagedriver_registry.doctor.findings import Report
 
 
 def doctor(
-    config: Annotated[
-        Path,
-        typer.Argument(metavar="CONFIG", envvar=CONFIGURATION_PATH, help="A config.yml."),
-    ],
+    config: ConfigArgument,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Leave out everything that writes.")
     ] = False,
