@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -98,9 +98,10 @@ class SyncStorage:
 
     async def _close(self) -> None:
         # After this nobody could: there is no loop any more on which a stream could be closed.
-        for stream in tuple(self._streams):
-            await stream.aclose()
-        await self._storage.aclose()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._storage.aclose)
+            for stream in tuple(self._streams):
+                stack.push_async_callback(stream.aclose)
 
     def __enter__(self) -> Self:
         self.open()

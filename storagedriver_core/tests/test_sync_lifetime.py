@@ -14,11 +14,15 @@ import pytest
 from storagedriver_inmemory import InMemoryDriver
 
 from storagedriver_core import (
+    BytesStream,
+    ByteStream,
     ClosedError,
     ConfigurationError,
     OperationEvent,
+    ReadOptions,
     Storage,
     SyncStorage,
+    UnavailableError,
 )
 from storagedriver_core.tests.faults import Blank
 
@@ -119,6 +123,36 @@ def test_streams_can_be_closed_after_their_storage() -> None:
     entries.close()
     with pytest.raises(ClosedError):
         reader.read()
+
+
+def test_stream_that_cannot_be_closed_keeps_neither_others_nor_the_storage_open() -> None:
+    closed = []
+
+    class Stuck(BytesStream):
+        async def aclose(self) -> None:
+            closed.append(self.info.path)
+            raise UnavailableError("the connection broke off")
+
+    class Recording(InMemoryDriver):
+        async def open_reader(self, path: str, options: ReadOptions) -> ByteStream:
+            return Stuck(await self.stat(path), b"", options)
+
+        async def aclose(self) -> None:
+            closed.append("driver")
+            await super().aclose()
+
+    storage = SyncStorage(Storage(Recording()))
+    before = threading.active_count()
+    storage.open()
+    storage.put_content("/a", b"")
+    storage.put_content("/b", b"")
+    readers = storage.reader("/a"), storage.reader("/b")
+    with pytest.raises(UnavailableError):
+        storage.close()
+    assert sorted(closed) == ["/a", "/b", "driver"] and closed[-1] == "driver"
+    assert threading.active_count() == before
+    for reader in readers:
+        reader.close()
 
 
 def test_storage_that_cannot_be_opened_leaves_no_thread() -> None:
