@@ -18,8 +18,8 @@ from contextlib import AsyncExitStack
 from storagedriver_testsuite._harness import Harness
 from storagedriver_testsuite._kit import PART, Kit, count_descriptors
 
-# More than the buffers on the way hold, so that a driver is in the middle of it.
-_SIZE = 16 * 1024 * 1024
+# More than a driver takes ahead, so that it is in the middle of it.
+_SIZE = 4 * 1024 * 1024
 
 # Whatever else this process opens meanwhile.
 _OTHER_DESCRIPTORS = 4
