@@ -23,9 +23,9 @@
 #   app                     all of it as one ASGI application
 #   serving                 granian, in one process or several
 #   token_server            a token server for tests and small sites
+#   commands                what the commands below share
 #   doctor                  what stands against serving
 #   maintenance             work on a store that needs no server
-#   commands,
 #   config_commands,
 #   garbage_commands,
 #   upload_commands,
