@@ -66,7 +66,7 @@ def test_every_value_is_printed_with_its_origin(config: Path) -> None:
 
 def test_password_in_a_url_is_hidden(config: Path) -> None:
     config.write_text(
-        "storage: inmemory\nproxy: { remoteurl: 'https://me:confidential@a.example' }"
+        "storage: inmemory\nhealth: { http: [ { uri: 'https://me:confidential@a.example' } ] }"
     )
     assert '"https://**********@a.example"' in check(config).stdout
 
@@ -94,6 +94,8 @@ def test_file_can_be_named_by_a_variable(config: Path) -> None:
             "storage: { inmemory: {}, capabilities: { local_path: true } }",
             ":1: storage.capabilities: ",
         ),
+        ("storage: inmemory\nproxy: { remoteurl: 'ftp://a.example' }", "proxy.remoteurl: "),
+        ("storage: { inmemory: {}, cache: { blobdescriptor: redis } }", "redis: an address is "),
     ],
 )
 def test_what_is_wrong_is_told_with_a_status(config: Path, text: str, message: str) -> None:

@@ -42,10 +42,7 @@ def check(config: ConfigArgument) -> None:
 
 def _build(configuration: Configuration) -> None:
     """Make all that can be made without opening anything."""
-    configuration.require_backend().build()
-    # Imported here: a server that sends no notifications needs none of it.
-    from storagedriver_registry.notifications.endpoints import make_endpoints
+    # Imported here: `--help` needs no registry.
+    from storagedriver_registry.app import RegistryApp
 
-    make_endpoints(configuration.settings.notifications.endpoints)
-    if configuration.auth is not None:
-        configuration.auth.build()
+    RegistryApp(configuration, configuration.require_backend().build(), owned=True)
