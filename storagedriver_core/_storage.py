@@ -202,8 +202,8 @@ class Storage:
             length: Bytes to read, cut at the end; None or negative means to the end.
             suffix: Instead: the last so many bytes.
             conditions: What the object must meet.
-            chunk_size: Bytes of one request, where `concurrency` is above 1.
-            concurrency: Requests at once.
+            chunk_size: Bytes of one request, where `concurrency` is above 1; at least 1.
+            concurrency: Requests at once; at least 1.
 
         Raises:
             PathNotFoundError: There is no file.
@@ -219,6 +219,8 @@ class Storage:
                     raise InvalidOffsetError(f"{given} is negative", offset=given)
             if suffix is not None and (offset or length is not None):
                 raise ValueError("suffix stands alone: no offset, no length")
+            if chunk_size < 1 or concurrency < 1:
+                raise ValueError("chunk_size and concurrency are at least 1")
             options = ReadOptions(
                 offset=offset, length=length, suffix=suffix, conditions=conditions
             )

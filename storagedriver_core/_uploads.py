@@ -6,7 +6,7 @@ import dataclasses
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from storagedriver_core._at_once import at_once
 from storagedriver_core._context import PARTS_IN_FLIGHT, Context
@@ -106,7 +106,7 @@ async def purge_uploads(
 
     Several at once; if one fails, no other is begun, and its error is raised.
     """
-    limit = await context.driver.now() - older_than
+    limit = _before(await context.driver.now(), older_than)
     purged: list[UploadInfo] = []
     kept: set[str] = set()
 
@@ -129,6 +129,14 @@ async def purge_uploads(
     if not dry_run:
         await _purge_orphaned_tails(context, kept, limit)
     return purged
+
+
+def _before(moment: datetime, age: timedelta) -> datetime:
+    try:
+        return moment - age
+    except OverflowError:
+        # Older than the first year there is, as a `timedelta.max` that stands for never: nothing.
+        return (datetime.min if age > timedelta(0) else datetime.max).replace(tzinfo=UTC)
 
 
 def new_holder() -> str:

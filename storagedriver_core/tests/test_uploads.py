@@ -90,6 +90,15 @@ def test_purge_deletes_tails_without_an_upload_when_they_are_old() -> None:
     on(work)
 
 
+def test_nothing_is_as_old_as_an_age_before_all_dates() -> None:
+    async def work(storage: Storage, store: Store) -> None:
+        await suspended(storage)
+        assert await storage.purge_uploads(older_than=timedelta.max) == []
+        assert len(await storage.purge_uploads(older_than=timedelta.min)) == 1
+
+    on(work)
+
+
 def test_young_tail_keeps_an_upload_whose_parts_are_old() -> None:
     async def work(storage: Storage, store: Store) -> None:
         await suspended(storage)

@@ -1,0 +1,32 @@
+"""What a reader is asked for that makes no sense."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from storagedriver_inmemory import InMemoryDriver
+
+from storagedriver_core import Storage
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"concurrency": 2, "chunk_size": 0}, "at least 1"),
+        ({"concurrency": 2, "chunk_size": -1}, "at least 1"),
+        ({"concurrency": 0}, "at least 1"),
+        ({"suffix": 1, "offset": 1}, "suffix stands alone"),
+        ({"suffix": 1, "length": 1}, "suffix stands alone"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    async def read() -> None:
+        async with Storage(InMemoryDriver()) as storage:
+            await storage.put_content("/a", b"content")
+            async with await storage.reader("/a", **options) as reader:
+                await reader.read()
+
+    with pytest.raises(ValueError, match=message):
+        asyncio.run(read())
