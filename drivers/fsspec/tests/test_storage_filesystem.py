@@ -335,6 +335,13 @@ def test_ranges_are_those_of_slices(
     assert fs.cat_file("/a", start=start, end=end) == expected == b"0123456789"[start:end]
 
 
+@pytest.mark.parametrize("options", [{}, {"size": 0}])
+def test_a_directory_is_no_empty_file(fs: StorageFileSystem, options: dict[str, int]) -> None:
+    fs.pipe("/a/b", b"data")
+    with pytest.raises(FileNotFoundError, match="a directory is not a file"):
+        fs.open("/a", **options)
+
+
 def test_lists_tell_sizes_and_times(fs: StorageFileSystem) -> None:
     fs.pipe({"/d/one": b"1", "/d/two": b"22", "/d/e/three": b"333"})
     assert fs.ls("/d", detail=False) == ["/d/e", "/d/one", "/d/two"]

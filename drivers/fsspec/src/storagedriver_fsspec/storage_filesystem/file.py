@@ -41,6 +41,9 @@ class StorageFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no 
             self.closed = True
             raise FileExistsError(path)
         super().__init__(fs, path, mode, **options)
+        if mode == "rb" and self.details["type"] == "directory":
+            self.closed = True
+            raise PathNotFoundError("a directory is not a file", path=path)
         if mode == "ab":
             self.loc = self._size_before()
 
