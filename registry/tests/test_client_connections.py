@@ -7,7 +7,9 @@ import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
 from storagedriver_registry.client import (
     ConnectionFailedError,
     Credentials,
@@ -29,6 +31,7 @@ from registry.tests.hostile import (
     cut,
     failing,
     hostile,
+    in_turn,
     read,
     sent,
     tls_of,
@@ -90,6 +93,42 @@ def test_error_names_the_store_that_a_redirect_led_to() -> None:
                 assert caught.value.host == "127.0.0.1" != client.host
 
     with_hostile(test)
+
+
+@pytest.mark.parametrize("status", [404, 307])
+def test_cancelled_reading_of_an_error_keeps_no_connection(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        begun, over = asyncio.Event(), asyncio.Event()
+        readany = aiohttp.StreamReader.readany
+
+        async def noticed(self: aiohttp.StreamReader) -> bytes:
+            begun.set()
+            return await readany(self)
+
+        async def halts(request: web.BaseRequest) -> web.StreamResponse:
+            response = web.StreamResponse(status=status, headers={"Location": BLOB})
+            response.content_length = 100
+            await response.prepare(request)
+            await over.wait()
+            return response
+
+        monkeypatch.setattr(aiohttp.StreamReader, "readany", noticed)
+        registry.on("GET", BLOB, in_turn(halts, sent(DATA)))
+        task = asyncio.ensure_future(read(client))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        try:
+            # It is the only one.
+            async with asyncio.timeout(60):
+                assert await read(client) == DATA
+        finally:
+            over.set()
+
+    with_hostile(test, connections=1)
 
 
 def test_content_that_cannot_be_read_is_no_failure_of_the_connection() -> None:

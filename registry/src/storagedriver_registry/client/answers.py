@@ -126,7 +126,7 @@ class Answer:
 async def response_error(
     response: aiohttp.ClientResponse, host: str, clock: Clock
 ) -> ResponseError:
-    """Make the error that an answer is.
+    """Make the error that an answer is, and let go of it.
 
     Args:
         response: The answer.
@@ -186,13 +186,18 @@ def _said(reason: object) -> str | None:
 
 
 async def beginning(response: aiohttp.ClientResponse) -> bytes:
-    """Read as much of a body as errors and redirects have. That it breaks off changes nothing."""
+    """Read as much of a body as errors and redirects have, and let go of the answer.
+
+    That it breaks off changes nothing. If it was read to its end, its connection is used again.
+    """
     data = b""
     try:
         while len(data) < _MOST_OF_AN_ERROR and (chunk := await response.content.readany()):
             data += chunk
     except NETWORK_ERRORS:
         pass
+    finally:
+        response.close()
     return data
 
 

@@ -220,7 +220,6 @@ class Transport:
                 )
             # It is read in any case, so that the connection can be used again.
             error = await response_error(response, host, self.retries.clock)
-            response.close()
             asks = response.status == 401 and self._connections.lead_to(response.url)
             challenges = response.headers.getall("WWW-Authenticate", [])
             if (
@@ -251,7 +250,6 @@ class Transport:
             if response.status not in _REDIRECTS or location is None:
                 return response
             await beginning(response)
-            response.close()
             try:
                 # It is signed as it is: nothing in it is quoted anew.
                 target = given_url(url.join(URL(location, encoded=True)))
