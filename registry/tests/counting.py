@@ -53,10 +53,13 @@ class CountingProxy:
     def close(self) -> None:
         """Cut all connections, and end."""
         self.release()
-        for one in self._sockets:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        # What it was about to take is among the others then.
+        self._threads[0].join()
+        for one in self._sockets[1:]:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
+        for thread in self._threads[1:]:
             thread.join()
         for one in self._sockets:
             one.close()
@@ -65,10 +68,11 @@ class CountingProxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
                 # What waits here is lost with the client: the less the better.
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHUNK)
                 server = socket.create_connection(self._server)
-                self._sockets += [client, server]
+                self._sockets.append(server)
                 for ends in ((client, server, True), (server, client, False)):
                     thread = threading.Thread(target=self._pump, args=ends)
                     self._threads.append(thread)

@@ -102,6 +102,10 @@ async def hostile(tls: ssl.SSLContext | None = None) -> AsyncIterator[HostileReg
     try:
         yield registry
     finally:
+        # What still waits to be sent, or TLS, would keep them open until the client is heard of.
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
         await runner.cleanup()
 
 
