@@ -117,6 +117,9 @@ def test_links_to_the_next_page_hold_the_prefix() -> None:
         ({"host": "https://fixed:1/"}, {"x-forwarded-host": "proxy"}, "https://fixed:1"),
         ({"relativeurls": True}, {"x-forwarded-host": "proxy"}, ""),
         ({"prefix": "/pre/"}, {}, "http://host/pre"),
+        ({"prefix": "/pre/", "host": "https://fixed"}, {}, "https://fixed"),
+        ({"prefix": "/pre/", "host": "https://fixed/pre/"}, {}, "https://fixed/pre"),
+        ({"prefix": "/pre/", "relativeurls": True}, {}, "/pre"),
     ],
 )
 def test_urls_are_those_that_the_client_can_use(

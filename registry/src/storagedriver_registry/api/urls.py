@@ -14,17 +14,25 @@ class UrlBuilder:
     """Builds URLs as distribution does: absolute, unless `relativeurls` is set.
 
     Scheme and host are the configured `host`; else what a proxy says that the client asked; else
-    what this server was asked.
+    what this server was asked. Of the path, `host` has all that stands before `/v2/`: what a proxy
+    in front makes of `prefix` it alone knows.
     """
 
     def __init__(self, settings: HttpSettings) -> None:
         self._relative = settings.relativeurls
         self._host = (settings.host or "").rstrip("/")
+        self._prefix = settings.prefix.rstrip("/")
 
     def build(self, request: Request, route: Route, query: str = "", **parameters: object) -> str:
         """Give the URL of a resource."""
-        path = request.base + route.path(**parameters) + (f"?{query}" if query else "")
-        return path if self._relative else self.origin(request) + path
+        base = request.base
+        if self._relative:
+            origin = ""
+        else:
+            origin = self.origin(request)
+            if self._host:
+                base = base.removesuffix(self._prefix)
+        return origin + base + route.path(**parameters) + (f"?{query}" if query else "")
 
     def origin(self, request: Request) -> str:
         """Give scheme and host by which clients reach this server; empty if nobody knows."""

@@ -188,8 +188,9 @@ class HttpSettings(Section):
         net: What `addr` is: address and port, or path of a socket.
         addr: Address and port to listen at (without an address, on all), or path of a socket.
         prefix: Path below which everything is served.
-        host: Base of the URLs that are sent, as `https://registry.example`; by default what the
-            client or its proxy says that it asked.
+        host: Base of the URLs that are sent, as `https://registry.example/`, with all of the path
+            that stands before `v2/`, `prefix` too; by default what the client or its proxy says
+            that it asked.
         relativeurls: Send URLs without scheme and host.
         secret: Signs upload sessions. Without it a key is made and kept in the storage.
         draintimeout: Seconds that requests have to end in when the server stops; 0 for any number.
