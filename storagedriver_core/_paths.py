@@ -75,7 +75,7 @@ def _why(path: str, alphabet: str) -> str:
     if not path.startswith("/"):
         return "a path is absolute: it begins with '/'"
     if path == "/":
-        return "the root directory is no file"
+        return "it is the root directory"
     if path.endswith("/") or "//" in path:
         return "a component is empty"
     return f"a component holds a character outside the alphabet {alphabet!r}"

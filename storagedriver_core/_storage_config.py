@@ -5,7 +5,8 @@ Imports no model, so that `import storagedriver_core` can export the class and s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from storagedriver_core._context import Observer
@@ -62,23 +63,32 @@ class StorageConfig:
         """
         plugins = self._plugins
         make = plugins.load_factory(plugins.driver(self.driver_name))
-        driver: StorageDriver = make(self.parameters)
-        for entry in reversed(self._values.middleware):
+        with self._naming("parameters"):
+            driver: StorageDriver = make(self.parameters)
+        for index, entry in reversed(list(enumerate(self._values.middleware))):
             name, parameters = entry.chosen()
             if name in leave_out:
                 continue
-            driver = plugins.load_factory(plugins.middleware(name))(driver, parameters)
+            make = plugins.load_factory(plugins.middleware(name))
+            with self._naming("middleware", index, name):
+                driver = make(driver, parameters)
         narrow = self._values.capabilities.model_dump(by_alias=True)
-        try:
+        with self._naming("capabilities"):
             return Storage(
                 driver,
                 narrow=narrow,
                 part_size=self._values.part_size,
                 observers=(*plugins.observers, *observers),
             )
+
+    @contextmanager
+    def _naming(self, *key: str | int) -> Iterator[None]:
+        """Say of what is refused in the block at which key and where it stands."""
+        try:
+            yield
         except ConfigurationError as error:
-            key = (self._section, "capabilities")
-            raise ConfigurationError(self._document.error(key, error.message)) from error
+            message = self._document.error((self._section, *key), error.message)
+            raise ConfigurationError(message) from error
 
     def examination(
         self, reporter: Reporter, *, read_only: bool = False, seconds: float = 10.0

@@ -191,7 +191,7 @@ def test_age_of_a_purge_is_never_guessed(age: str, command: Command) -> None:
     ("arguments", "code", "error"),
     [
         (["cat", "/missing"], 1, "error: filesystem reader /missing: not found\n"),
-        (["cat", "/"], 1, "error: filesystem reader /: the root directory is no file\n"),
+        (["cat", "/"], 1, "error: filesystem reader /: it is the root directory\n"),
         (["cat", "/a", "--offset", "-1"], 1, "error: filesystem reader /a: -1 is negative\n"),
         (["put", "/not/there", "/a"], 1, "error: /not/there: No such file or directory\n"),
         (["ls", "-c", "/no.yml"], 2, "error: /no.yml: No such file or directory\n"),

@@ -131,6 +131,29 @@ def test_fault_of_a_section_names_file_line_and_key(section: str, tmp_path: Path
     assert f"{path}:{SECTIONS[section]}" in fault_of(path, {})
 
 
+REFUSED_AT_THE_BUILDING = {
+    "driver: remote\n  parameters: {}": "3: storage.parameters: one of 'connect' and 'program'",
+    "driver: remote": "1: storage.parameters: one of 'connect' and 'program'",
+    "driver: inmemory\n  middleware:\n  - readonly: {}\n  - prefix: {prefix: x}": (
+        "5: storage.middleware.1.prefix: prefix 'x': a path is absolute"
+    ),
+    "driver: inmemory\n  capabilities: {sign_get: true}": (
+        "3: storage.capabilities: capability 'sign_get' cannot be widened"
+    ),
+}
+
+
+@pytest.mark.parametrize("section", REFUSED_AT_THE_BUILDING)
+def test_fault_that_shows_at_the_building_names_file_line_and_key(
+    section: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, f"storage:\n  {section}\n")
+    config = load_config(path, environment={})
+    with pytest.raises(ConfigurationError) as refused:
+        config.build()
+    assert f"{path}:{REFUSED_AT_THE_BUILDING[section]}" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
