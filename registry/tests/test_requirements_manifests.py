@@ -230,7 +230,7 @@ async def test_ten_tags_at_once_are_set(one: Application) -> None:
 @requirement("MAN-17", header(routes.MANIFEST, "PUT", "oci-tag", "one"))
 async def test_each_tag_that_was_set_is_told(one: Application) -> None:
     response = await put(one, image(), sha256(image()), query="?tag=one&tag=two&tag=one")
-    assert response.headers["oci-tag"].split(", ") == ["one", "two"]
+    assert response.headers.get_list("oci-tag") == ["one", "two"]
     assert "oci-tag" not in (await put(one, image(), "v1")).headers
 
 
@@ -280,7 +280,7 @@ async def test_subject_that_was_noted_is_told(one: Application) -> None:
 
 
 def _every_blob(manifest: ImageManifest) -> list[Descriptor]:
-    return [manifest.config, *manifest.layers]
+    return [manifest.config, *(manifest.layers or ())]
 
 
 MISSING = {"mediaType": "application/x", "digest": sha256(b"missing"), "size": 7}

@@ -313,7 +313,7 @@ MANIFEST = Route(
                         _AT,
                         _CONTENT_DIGEST,
                         Field("OCI-Subject", "Its subject, if it has one.", _DIGEST_TEXT),
-                        Field("OCI-Tag", "The tags of the query that were set, with commas."),
+                        Field("OCI-Tag", "A tag of the query that was set; one header for each."),
                     ),
                 ),
             ),

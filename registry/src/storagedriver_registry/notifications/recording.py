@@ -79,8 +79,8 @@ class Recorder:
         actor = "" if request.grant is None else request.grant.user
         headers = {name: value.decode("latin-1") for name, value in response.headers}
         target = await self._target(action, request, response, headers)
-        tags = headers.get(b"oci-tag", "").split(", ") if action == "push" else [""]
-        targets = [{**target, "tag": request.tag or tag} for tag in tags]
+        tags = [value.decode() for name, value in response.headers if name == b"oci-tag"]
+        targets = [{**target, "tag": request.tag or tag} for tag in tags or [""]]
         # Of a manifest that is deleted its tags go too.
         targets += [{"repository": request.name, "tag": tag} for tag in request.untagged]
         return [make_event(action, one, by_whom, actor, self._source) for one in targets]
