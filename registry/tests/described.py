@@ -55,6 +55,9 @@ def check(response: httpx.Response, path: str = "") -> None:
         rows = [Answer(200, "What this is.")]
     elif found is None:
         rows.append(NO_SUCH_RESOURCE)
+    elif request.method == "OPTIONS":
+        assert response.headers["allow"] == ", ".join((*found[0].methods, "OPTIONS")), where
+        rows = [Answer(200, "Which methods there are.")]
     elif request.method not in found[0].methods:
         assert response.headers["allow"] == ", ".join(found[0].methods), where
         rows = [NO_SUCH_METHOD]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from registry.tests.application import Application, run
 from registry.tests.client import error_codes, sha256
 
 
@@ -25,6 +26,28 @@ def test_unknown_resource_is_404_with_an_error_body(http: httpx.Client, path: st
     response = http.get(path)
     assert response.status_code == 404
     assert error_codes(response) == ["UNSUPPORTED"]
+
+
+def test_browsers_are_told_what_pages_elsewhere_may_do() -> None:
+    """They ask without the user's credentials, and take nothing but success."""
+    section = {
+        "auth": {"silly": {"realm": "r", "service": "s"}},
+        "http": {"headers": {"Access-Control-Allow-Origin": ["*"]}},
+    }
+
+    async def ask(one: Application) -> None:
+        for path, methods in (
+            ("/v2/", "GET, HEAD"),
+            ("/v2/a/b/manifests/v1", "GET, HEAD, PUT, DELETE"),
+        ):
+            response = await one.http.options(path)
+            assert (response.status_code, response.content) == (200, b"")
+            assert response.headers["allow"] == f"{methods}, OPTIONS"
+            assert response.headers["access-control-allow-origin"] == "*"
+            assert (await one.http.get(path)).status_code == 401
+        assert (await one.http.options("/v2/a")).status_code == 404
+
+    run(ask, sections=section)
 
 
 @pytest.mark.parametrize(

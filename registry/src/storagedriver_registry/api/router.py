@@ -73,12 +73,20 @@ def find_handler(request: Request) -> Handler:
     route, values = _match(request.path)
     methods = TABLE[route]
     handler = methods.get(request.method)
+    if request.method == "OPTIONS":
+        return _name_methods
     if handler is None:
         raise ApiError(UNSUPPORTED, headers={"allow": ", ".join(methods)})
     request.route = route.name
     for parameter, value in values:
         _READERS[parameter](request, value)
     return handler
+
+
+async def _name_methods(_: Services, request: Request) -> Response:
+    """Say which methods a resource has, to everybody: browsers ask so before others' pages may."""
+    methods = TABLE[_match(request.path)[0]]
+    return Response(200, {"allow": ", ".join((*methods, "OPTIONS"))})
 
 
 def route_name(path: str) -> str:
