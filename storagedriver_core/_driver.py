@@ -58,9 +58,12 @@ class ByteStream(ABC):
 
     Attributes:
         info: The object that is read, as at the opening. Its `size` is the whole object's.
+        chunk_size: Bytes that the next chunk should have at most: a wish, of whoever passes chunks
+            on to somebody slow. A driver heeds it if that is cheap.
     """
 
     info: FileInfo
+    chunk_size: int = 1024 * 1024
 
     @abstractmethod
     async def next_chunk(self) -> bytes:

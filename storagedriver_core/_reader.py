@@ -23,9 +23,6 @@ from storagedriver_core._types import Conditions, FileInfo, OperationEvent, Read
 if TYPE_CHECKING:
     from typing import Self
 
-_CHUNK_BYTES = 1024 * 1024
-
-
 class FileReader:
     """Reads a range of one version of one object, as chunks come or by `read(n)`.
 
@@ -66,6 +63,13 @@ class FileReader:
     def position(self) -> int:
         """Offset in the object of the next byte."""
         return self._position
+
+    def set_chunk_size(self, size: int) -> None:
+        """Wish for chunks of so many bytes at most, from the next one on.
+
+        Whoever passes them on to somebody slow holds less so. Not every driver heeds it.
+        """
+        self._open_stream().chunk_size = size
 
     # Not a generator: one that is left half-way would wait for garbage collection.
     def __aiter__(self) -> Self:
@@ -208,7 +212,7 @@ class BytesStream(ByteStream):
         self._position, self._end = byte_range(info.size, options)
 
     async def next_chunk(self) -> bytes:
-        end = min(self._position + _CHUNK_BYTES, self._end)
+        end = min(self._position + self.chunk_size, self._end)
         chunk = self._data[self._position : end]
         self._position = end
         return chunk

@@ -1,4 +1,4 @@
-"""What a reader is asked for that makes no sense."""
+"""What a reader is asked for that makes no sense, and the size of chunks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from storagedriver_inmemory import InMemoryDriver
 
-from storagedriver_core import Storage
+from storagedriver_core import ClosedError, Storage
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,19 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
 
     with pytest.raises(ValueError, match=message):
         asyncio.run(read())
+
+
+def test_chunks_have_the_size_that_is_wished_for_from_the_next_one_on() -> None:
+    async def read() -> None:
+        async with Storage(InMemoryDriver()) as storage:
+            await storage.put_content("/a", bytes(100))
+            async with await storage.reader("/a") as reader:
+                reader.set_chunk_size(40)
+                assert len(await anext(reader)) == 40
+                reader.set_chunk_size(7)
+                assert len(await anext(reader)) == 7
+                assert len(await reader.read()) == 53
+            with pytest.raises(ClosedError):
+                reader.set_chunk_size(1)
+
+    asyncio.run(read())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from storagedriver_filesystem import _cached, _quick
-from storagedriver_filesystem._cached import local_device
+from storagedriver_filesystem._cached import PART_BYTES, local_device
 from storagedriver_filesystem._config import FilesystemConfig
 from storagedriver_filesystem._driver import FilesystemDriver
 from storagedriver_filesystem._threads import Threads
@@ -21,6 +21,7 @@ from storagedriver_core import (
     ConfigurationError,
     PathNotFoundError,
     PermissionDeniedError,
+    ReadOptions,
     StorageDriverError,
 )
 
@@ -267,3 +268,121 @@ def test_only_local_filesystems_are_taken_for_such(
     monkeypatch.setattr(_cached, "_LOCAL_TYPES", frozenset({"proc"}))
     assert local_device(str(root)) is None
     assert local_device("/proc") == os.stat("/proc").st_dev
+
+
+def test_stream_of_what_is_in_memory_takes_no_thread_but_to_open_and_close(
+    local: None, root: Path, opened: Opener, hops: list[str]
+) -> None:
+    data = os.urandom(3 * PART_BYTES + 1)
+
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(data)
+            hops.clear()
+            assert await read(driver, ReadOptions()) == data
+            assert hops == ["open_stream", "close"]
+            hops.clear()
+            assert (
+                await read(driver, ReadOptions(offset=5, length=PART_BYTES))
+                == (data[5 : PART_BYTES + 5])
+            )
+            # What one call has read whole is closed at once.
+            assert hops == ["open_stream"]
+
+    asyncio.run(main())
+
+
+def test_stream_reads_in_threads_what_is_not_in_memory(
+    local: None, root: Path, opened: Opener, hops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = os.urandom(3 * PART_BYTES)
+    read_at_once = _quick.read
+    asked: list[int] = []
+
+    def seldom(fd: int, offset: int, size: int) -> bytes:
+        asked.append(offset)
+        if len(asked) % 2:
+            raise BlockingIOError(errno.EAGAIN, "not in memory")
+        # As much as is there.
+        return read_at_once(fd, offset, min(size, 5))
+
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(data)
+            monkeypatch.setattr(_quick, "read", seldom)
+            hops.clear()
+            assert await read(driver, ReadOptions()) == data
+            assert hops.count("_read_next") == len(asked) // 2 + len(asked) % 2 > 0
+
+    asyncio.run(main())
+
+
+def test_stream_of_what_is_not_known_to_be_local_is_read_in_threads(
+    root: Path, opened: Opener, hops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = os.urandom(2 * 2**20 + 1)
+    monkeypatch.setattr(_cached, "_LOCAL_TYPES", frozenset({"none"}))
+
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(data)
+            hops.clear()
+            assert await read(driver, ReadOptions()) == data
+            assert hops == ["open_stream", "_read_next", "_read_next", "close"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_stream_gives_chunks_of_the_size_that_is_wished_for(
+    is_local: bool, root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = os.urandom(2 * 2**20)
+    types = frozenset({*_cached._LOCAL_TYPES, "overlay"}) if is_local else frozenset({"none"})
+    monkeypatch.setattr(_cached, "_LOCAL_TYPES", types)
+
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(data)
+            async with await driver.open_reader("/file", ReadOptions()) as stream:
+                begin = await stream.next_chunk()
+                stream.chunk_size = 1000
+                middle = await stream.next_chunk()
+                stream.chunk_size = 2**20
+                end = await stream.next_chunk()
+            assert len(middle) == 1000 < len(end)
+            assert data.startswith(begin + middle + end)
+
+    asyncio.run(main())
+
+
+def test_a_stream_gives_others_their_turn(local: None, root: Path, opened: Opener) -> None:
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(bytes(8 * PART_BYTES))
+            turns: list[int] = []
+
+            async def count() -> None:
+                while True:
+                    turns.append(len(turns))
+                    await asyncio.sleep(0)
+
+            async with await driver.open_reader("/file", ReadOptions()) as stream:
+                counting = asyncio.ensure_future(count())
+                await asyncio.sleep(0)
+                seen = [len(turns)]
+                while await stream.next_chunk():
+                    seen.append(len(turns))
+                counting.cancel()
+            # Whoever sends the first chunk sees to the turns of others himself.
+            assert seen[2:] == sorted(set(seen[2:]))
+
+    asyncio.run(main())
+
+
+async def read(driver: FilesystemDriver, options: ReadOptions) -> bytes:
+    chunks = []
+    async with await driver.open_reader("/file", options) as stream:
+        while chunk := await stream.next_chunk():
+            chunks.append(chunk)
+    return b"".join(chunks)

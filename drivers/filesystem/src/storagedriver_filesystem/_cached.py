@@ -33,6 +33,9 @@ _ENCODING = sys.getfilesystemencoding()
 # A loop has other things to do: so many looks take less than a millisecond.
 _LOOKS_IN_A_ROW = 50
 
+PART_BYTES = 512 * 1024
+"""The most that is read at once: some 50 microseconds."""
+
 
 class CachedFiles:
     """The files below a root directory, as far as the kernel knows them by heart.
@@ -46,6 +49,7 @@ class CachedFiles:
         self._root = root
         self._root_bytes = os.fsencode(root)
         self._device: int | None = None
+        self._device_of_parts: int | None = None
         self._looks = 0
         self._close_later = close_later
         self._held = HeldFiles(close_later)
@@ -57,11 +61,13 @@ class CachedFiles:
         is_linked = os.path.realpath(self._root) != self._root
         is_left_out = is_linked or not _quick.IS_COMPLETE
         self._held = HeldFiles(self._close_later)
-        self._device = None if is_left_out else local_device(self._root)
+        device = local_device(self._root)
+        self._device = None if is_left_out else device
+        self._device_of_parts = device if _quick.IS_COMPLETE else None
 
     def close(self) -> None:
         """Know nothing any more."""
-        self._device = None
+        self._device = self._device_of_parts = None
         self._held.close()
 
     def is_due(self) -> bool:
@@ -110,6 +116,25 @@ class CachedFiles:
         self._held.take(path, fd, status, content)
         return content
 
+    def has_parts(self, fd: int) -> bool:
+        """Tell whether an open file is one that `part` may read."""
+        return os.fstat(fd).st_dev == self._device_of_parts
+
+    def part(self, fd: int, offset: int, size: int) -> bytes:
+        """Give what the kernel has in memory of a part of an open file: the beginning, or nothing.
+
+        Args:
+            fd: The file, which has parts.
+            offset: Where the part begins.
+            size: Bytes wanted.
+        """
+        if self._device_of_parts is None:
+            return b""
+        try:
+            return _quick.read(fd, offset, size)
+        except OSError:
+            return b""
+
     def _open(self, path: str, how: _quick.Cached) -> int:
         """Open a file; a negative number if that cannot be done at once."""
         if self._device is None:
@@ -150,7 +175,7 @@ class CachedFiles:
             return b""
         try:
             # Some filesystems read nothing so, not even what is in memory.
-            data = _quick.read(fd, size)
+            data = _quick.read(fd, 0, size)
         except OSError:
             return None
         return data if len(data) == size else None

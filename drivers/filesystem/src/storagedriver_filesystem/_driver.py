@@ -132,6 +132,7 @@ class FilesystemDriver(StorageDriver):
             _reading.open_stream,
             self._tree,
             self._threads,
+            self._cached,
             path,
             options,
             dispose=FileStream.dispose,

@@ -80,23 +80,23 @@ def status(fd: int) -> Status:
     return known
 
 
-def read(fd: int, size: int) -> bytes:
-    """Give so many bytes from the beginning of a file; less if the kernel has to wait for more.
+def read(fd: int, offset: int, size: int) -> bytes:
+    """Give so many bytes of a file; less at its end, or if the kernel has to wait for more.
 
     Args:
         fd: The file.
+        offset: Where they begin.
         size: One at least.
 
     Raises:
         OSError: `EAGAIN` if it has nothing; some filesystems do not read so at all.
     """
-    # An array of characters would be of a class of its own for each size: dearer than the read.
-    data = bytearray(size)
-    vector = (ctypes.c_size_t * 2)(ctypes.addressof(ctypes.c_char.from_buffer(data)), size)
-    count: int = _preadv2(fd, vector, 1, 0, _RWF_NOWAIT)
+    # As `os.pread` does: into bytes that nobody has seen yet, so that they are copied once.
+    data: bytes = _new_bytes(None, size)
+    count: int = _preadv2(fd, _Vector(_address_of(data), size), 1, offset, _RWF_NOWAIT)
     if count < 0:
         raise _error()
-    return bytes(memoryview(data)[:count])
+    return data if count == size else data[:count]
 
 
 def close(fd: int) -> None:
@@ -109,12 +109,17 @@ def _error() -> OSError:
     return OSError(code, os.strerror(code))
 
 
+_Vector = ctypes.c_size_t * 2
 _library = ctypes.PyDLL(None, use_errno=True)
 _syscall = load_syscall(_library)
 _close = _library.close
 _close.argtypes = [ctypes.c_int]
 _call_statx: Any = _statx.load_statx(_library)
 _preadv2: Any = getattr(_library, "preadv2", None)
+
+# Not those of `ctypes.pythonapi`, whose types others may set otherwise.
+_new_bytes: Any = _library.PyBytes_FromStringAndSize
+_address_of: Any = _library.PyBytes_AsString
 
 IS_COMPLETE = _call_statx is not None and _preadv2 is not None
 """Whether all of these calls can be made. Source: glibc 2.28; musl 1.2.5."""
@@ -124,3 +129,7 @@ if IS_COMPLETE:
         *(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_longlong, ctypes.c_int)
     ]
     _preadv2.restype = ctypes.c_ssize_t
+    _new_bytes.argtypes = [ctypes.c_char_p, ctypes.c_ssize_t]
+    _new_bytes.restype = ctypes.py_object
+    _address_of.argtypes = [ctypes.py_object]
+    _address_of.restype = ctypes.c_void_p

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 
@@ -17,6 +18,7 @@ from storagedriver_core import (
     byte_range,
 )
 from storagedriver_filesystem._beneath import READ, Descriptor, open_beneath
+from storagedriver_filesystem._cached import PART_BYTES, CachedFiles
 from storagedriver_filesystem._info import full_info
 from storagedriver_filesystem._shared import SharedDescriptor
 from storagedriver_filesystem._threads import Stop, Threads
@@ -59,7 +61,9 @@ def digest(tree: Tree, path: str, algorithm: str, stop: Stop) -> str:
     return running.hexdigest()
 
 
-def open_stream(tree: Tree, threads: Threads, path: str, options: ReadOptions) -> FileStream:
+def open_stream(
+    tree: Tree, threads: Threads, cached: CachedFiles, path: str, options: ReadOptions
+) -> FileStream:
     """Open a file and read the first chunk, so that a small file takes one call."""
     with tree.open_root() as root:
         opened = tree.open_file(root, path)
@@ -69,17 +73,22 @@ def open_stream(tree: Tree, threads: Threads, path: str, options: ReadOptions) -
         if options.suffix is None and options.offset > info.size:
             raise InvalidOffsetError(f"beyond the {info.size} bytes", offset=options.offset)
         position, end = byte_range(info.size, options)
-        first = _read_some(fd, position, end)
+        parts = cached if cached.has_parts(fd) else None
+        first = _read_some(fd, position, end, _CHUNK_BYTES if parts is None else PART_BYTES)
         position += len(first)
         rest = SharedDescriptor(opened.detach()) if position < end else None
-    return FileStream(threads, info, rest, first, position, end)
+    return FileStream(threads, parts, info, rest, first, position, end)
 
 
 class FileStream(ByteStream):
     """A range of one file, which stays what it was while the path is given to another.
 
+    What the kernel has in memory is read on the event loop, a smaller chunk at a time: a hop to a
+    thread and back costs more.
+
     Args:
-        threads: Where to read.
+        threads: Where to read what is not in memory.
+        cached: Reads what is; None if that cannot be told apart.
         info: The file.
         file: The open file; None if there is nothing after `first`.
         first: First bytes of the range.
@@ -90,6 +99,7 @@ class FileStream(ByteStream):
     def __init__(
         self,
         threads: Threads,
+        cached: CachedFiles | None,
         info: FileInfo,
         file: SharedDescriptor | None,
         first: bytes,
@@ -98,6 +108,7 @@ class FileStream(ByteStream):
     ) -> None:
         self.info = info
         self._threads = threads
+        self._cached = cached
         self._file = file
         self._first = first
         self._position = position
@@ -106,7 +117,9 @@ class FileStream(ByteStream):
     async def next_chunk(self) -> bytes:
         chunk, self._first = self._first, b""
         if not chunk and self._file is not None and self._position < self._end:
-            chunk = await self._threads.run(self._read_next, self._file)
+            chunk = await self._read_cached(self._file)
+            if not chunk:
+                chunk = await self._threads.run(self._read_next, self._file)
             self._position += len(chunk)
         return chunk
 
@@ -123,13 +136,22 @@ class FileStream(ByteStream):
         if self._file is not None:
             self._file.close()
 
+    async def _read_cached(self, file: SharedDescriptor) -> bytes:
+        if self._cached is None:
+            return b""
+        # Nothing here waits: others would not have their turn before the end.
+        await asyncio.sleep(0)
+        size = min(self.chunk_size, PART_BYTES, self._end - self._position)
+        with file.use() as fd:
+            return self._cached.part(fd, self._position, size)
+
     def _read_next(self, file: SharedDescriptor) -> bytes:
         with file.use() as fd:
-            return _read_some(fd, self._position, self._end)
+            return _read_some(fd, self._position, self._end, self.chunk_size)
 
 
-def _read_some(fd: int, position: int, end: int) -> bytes:
-    return _read(fd, position, min(_CHUNK_BYTES, end - position)) if position < end else b""
+def _read_some(fd: int, position: int, end: int, most: int) -> bytes:
+    return _read(fd, position, min(most, end - position)) if position < end else b""
 
 
 def _read(fd: int, offset: int, size: int) -> bytes:

@@ -48,6 +48,7 @@ class FilesystemHarness(Harness):
             f"storagedriver_filesystem._cached.{name}": reason
             for name, reason in (
                 ("CachedFiles.content", "RWF_NOWAIT reads only what is in memory"),
+                ("CachedFiles.part", "RWF_NOWAIT reads only what is in memory"),
                 ("CachedFiles._status", "the file is open, and on a local filesystem"),
             )
         }

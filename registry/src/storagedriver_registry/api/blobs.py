@@ -11,6 +11,10 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage.errors import BlobUnknownError
 
+# The server sends a file by its path with less ado; one of this size sooner gets there if it is
+# read here.
+_LARGE_BYTES = 16 * 1024 * 1024
+
 
 async def get(services: Services, request: Request) -> Response:
     """Send a blob or one range of it, or the client to the store; of HEAD only the headers.
@@ -41,7 +45,7 @@ async def get(services: Services, request: Request) -> Response:
     small = await blobs.small(digest, size)
     if small is not None:
         return Response(status, headers, small[offset : offset + length])
-    if part is None and request.can_send_files():
+    if size < _LARGE_BYTES and part is None and request.can_send_files():
         path = await blobs.local_path(digest)
         if path is not None:
             return FileResponse(headers, path, size)

@@ -8,16 +8,18 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Protocol
 
+from storagedriver_core import FileReader
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Message, Request, Send
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-# Each piece costs a hop between threads; 1 MiB is what drivers give at most.
-_LEAST_PIECE, _MOST_PIECE = 64 * 1024, 1024 * 1024
-# So many have to be taken before they grow by one.
-_PIECES_TAKEN = 64
-_SLOW_SECONDS = 0.25
+# Each piece costs a hop between threads.
+_LEAST_PIECE, _MOST_PIECE = 32 * 1024, 512 * 1024
+# A piece is no more than what the client takes in so many seconds, which is looked at so often.
+_PIECE_SECONDS, _LOOK_SECONDS = 0.005, 0.1
+# Nor is it more than this share of what it has taken: it may stop at any time.
+_SHARE = 128
 
 # Bodies of these are not looked for: see `Request.skip_body`.
 _WITHOUT_BODY = frozenset({"GET", "HEAD"})
@@ -96,26 +98,39 @@ class _Pace:
     """How much of a body the server is given at a time.
 
     A server lets some messages wait for the client, whatever their size (granian about ten). So
-    those of a slow client are small. They grow with what it has taken since it was slow, so that
-    what waits in memory is a small part of that.
+    each is what the client takes in some milliseconds: what waits for all clients together is
+    bounded by what they take together. It is also a small share of what the client has taken, for
+    the first mebibytes are taken by the kernel, however slow the client is.
+
+    Attributes:
+        size: Bytes of a piece.
     """
 
     def __init__(self) -> None:
-        self._size = _LEAST_PIECE
-        self._taken = 0
+        self.size = _LEAST_PIECE
+        self._most = _MOST_PIECE
+        self._taken = self._taken_lately = 0
+        self._looked = time.monotonic()
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
         """Cut a chunk."""
         position = 0
         while position < len(chunk):
-            piece = chunk[position : position + self._size]
+            piece = chunk[position : position + self.size]
             position += len(piece)
             yield piece
 
-    def note(self, size: int, seconds: float) -> None:
-        """Note how long the server took to take a piece."""
-        self._taken = 0 if seconds > _SLOW_SECONDS else self._taken + size
-        self._size = min(max(self._taken // _PIECES_TAKEN, _LEAST_PIECE), _MOST_PIECE)
+    def note(self, size: int) -> None:
+        """Note that the server has taken so many bytes."""
+        self._taken += size
+        self._taken_lately += size
+        now = time.monotonic()
+        if (seconds := now - self._looked) > _LOOK_SECONDS:
+            self._most = round(self._taken_lately / seconds * _PIECE_SECONDS)
+            self._taken_lately, self._looked = 0, now
+            if self._most < _LEAST_PIECE:
+                self._taken = 0
+        self.size = min(max(min(self._taken // _SHARE, self._most), _LEAST_PIECE), _MOST_PIECE)
 
 
 class StreamResponse(Response):
@@ -143,9 +158,10 @@ class StreamResponse(Response):
                     for piece in pace.pieces(chunk):
                         if gone.done():
                             return
-                        began = time.monotonic()
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
-                        pace.note(len(piece), time.monotonic() - began)
+                        pace.note(len(piece))
+                    if isinstance(self._reader, FileReader):
+                        self._reader.set_chunk_size(pace.size)
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()

@@ -1,8 +1,9 @@
-"""How much freed memory the C library keeps for what comes next.
+"""How the C library keeps freed memory for what comes next.
 
 By itself glibc gives the top of the heap back as soon as twice the largest block is free there, and
 several streams let go of all their chunks again and again. Then each page that passes is fetched
-from the system anew, and cleared: see docs/decisions/0023.
+from the system anew, and cleared: see docs/decisions/0023. And it has a heap for each of several
+threads, so that what one of them has freed is of no use to the others.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ LARGE_BYTES = 2 * _MIB
 """Blocks of this size, as the parts of uploads are, go back to the system when they are freed."""
 
 # Source: glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_VARIABLES = ("GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_VARIABLES = (
+    *("GLIBC_TUNABLES", "MALLOC_ARENA_MAX"),
+    *("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"),
+)
 
 
 def keep_freed_memory() -> None:
@@ -32,3 +36,4 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(_M_ARENA_MAX, 1)
