@@ -23,6 +23,7 @@ from storagedriver_core._types import Conditions, FileInfo, OperationEvent, Read
 if TYPE_CHECKING:
     from typing import Self
 
+
 class FileReader:
     """Reads a range of one version of one object, as chunks come or by `read(n)`.
 
@@ -65,10 +66,12 @@ class FileReader:
         return self._position
 
     def set_chunk_size(self, size: int) -> None:
-        """Wish for chunks of so many bytes at most, from the next one on.
+        """Wish for chunks of so many bytes at most, from the next one on; at least 1.
 
         Whoever passes them on to somebody slow holds less so. Not every driver heeds it.
         """
+        if size < 1:
+            raise ValueError("a chunk has at least 1 byte")
         self._open_stream().chunk_size = size
 
     # Not a generator: one that is left half-way would wait for garbage collection.

@@ -52,6 +52,15 @@ class SyncReader:
         """Offset in the object of the next byte."""
         return self._reader.position
 
+    def set_chunk_size(self, size: int) -> None:
+        """Wish for chunks of so many bytes at most, from the next one on; at least 1."""
+
+        # On the loop's thread, where the stream is used.
+        async def set_chunk_size() -> None:
+            self._reader.set_chunk_size(size)
+
+        self._run(set_chunk_size)
+
     def __iter__(self) -> Self:
         return self
 

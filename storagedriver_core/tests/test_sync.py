@@ -121,6 +121,11 @@ def test_reader(storage: SyncStorage) -> None:
         # As of a file, what comes next goes on there.
         assert chunk + next(reader) + b"".join(reader) == b"0123456789" * 300_000
         assert next(reader, b"end") == b"end"
+    with storage.reader("/a") as reader:
+        reader.set_chunk_size(2)
+        assert (next(reader), next(reader)) == (b"01", b"23")
+    with pytest.raises(ClosedError):
+        reader.set_chunk_size(2)
 
 
 def test_reader_can_be_put(storage: SyncStorage) -> None:
