@@ -118,6 +118,25 @@ def test_driver_beside_that_of_the_file_is_an_error_with_both_places(tmp_path: P
     assert "s3 (environment variable REGISTRY_STORAGE_S3_BUCKET)" in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["storage: s3aws", "storage: { s3aws: { region: file } }"])
+def test_driver_s3aws_is_s3(tmp_path: Path, text: str) -> None:
+    """distribution has registered its driver by both names."""
+    found = load(tmp_path, text, STORAGE_S3AWS_BUCKET="layers", STORAGE_S3AWS_CHUNKSIZE="6000000")
+    assert found.backend is not None
+    assert found.backend.driver_name == "s3"
+    origins = {one.key: (one.value, one.origin) for one in found.effective()}
+    variable = "environment variable REGISTRY_STORAGE_S3AWS_BUCKET"
+    assert origins["storage.s3.bucket"] == ("layers", variable)
+    if "region" in text:
+        assert origins["storage.s3.region"] == ("file", f"{tmp_path}/config.yml:1")
+    assert [one.split(": ")[1] for one in found.warnings] == ["storage.s3.chunksize"]
+
+
+def test_driver_s3aws_beside_s3_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"storage\.s3aws"):
+        load(tmp_path, "storage: { s3aws: { bucket: a } }", STORAGE_S3_BUCKET="b")
+
+
 def test_controller_is_named_and_told_by_variables(tmp_path: Path) -> None:
     found = load(tmp_path, AUTH="htpasswd", AUTH_HTPASSWD_REALM="r", AUTH_HTPASSWD_PATH="/p")
     assert found.auth is not None

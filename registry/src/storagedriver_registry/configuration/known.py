@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, create_model
 from storagedriver_core import Capabilities, load_plugins
 from storagedriver_registry.auth import load_auth_plugins
 from storagedriver_registry.configuration.models import Settings, StorageSettings
+from storagedriver_registry.configuration.short_forms import OTHER_S3
 
 REMOVED_DRIVERS = ("swift", "oss")
 """Drivers that distribution 2 had."""
@@ -23,6 +24,8 @@ def known_keys() -> type[BaseModel]:
     plugins = load_plugins()
     entry = _model("Entry", {name: one.parameters for name, one in plugins.middlewares.items()})
     drivers = {name: one.parameters for name, one in plugins.drivers.items()}
+    if "s3" in drivers:
+        drivers[OTHER_S3] = drivers["s3"]
     own = {
         "middleware": list[entry],  # type: ignore[valid-type]  # a model made at run time
         "capabilities": _model("Narrowing", typing.get_type_hints(Capabilities)),

@@ -6,6 +6,9 @@ from typing import Any
 
 from storagedriver_core import Document
 
+OTHER_S3 = "s3aws"
+"""distribution's other name of its driver for S3."""
+
 # Sections that may be the one name in them: `storage: inmemory`, `auth: none`.
 _NAMED = ("storage", "auth")
 
@@ -36,8 +39,15 @@ def _with_values(given: Any) -> Any:
 
 
 def rename(document: Document) -> None:
-    """Call `loglevel` what it is called now, unless that is given as well."""
+    """Call `loglevel` and the driver `s3aws` what they are called now, unless that is given too."""
     level = document.data.pop("loglevel", None)
     log = document.data.get("log") or {}
     if level and isinstance(log, dict) and not log.get("level"):
         document.set(("log", "level"), level, document.origin(("loglevel",)))
+    storage = document.data.get("storage")
+    if isinstance(storage, dict) and OTHER_S3 in storage and "s3" not in storage:
+        storage["s3"] = storage.pop(OTHER_S3)
+        old, new = ("storage", OTHER_S3), ("storage", "s3")
+        for known in (document.origins, document.texts):
+            for key in [key for key in known if key[: len(old)] == old]:
+                known[(*new, *key[len(old) :])] = known.pop(key)
