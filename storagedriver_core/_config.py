@@ -97,7 +97,8 @@ def set_by_variable(
     A key may hold an underscore itself: the name is matched against the keys that are known, the
     longest first. Items of lists go by index, and a mapping of any keys takes the rest of the name,
     in lower case, for one. Where keys can stand below the key, the value is YAML; else it is taken
-    as it is, but for quotes around the whole of it.
+    as it is, but for quotes around the whole of it. One that is empty is none, as a key without
+    a value is.
 
     Args:
         document: Where to set it.

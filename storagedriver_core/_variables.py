@@ -33,6 +33,8 @@ def set_by_name(document: Document, model: Any, variable: str, value: str, prefi
 
 
 def _read(value: str, annotation: Any, place: str) -> Any:
+    if not value:
+        return None
     quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
     if not (quoted or annotation is Any or _model_keys.is_container(annotation)):
         return value

@@ -137,6 +137,32 @@ def test_driver_s3aws_beside_s3_is_an_error(tmp_path: Path) -> None:
         load(tmp_path, "storage: { s3aws: { bucket: a } }", STORAGE_S3_BUCKET="b")
 
 
+@pytest.mark.parametrize(
+    ("text", "variable", "key", "expected"),
+    [
+        (
+            FILE,
+            "STORAGE_FILESYSTEM_ROOTDIRECTORY",
+            "storage.filesystem.root_directory",
+            "/var/lib/registry",
+        ),
+        (FILE, "STORAGE_FILESYSTEM", "storage.filesystem.root_directory", "/var/lib/registry"),
+        (f"{FILE}catalog: {{ maxentries: 7 }}", "CATALOG_MAXENTRIES", "catalog.maxentries", 1000),
+        (
+            "storage: { inmemory: , part_size: 65536 }",
+            "STORAGE_PART_SIZE",
+            "storage.part_size",
+            8 << 20,
+        ),
+    ],
+)
+def test_empty_variable_takes_the_value_of_the_file_away(
+    tmp_path: Path, text: str, variable: str, key: str, expected: Any
+) -> None:
+    found = load(tmp_path, text, **{variable: ""})
+    assert value_of(found, key) == expected
+
+
 def test_controller_is_named_and_told_by_variables(tmp_path: Path) -> None:
     found = load(tmp_path, AUTH="htpasswd", AUTH_HTPASSWD_REALM="r", AUTH_HTPASSWD_PATH="/p")
     assert found.auth is not None

@@ -67,7 +67,8 @@ def given(name: str, value: str, data: Any = None) -> Any:
         ("SECTION_POOL_MAX", "'3'", {"pool_max": "3"}),
         ("SECTION_POOL_MAX", '"3', {"pool_max": '"3'}),
         ("SECTION_POOL_MAX", "0123", {"pool_max": "0123"}),
-        ("SECTION_POOL_MAX", "", {"pool_max": ""}),
+        ("SECTION_POOL_MAX", "", {"pool_max": None}),
+        ("SECTION_POOL_MAX", "''", {"pool_max": ""}),
     ],
 )
 def test_name_spells_a_key(name: str, value: str, expected: Any) -> None:
