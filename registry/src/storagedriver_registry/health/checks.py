@@ -47,7 +47,7 @@ def storage_check(storage: Storage, seconds: float = _DEFAULT_SECONDS) -> Check:
 
 def file_check(settings: FileCheckSettings) -> Check:
     """Look whether a file is there: whoever makes it takes the registry out of service."""
-    path = settings.file or ""
+    path = settings.file
 
     async def check() -> None:
         try:
@@ -61,7 +61,7 @@ def file_check(settings: FileCheckSettings) -> Check:
 
 def http_check(settings: HttpCheckSettings) -> Check:
     """Look whether a URL answers HEAD with the status that is wanted."""
-    uri, seconds = settings.uri or "", settings.timeout or _DEFAULT_SECONDS
+    uri, seconds = settings.uri, settings.timeout or _DEFAULT_SECONDS
     headers = {
         name: ", ".join(value.get_secret_value() for value in values)
         for name, values in settings.headers.items()
@@ -79,7 +79,7 @@ def http_check(settings: HttpCheckSettings) -> Check:
 
 def tcp_check(settings: TcpCheckSettings) -> Check:
     """Look whether an address takes connections."""
-    addr, seconds = settings.addr or "", settings.timeout or _DEFAULT_SECONDS
+    addr, seconds = settings.addr, settings.timeout or _DEFAULT_SECONDS
     host, _, port = addr.rpartition(":")
 
     async def check() -> None:

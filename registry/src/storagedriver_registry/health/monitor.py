@@ -113,14 +113,11 @@ def make_health(settings: HealthSettings, storage: Storage, *, is_shown: bool) -
         name = f"storagedriver_{storage.driver_name}"
         health.add(name, storage_check(storage), of_storage.interval, of_storage.threshold)
     for file in settings.file:
-        if file.file is not None:
-            health.add(file.file, file_check(file), file.interval, file.threshold)
+        health.add(file.file, file_check(file), file.interval, file.threshold)
     for http in settings.http:
-        if http.uri is not None:
-            health.add(http.uri, http_check(http), http.interval, http.threshold)
+        health.add(http.uri, http_check(http), http.interval, http.threshold)
     for tcp in settings.tcp:
-        if tcp.addr is not None:
-            health.add(tcp.addr, tcp_check(tcp), tcp.interval, tcp.threshold)
+        health.add(tcp.addr, tcp_check(tcp), tcp.interval, tcp.threshold)
     return health if health.names or is_shown else None
 
 

@@ -116,7 +116,7 @@ class FileCheckSettings(Section):
         threshold: Failures before it counts.
     """
 
-    file: str | None = None
+    file: str
     interval: Duration = 10.0
     threshold: _Times = 0
 
@@ -133,7 +133,7 @@ class HttpCheckSettings(Section):
         threshold: Failures before it counts.
     """
 
-    uri: str | None = None
+    uri: str
     headers: _Headers = Field(default_factory=dict)
     statuscode: int = 200
     timeout: Duration = 0.0
@@ -151,7 +151,7 @@ class TcpCheckSettings(Section):
         threshold: Failures before it counts.
     """
 
-    addr: str | None = None
+    addr: str
     timeout: Duration = 0.0
     interval: Duration = 10.0
     threshold: _Times = 0
