@@ -28,9 +28,13 @@ _PATTERNS = {route: _pattern(route) for route in ROUTES}
 
 def find(path: str) -> tuple[Route, dict[str, str]] | None:
     """Give the route of a path and its parameters, by expressions made of the templates."""
+    # As their rows say.
+    if path == "/v2":
+        path = "/v2/"
+    elif path.endswith(("/v2/_catalog/", "/tags/list/")):
+        path = path[:-1]
     for route, pattern in _PATTERNS.items():
-        # As its row says.
-        matched = pattern.fullmatch("/v2/" if path == "/v2" else path)
+        matched = pattern.fullmatch(path)
         if matched is not None:
             return route, matched.groupdict()
     return None

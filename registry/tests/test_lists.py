@@ -42,6 +42,15 @@ def test_pages_of_tags_join_to_all(tagged: Repository, count: int) -> None:
     assert all(len(page) == count for page in found[:-1])
 
 
+def test_slash_at_the_end_of_a_list_does_not_matter(tagged: Repository) -> None:
+    found = list(pages(tagged.http, f"{tagged.url('tags/list')}/?n=3", "tags"))
+    assert found == [TAGS[:3], TAGS[3:6], TAGS[6:]]
+    url = "/v2/_catalog"
+    assert tagged.http.get(f"{url}/?n=1").json() == tagged.http.get(f"{url}?n=1").json()
+    for none in ("tags/list//", "tags/", "blobs/list/"):
+        assert error_codes(tagged.http.get(tagged.url(none))) == ["UNSUPPORTED"]
+
+
 @pytest.mark.parametrize("last", ["", "0", "A", "a.a", "a-b", "b", "zzz"])
 def test_tags_begin_after_last(tagged: Repository, last: str) -> None:
     assert tagged.tags(last=last).json()["tags"] == [tag for tag in TAGS if tag > last]

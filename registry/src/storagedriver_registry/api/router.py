@@ -102,6 +102,8 @@ _PREFIX = "/v2/"
 _WHOLE = {route.template: route for route in routes.ROUTES if not route.parameters}
 # distribution sends who asks for `/v2` on to `/v2/`.
 _WHOLE[_PREFIX.rstrip("/")] = routes.BASE
+# Likewise who asks for a list with a slash at the end.
+_SLASHED = tuple(f"{text}/" for text in (routes.CATALOG.template, "/tags/list"))
 
 
 class _Ending(NamedTuple):
@@ -149,6 +151,8 @@ def _matched(path: str) -> _Match:
     after the other. They are checked later, so that a malformed one is told apart from a resource
     that does not exist.
     """
+    if path.endswith(_SLASHED):
+        path = path[:-1]
     whole = _WHOLE.get(path)
     if whole is not None:
         return whole, ()

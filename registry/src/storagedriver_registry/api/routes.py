@@ -230,7 +230,7 @@ OPENAPI = Route(
 CATALOG = Route(
     "catalog",
     "/v2/_catalog",
-    "The repositories that have, or had, manifests.",
+    "The repositories that have, or had, manifests; also with a `/` at the end.",
     (
         Operation(
             "list_repositories",
@@ -258,7 +258,7 @@ CATALOG = Route(
 TAGS = Route(
     "tags",
     "/v2/{name}/tags/list",
-    "The tags of a repository.",
+    "The tags of a repository; also with a `/` at the end.",
     (
         Operation(
             "list_tags",
