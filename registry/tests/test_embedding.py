@@ -116,6 +116,7 @@ def test_links_to_the_next_page_hold_the_prefix() -> None:
         ({}, {"forwarded": "for=x, proto=http;host=second"}, "http://host"),
         ({"host": "https://fixed:1/"}, {"x-forwarded-host": "proxy"}, "https://fixed:1"),
         ({"relativeurls": True}, {"x-forwarded-host": "proxy"}, ""),
+        ({"relativeurls": True, "host": "https://fixed"}, {}, "https://fixed"),
         ({"prefix": "/pre/"}, {}, "http://host/pre"),
         ({"prefix": "/pre/", "host": "https://fixed"}, {}, "https://fixed"),
         ({"prefix": "/pre/", "host": "https://fixed/pre/"}, {}, "https://fixed/pre"),

@@ -83,7 +83,6 @@ def test_headers_prefix_and_relative_urls_are_on_answers_of_the_server(tmp_path:
         "prefix": "/some/where/",
         "relativeurls": True,
         "headers": {"X-Content-Type-Options": ["nosniff"], "X-Two": ["a", "b"]},
-        "host": "https://ignored.example",
     }
     with served(tmp_path, http=section) as server, httpx.Client() as http:
         http.base_url = origin = f"http://127.0.0.1:{server.port}"

@@ -34,10 +34,10 @@ _EVERYWHERE = """\
 Each answer has the headers `Docker-Distribution-Api-Version: registry/2.0` and `X-Request-Id`, and
 those of `http.headers`. URLs in answers are absolute: their origin is `http.host`, or what the
 header `Forwarded` says, or `X-Forwarded-Proto` and `X-Forwarded-Host`, or `Host`; with
-`http.relativeurls` they are paths. `HEAD` is answered as `GET` is, without content, and `OPTIONS`
-with 200 and the methods in `Allow`, to everybody. Parameters and headers that are not named are
-ignored, and of a parameter that is given twice the last counts. An answer that leaves a body unread
-has `Connection: close`.
+`http.relativeurls`, and without `http.host`, they are paths. `HEAD` is answered as `GET` is,
+without content, and `OPTIONS` with 200 and the methods in `Allow`, to everybody. Parameters and
+headers that are not named are ignored, and of a parameter that is given twice the last counts. An
+answer that leaves a body unread has `Connection: close`.
 
 A failure has a body of JSON, with one error at least:
 

@@ -11,7 +11,7 @@ from storagedriver_registry.configuration.models import HttpSettings
 
 
 class UrlBuilder:
-    """Builds URLs as distribution does: absolute, unless `relativeurls` is set.
+    """Builds URLs as distribution does: absolute, unless `relativeurls` is set and `host` is not.
 
     Scheme and host are the configured `host`; else what a proxy says that the client asked; else
     what this server was asked. Of the path, `host` has all that stands before `/v2/`: what a proxy
@@ -19,7 +19,7 @@ class UrlBuilder:
     """
 
     def __init__(self, settings: HttpSettings) -> None:
-        self._relative = settings.relativeurls
+        self._relative = settings.relativeurls and settings.host is None
         self._host = (settings.host or "").rstrip("/")
         self._prefix = settings.prefix.rstrip("/")
 

@@ -191,7 +191,7 @@ class HttpSettings(Section):
         host: Base of the URLs that are sent, as `https://registry.example/`, with all of the path
             that stands before `v2/`, `prefix` too; by default what the client or its proxy says
             that it asked.
-        relativeurls: Send URLs without scheme and host.
+        relativeurls: Send URLs without scheme and host, where `host` is not given.
         secret: Signs upload sessions. Without it a key is made and kept in the storage.
         draintimeout: Seconds that requests have to end in when the server stops; 0 for any number.
         headers: Headers of every answer.
