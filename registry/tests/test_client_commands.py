@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,11 @@ DIGEST = sha256(b"")
 def image(tmp_path: Path) -> str:
     layout = Layout(tmp_path / "image")
     return layout.name(layout.image(1000, 1000), "v1")
+
+
+@pytest.mark.parametrize("option", ["--version", "-v"])
+def test_version_is_told(option: str) -> None:
+    assert dist(option) == f"dist {version('storagedriver-registry')}\n"
 
 
 # What is named ---------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from storagedriver_registry.client.commands.accounts import login, logout
@@ -37,3 +39,27 @@ for name, command in {
     "logout": logout,
 }.items():
     app.command(name)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        # Imported here: nobody else waits for it.
+        from importlib.metadata import version
+
+        typer.echo(f"dist {version('storagedriver-registry')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            *("--version", "-v"),
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Take the options of the command itself."""
