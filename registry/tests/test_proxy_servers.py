@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import http.client
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +17,11 @@ import httpx
 import pytest
 from storagedriver_registry import create_app
 from storagedriver_registry.api.request import Message
+from storagedriver_registry.client import RegistryClient
+from storagedriver_registry.client.credentials import Credentials
 
-from registry.tests.client import Repository, sha256
+from registry.tests.authentication import write_users
+from registry.tests.client import OCI_MANIFEST, Repository, sha256
 from registry.tests.images import Images
 from registry.tests.processes import (
     ServerProcess,
@@ -291,10 +295,42 @@ def test_store_that_is_not_local_is_a_cache_as_well(
         assert relay.count("GET", sha256(data)) == relay.count("GET", "manifests/") == 1
 
 
+def test_upstream_is_below_the_path_of_its_url(tmp_path: Path) -> None:
+    me = {"username": "alice", "password": "wonderland"}
+    users = write_users(tmp_path / "users", {"alice": "wonderland"})
+    auth = {"htpasswd": {"realm": "upstream", "path": str(users)}}
+    tags = ["v1", "v2", "v3"]
+
+    async def push(host: str) -> None:
+        registry = RegistryClient(host, credentials=Credentials(**me), prefix="/sub/where/")
+        async with registry:
+            await registry.ping()
+            image = registry.repository("a")
+            await registry.repository("b").blobs.upload(blob, b"{}")
+            assert await image.blobs.mount(blob, "b")
+            for tag in tags:
+                await image.manifests.put(tag, manifest)
+            assert [tag async for tag in image.tags.list(page_size=2)] == tags
+
+    blob = sha256(b"{}")
+    config = {"mediaType": "application/json", "size": 2, "digest": blob}
+    whole = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []}
+    manifest = json.dumps(whole).encode()
+    (tmp_path / "upstream").mkdir()
+    with served(tmp_path / "upstream", http={"prefix": "/sub/where/"}, auth=auth) as upstream:
+        asyncio.run(push(f"127.0.0.1:{upstream.port}"))
+        # As in distribution: what stands behind the last slash is left out.
+        remote = {"remoteurl": f"{upstream.url}/v2", **me}
+        with running(proxy_of("", tmp_path / "proxy", proxy=remote)) as proxy:
+            assert httpx.get(f"{proxy.url}/v2/a/manifests/v1").content == manifest
+            assert httpx.get(f"{proxy.url}/v2/a/blobs/{blob}").content == b"{}"
+            assert httpx.get(f"{proxy.url}/v2/a/tags/list").json()["tags"] == tags
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"proxy": {"remoteurl": "https://a.example/team"}}, "proxy.remoteurl"),
+        ({"proxy": {"remoteurl": "https://a.example/?team"}}, "proxy.remoteurl"),
         ({"proxy": {"remoteurl": "https://me:confidential@a.example"}}, "proxy.remoteurl"),
         ({"proxy": {"remoteurl": "ftp://a.example"}}, "proxy.remoteurl"),
         (

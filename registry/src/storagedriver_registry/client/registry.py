@@ -63,6 +63,7 @@ class RegistryClient:
         timeout: Seconds after which a connection that gives nothing, or takes nothing of what is
             sent, has failed: `StalledError`, if it does not help to try again. However long a
             transfer takes as long as it moves; the end of an upload may take 15 times as long.
+        prefix: What stands before `v2/` in the paths of the host, as in a URL: `/hub/`.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class RegistryClient:
         connections: int = 16,
         mirrors: Sequence[Mirror] | RegistriesConfig = (),
         timeout: float = TIMEOUT,
+        prefix: str = "/",
     ) -> None:
         self.host = host
         self._credentials = credentials
@@ -84,6 +86,7 @@ class RegistryClient:
         self._retries = retries or Retries()
         self._most_connections = connections
         self._timeout = timeout
+        self._prefix = prefix
         self._transports: dict[tuple[str, bool, bool], Transport] = {}
         # What is wrong with the host is to be known at once.
         self._transport(host, insecure=False)
@@ -183,5 +186,6 @@ class RegistryClient:
                 connections=self._most_connections,
                 insecure=insecure,
                 timeout=self._timeout,
+                prefix=self._prefix if is_own else "/",
             )
         return self._transports[key]

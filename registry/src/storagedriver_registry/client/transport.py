@@ -85,6 +85,7 @@ class Transport:
         insecure: Whether it may speak http wherever it is, or have a certificate that nobody
             trusts.
         timeout: Seconds after which a connection that gives or takes nothing has failed.
+        prefix: What stands before `v2/` in the paths of the host, as in a URL.
     """
 
     def __init__(
@@ -98,9 +99,11 @@ class Transport:
         connections: int,
         insecure: bool = False,
         timeout: float = TIMEOUT,
+        prefix: str = "/",
     ) -> None:
         self.host = host
         self.retries = retries
+        self._prefix = prefix.rstrip("/")
         self._connections = Connections(
             host,
             plain_http=plain_http,
@@ -131,7 +134,10 @@ class Transport:
         """Give the whole URL of a target."""
         base = await self._connections.base()
         self._authenticator.is_plain = base.scheme == "http"
-        return base.join(URL(target, encoded=True))
+        url = URL(target, encoded=True)
+        if self._prefix and not url.absolute:
+            url = URL(f"{self._prefix}{url}", encoded=True)
+        return base.join(url)
 
     async def open(self, request: Request) -> Answer:
         """Do a request, and give its answer, whose body is to be read and let go of.

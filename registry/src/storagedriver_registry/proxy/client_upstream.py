@@ -78,6 +78,8 @@ class ClientUpstream:
     def __init__(self, settings: ProxySettings) -> None:
         url = _remote_url(settings)
         self._host = url.host_port_subcomponent or ""
+        # As distribution resolves paths against it: what is behind the last slash is left out.
+        self._prefix = url.raw_path[: url.raw_path.rfind("/") + 1]
         self._is_plain = url.scheme == "http"
         self._is_hub = url.host in _HUB
         self._username = settings.username or ""
@@ -194,6 +196,7 @@ class ClientUpstream:
             plain_http=self._is_plain,
             retries=_RETRIES,
             connections=_MOST_CONNECTIONS,
+            prefix=self._prefix,
         )
         return _Connections(client, until)
 
@@ -204,7 +207,7 @@ def _remote_url(settings: ProxySettings) -> URL:
         url = URL(text if "://" in text else f"https://{text}")
     except ValueError:
         url = URL()
-    is_plain = url.path in ("", "/") and not (url.query_string or url.fragment or url.user)
+    is_plain = not (url.query_string or url.fragment or url.user)
     if url.scheme not in ("http", "https") or not url.host or not is_plain:
         # Not said: it may hold a password.
         raise ConfigurationError("proxy.remoteurl: it is like https://registry-1.docker.io")

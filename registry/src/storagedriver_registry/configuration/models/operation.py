@@ -194,7 +194,7 @@ class ProxySettings(Section):
     """Another registry, of which this one is a cache.
 
     Attributes:
-        remoteurl: URL of the other.
+        remoteurl: URL of the other, up to the last `/` with what stands before `v2/` there.
         username: As whom.
         password: Of the user.
         exec: A program that gives credentials instead.
