@@ -147,6 +147,7 @@ def test_driver_s3aws_beside_s3_is_an_error(tmp_path: Path) -> None:
             "/var/lib/registry",
         ),
         (FILE, "STORAGE_FILESYSTEM", "storage.filesystem.root_directory", "/var/lib/registry"),
+        ("log: { fields: { a: b } }\nstorage: inmemory", "LOG_FIELDS_A", "log.fields", {}),
         (f"{FILE}catalog: {{ maxentries: 7 }}", "CATALOG_MAXENTRIES", "catalog.maxentries", 1000),
         (
             "storage: { inmemory: , part_size: 65536 }",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from storagedriver_registry.configuration.models.base import AnyCase, Section
 
@@ -88,3 +88,8 @@ class LogSettings(Section):
     accesslog: AccessLogSettings = AccessLogSettings()
     hooks: tuple[LogHookSettings, ...] = ()
     reportcaller: bool = False
+
+    @field_validator("fields")
+    @classmethod
+    def _have_values(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in fields.items() if value is not None}
