@@ -29,8 +29,6 @@ from storagedriver_core._types import (
 
 T = TypeVar("T")
 
-_CHUNK_BYTES = 1024 * 1024
-
 
 class BlockingStorageDriver(StorageDriver):
     """Runs the plain methods of a `BlockingDriver` in a pool of threads of its own.
@@ -214,7 +212,8 @@ class _ThreadedStream(ByteStream):
         self._reader = Held(threads, reader, lambda reader: reader.close())
 
     async def next_chunk(self) -> bytes:
-        return await self._reader.use(lambda reader: reader.read(_CHUNK_BYTES))
+        size = self.chunk_size
+        return await self._reader.use(lambda reader: reader.read(size))
 
     async def aclose(self) -> None:
         await self._reader.aclose()

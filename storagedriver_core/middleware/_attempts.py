@@ -138,6 +138,7 @@ class ResumingStream(ByteStream):
                 self._stream = await self._reopen(rest)
             except PathNotFoundError as error:
                 raise ConflictError("the object was deleted while it was read") from error
+        self._stream.chunk_size = self.chunk_size
         chunk = await self._stream.next_chunk()
         if not chunk:
             raise UnavailableError(f"the body ended {self._end - self._position} bytes early")

@@ -271,6 +271,7 @@ class MiddlewareStream(ByteStream):
         self._stream = stream
 
     async def next_chunk(self) -> bytes:
+        self._stream.chunk_size = self.chunk_size
         return await self._middleware.around("read", self.info.path, self._stream.next_chunk)
 
     async def aclose(self) -> None:

@@ -213,6 +213,7 @@ class _ComparedStream(ByteStream):
         self._is_compared = False
 
     async def next_chunk(self) -> bytes:
+        self._stream.chunk_size = self.chunk_size
         chunk = await self._stream.next_chunk()
         self._position += len(chunk)
         await update_aside(self._hasher, chunk)

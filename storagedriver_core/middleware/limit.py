@@ -199,6 +199,7 @@ class _CountedStream(ByteStream):
         self._turn.give_back_soon()
 
     async def next_chunk(self) -> bytes:
+        self._stream.chunk_size = self.chunk_size
         return await self._stream.next_chunk()
 
     async def aclose(self) -> None:

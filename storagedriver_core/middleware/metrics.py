@@ -171,6 +171,7 @@ class _MeasuredStream(ByteStream):
                 )
 
     async def next_chunk(self) -> bytes:
+        self._stream.chunk_size = self.chunk_size
         try:
             chunk = await self._stream.next_chunk()
         except StorageDriverError as error:

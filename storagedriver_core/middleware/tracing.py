@@ -154,6 +154,7 @@ class _TracedStream(ByteStream):
                 self._loop.call_soon_threadsafe(_end, self._span, self._size)
 
     async def next_chunk(self) -> bytes:
+        self._stream.chunk_size = self.chunk_size
         try:
             chunk = await self._stream.next_chunk()
         except StorageDriverError as error:

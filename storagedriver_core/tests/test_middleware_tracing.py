@@ -75,6 +75,17 @@ def test_call_is_a_span_with_its_path_and_bytes() -> None:
     run(test)
 
 
+def test_a_stream_passes_on_what_size_of_chunks_is_wished_for() -> None:
+    async def test(traced: Traced, storage: Storage) -> None:
+        await storage.put_content("/a", bytes(100))
+        async with await storage.reader("/a") as reader:
+            reader.set_chunk_size(40)
+            assert len(await anext(reader)) == 40
+        assert "inmemory open_reader" in traced.names()
+
+    run(test)
+
+
 def test_paths_are_left_out_if_that_is_wanted() -> None:
     async def test(traced: Traced, storage: Storage) -> None:
         await storage.put_content("/secret", b"")

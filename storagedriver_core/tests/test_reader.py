@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from storagedriver_inmemory import InMemoryDriver
 
-from storagedriver_core import ClosedError, Storage
+from storagedriver_core import ClosedError, Storage, open_storage
 
 
 @pytest.mark.parametrize(
@@ -46,5 +46,26 @@ def test_chunks_have_the_size_that_is_wished_for_from_the_next_one_on() -> None:
                 assert len(await reader.read()) == 53
             with pytest.raises(ClosedError):
                 reader.set_chunk_size(1)
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize(
+    "middleware",
+    [
+        *({"retry": {}}, {"limit": {"concurrency": 8}}, {"timeout": {}}, {"metrics": {}}),
+        *({"checksum": {}}, {"chaos": {"rate": 0}}, {"prefix": {"prefix": "/b"}}),
+    ],
+    ids=lambda middleware: next(iter(middleware)),
+)
+def test_middlewares_pass_the_wish_on(middleware: dict[str, Any]) -> None:
+    async def read() -> None:
+        config = {"driver": "inmemory", "middleware": [middleware]}
+        async with open_storage({"storage": config}) as storage:
+            await storage.put_content("/a", bytes(100))
+            async with await storage.reader("/a") as reader:
+                for size in (40, 7):
+                    reader.set_chunk_size(size)
+                    assert len(await anext(reader)) == size
 
     asyncio.run(read())

@@ -37,7 +37,6 @@ from storagedriver_fsspec._protocols import Protocol, protocol_of
 from storagedriver_fsspec._staged import StagedUploads
 from storagedriver_fsspec._store import Store
 
-_CHUNK_BYTES = 1024 * 1024
 _AT_ONCE = 16
 
 
@@ -247,7 +246,7 @@ class _Stream(ByteStream):
         self._body = body
 
     async def next_chunk(self) -> bytes:
-        return await self._body.read(_CHUNK_BYTES)
+        return await self._body.read(self.chunk_size)
 
     async def aclose(self) -> None:
         await self._body.close()

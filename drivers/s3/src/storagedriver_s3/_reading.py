@@ -16,7 +16,6 @@ from storagedriver_core import (
 from storagedriver_s3._bucket import Bucket
 from storagedriver_s3._errors import translating
 from storagedriver_s3._info import conditions_for, info_of, require
-from storagedriver_s3._pace import Pace
 from storagedriver_s3._socket_body import SocketBody
 
 _ATTEMPTS_AT_A_MOVING_END = 3
@@ -37,19 +36,17 @@ class S3Stream(ByteStream):
         self.info = info
         self._body = body
         self._left = size
-        self._pace = Pace()
 
     async def next_chunk(self) -> bytes:
         if not self._left:
             return b""
         with translating(changes=False):
-            chunk: bytes = await self._body.read(self._pace.size())
+            chunk: bytes = await self._body.read(self.chunk_size)
         if not chunk:
             raise UnavailableError(f"the body ended {self._left} bytes early")
         self._left -= len(chunk)
         if self._left < 0:
             raise UnavailableError("more bytes came than were asked for")
-        self._pace.gave(len(chunk))
         return chunk
 
     async def aclose(self) -> None:
