@@ -19,6 +19,9 @@ T = TypeVar("T")
 _MOST_ENTRIES = 512
 _PATIENCE = 1.0
 """Seconds that an interrupted call waits for its operation to end."""
+MOST_SECONDS_OF_A_WAIT = 0.5
+"""An interrupt that comes in the instant in which a wait begins does not end it: Python looks for
+one before and after. So who waits begins anew so often."""
 
 
 class LoopThread:
@@ -122,7 +125,7 @@ class LoopThread:
         future = self._submit(call)
         try:
             beside(future)
-            return future.result()
+            return _result(future)
         except concurrent.futures.CancelledError:
             raise ClosedError(f"the {self._subject} was closed meanwhile") from None
         except BaseException:
@@ -170,7 +173,7 @@ class LoopThread:
             return
         is_waited_for = True
         try:
-            asyncio.run_coroutine_threadsafe(self._finish(close), loop).result()
+            _result(asyncio.run_coroutine_threadsafe(self._finish(close), loop))
         except BaseException as error:
             is_waited_for = isinstance(error, Exception)
             raise
@@ -272,6 +275,16 @@ class LoopIterator(Iterator[T]):
         self._taken = iter(taken)
         self._is_over = len(taken) < self._count
         self._count = min(2 * self._count, _MOST_ENTRIES)
+
+
+def _result(future: concurrent.futures.Future[T]) -> T:
+    """Wait for a result."""
+    while True:
+        try:
+            return future.result(MOST_SECONDS_OF_A_WAIT)
+        except TimeoutError:
+            if future.done():
+                return future.result()  # it may be the coroutine's own
 
 
 def _nothing(future: concurrent.futures.Future[Any]) -> None:

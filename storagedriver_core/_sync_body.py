@@ -20,6 +20,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
+from storagedriver_core._loop_thread import MOST_SECONDS_OF_A_WAIT
 from storagedriver_core._types import Buffer
 
 _END = object()
@@ -52,7 +53,7 @@ class CallersBody:
         What the source raises, the operation gets; but an interrupt comes out here.
         """
         operation.add_done_callback(lambda _: self._asked.put(None))
-        while (answer := self._asked.get()) is not None:
+        while (answer := self._next()) is not None:
             chunk: object = None
             failure: Exception | None = None
             try:
@@ -61,6 +62,11 @@ class CallersBody:
                 failure = error
             with suppress(RuntimeError):  # the loop has ended, with the storage
                 answer.get_loop().call_soon_threadsafe(_settle, answer, chunk, failure)
+
+    def _next(self) -> asyncio.Future[Any] | None:
+        while True:
+            with suppress(queue.Empty):
+                return self._asked.get(timeout=MOST_SECONDS_OF_A_WAIT)
 
 
 def _settle(answer: asyncio.Future[Any], chunk: object, failure: Exception | None) -> None:
