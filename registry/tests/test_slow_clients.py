@@ -115,6 +115,24 @@ def test_pieces_for_who_is_slow_are_small_again(sent: Callable[..., list[bytes]]
     assert max(after) == 32 * KIB
 
 
+def test_pieces_grow_anew_for_who_was_slow(sent: Callable[..., list[bytes]]) -> None:
+    taken = 0
+
+    def pause_once(size: int) -> float:
+        nonlocal taken
+        taken += size
+        pauses = taken - size < 30 * MIB <= taken
+        return 20.0 if pauses else size / (200 * MIB)
+
+    offset, late = 0, []
+    for piece in sent(60, pause_once):
+        if offset > 55 * MIB:
+            late.append(len(piece))
+        offset += len(piece)
+    # A share of what was taken since, and not of all.
+    assert 64 * KIB < max(late) <= 30 * MIB // 128
+
+
 def test_readers_that_stand_still_take_little_memory(tmp_path: Path) -> None:
     count, data = 8, os.urandom(MIB) * 32
     with served(tmp_path) as server, contextlib.ExitStack() as stack:

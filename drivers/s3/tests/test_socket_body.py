@@ -19,6 +19,7 @@ from storagedriver_s3._reading import S3Stream
 from storagedriver_s3._socket_body import SocketBody
 
 from storagedriver_core import (
+    FileInfo,
     OperationTimeoutError,
     ReadOptions,
     Storage,
@@ -427,3 +428,18 @@ def test_body_in_chunks_that_says_no_length_is_an_error(run: Run) -> None:
                     await driver.get_content("/object")
 
     run(scenario)
+
+
+def test_a_stream_asks_for_no_more_than_what_is_wished_for() -> None:
+    class Body:
+        async def read(self, amount: int) -> bytes:
+            return bytes(amount)
+
+    async def read() -> None:
+        stream = S3Stream(FileInfo("/a", 3 * MIB), Body(), 3 * MIB)
+        stream.chunk_size = 1000
+        assert len(await stream.next_chunk()) == 1000
+        stream.chunk_size = MIB
+        assert len(await stream.next_chunk()) == MIB
+
+    asyncio.run(read())
