@@ -152,12 +152,15 @@ def push_and_wait(server: Served, receiver: Receiver, name: str) -> None:
 def test_worker_that_sends_is_killed_and_another_goes_on(tmp_path: Path) -> None:
     receiver = Receiver(tmp_path)
     notifications = section(receiver.url)
+    queue = tmp_path / "data" / ".notifications"
     receiver.start()
     try:
         with served(tmp_path, 2, notifications=notifications) as server:
             push_and_wait(server, receiver, "w/first")
             # One of them sends, and each is replaced.
             for worker in server.workers():
+                # What is told and not yet forgotten would be told again.
+                eventually(lambda: waiting(queue), lambda w: not w)
                 os.kill(worker, signal.SIGKILL)
                 eventually(lambda: len(server.workers()) == 2)
                 push_and_wait(server, receiver, f"w/{worker}")
