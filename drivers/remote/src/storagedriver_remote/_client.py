@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
+import os
 import secrets
 import zlib
 from collections.abc import Mapping, Sequence
@@ -186,7 +188,10 @@ class Client:
             # A socket refuses at once. Who tries again and again must not keep the loop from
             # seeing that the program has ended, and from starting it again.
             await asyncio.sleep(0)
-            raise UnavailableError(f"no connection to {self.address}") from error
+            raise UnavailableError(f"no connection to {self.address}: {_reason(error)}") from error
+        except aiohttp.ConnectionTimeoutError as error:
+            message = f"no connection to {self.address} in {_CONNECT_SECONDS:g} s"
+            raise UnavailableError(message) from error
         except (aiohttp.ClientError, OSError) as error:
             _logger.debug("request %s (%s) broke off: %s", request_id, name, error)
             raise UnavailableError("the connection broke off", outcome=outcome) from error
@@ -242,6 +247,13 @@ def _body(arguments: Mapping[str, Any], data: Sequence[Buffer] | None) -> bytes 
     if data is not None:
         return ContentBody(arguments, data)
     return json.dumps(arguments, separators=(",", ":")).encode()
+
+
+def _reason(error: OSError) -> str:
+    """Tell why there is no connection; for TCP the error's own text is only the address again."""
+    if error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return error.strerror or type(error).__name__
 
 
 def _error(value: Any, outcome: Outcome) -> StorageDriverError:
