@@ -122,6 +122,8 @@ class Tree:
             raise self._no_root(error) from error
 
     def _no_root(self, error: OSError) -> StorageDriverError:
+        if error.errno == errno.ELOOP:
+            return self._in_a_circle()
         found = translate(error, writing=True)
         kind = ConfigurationError if isinstance(found, _WRONG_WAY) else type(found)
         return kind(f"the root directory {self.root!r} cannot be made: {found.message}")
@@ -142,18 +144,31 @@ class Tree:
         """Open the root directory.
 
         Raises:
-            ConfigurationError: It does not exist. It is never a missing object.
+            ConfigurationError: It does not exist, or is no directory. It is never a missing object.
         """
         try:
             return Descriptor(os.open(self.root, _LOOK))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ConfigurationError(
-                f"the root directory {self.root!r} is not there: {error.strerror}"
-            ) from error
+        except FileNotFoundError as error:
+            is_link = os.path.islink(self.root)
+            what = "is a symbolic link to what is not there" if is_link else "is not there"
+            raise ConfigurationError(f"the root directory {self.root!r} {what}") from error
+        except NotADirectoryError as error:
+            is_there = os.path.exists(self.root)
+            what = "is a file, and no directory" if is_there else "is not there, but below a file"
+            raise ConfigurationError(f"the root directory {self.root!r} {what}") from error
         except PermissionError as error:
             raise PermissionDeniedError(
                 f"the root directory {self.root!r} cannot be entered"
             ) from error
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise self._in_a_circle() from error
+
+    def _in_a_circle(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"the root directory {self.root!r} cannot be reached: symbolic links lead in a circle"
+        )
 
     def open_file(self, root: int, path: str) -> Descriptor:
         """Open the file at a contract path for reading.
