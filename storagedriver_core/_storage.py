@@ -449,10 +449,15 @@ class Storage:
                 `unknown`) was committed and the object then replaced or moved.
             ConflictError: Another writer holds it.
             ConfigurationError: No token, of a newer version, or another driver's.
+            TypeError: Neither a token nor text.
         """
         with self._context.operation("resume", "") as operation:
             if isinstance(token, str):
                 token = UploadToken.from_json(token)
+            if not isinstance(token, UploadToken):
+                raise TypeError(
+                    f"a token is an UploadToken or its JSON as str, not {type(token).__name__}"
+                )
             operation.path = token.upload.path
             return await resume_writer(self._context, token)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from storagedriver_inmemory import InMemoryDriver, Store
@@ -215,6 +216,15 @@ def test_token_reads_no_tail_but_its_own() -> None:
         [tail] = tails(store)
         with pytest.raises(ConfigurationError):
             await storage.resume(token.replace(tail, "/secret"))
+
+    on(work)
+
+
+@pytest.mark.parametrize("thing", [None, b"{}", 7, {"v": 1}])
+def test_what_is_no_token_is_named(thing: Any) -> None:
+    async def work(storage: Storage, store: Store) -> None:
+        with pytest.raises(TypeError, match=f"JSON as str, not {type(thing).__name__}$"):
+            await storage.resume(thing)
 
     on(work)
 
