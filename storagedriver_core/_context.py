@@ -12,7 +12,12 @@ from types import TracebackType
 from typing import Any
 
 from storagedriver_core._driver import StorageDriver
-from storagedriver_core._errors import ClosedError, StorageDriverError, UnsupportedMethodError
+from storagedriver_core._errors import (
+    ClosedError,
+    ConfigurationError,
+    StorageDriverError,
+    UnsupportedMethodError,
+)
 from storagedriver_core._paths import path_checker
 from storagedriver_core._types import OperationEvent
 
@@ -31,6 +36,7 @@ class Context:
         check: Raises `InvalidPathError` for a path that the driver cannot store.
         part_size: Bytes of a part, where the store's limits allow.
         observe: Called with each finished operation; None if nobody listens.
+        locate: Says of an error with a key where that was given; None if nobody knows.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class Context:
         self.observe: Observer | None = None
         if observers:
             self.observe = lambda event: _tell(observers, event)
+        self.locate: Callable[[ConfigurationError], ConfigurationError] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._workers: ThreadPoolExecutor | None = None

@@ -267,9 +267,26 @@ class PartialDeleteError(StorageDriverError):
 
 
 class ConfigurationError(StorageDriverError, ValueError):
-    """The configuration is wrong, or names a store that does not exist."""
+    """The configuration is wrong, or names a store that does not exist.
+
+    Attributes:
+        key: Which of the driver's parameters is wrong, such as `("options", "port")`, for who knows
+            where that was given; empty if it is none of them, or if the message says it.
+    """
 
     default_message = "configuration error"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        key: tuple[str | int, ...] = (),
+        driver_name: str = "",
+        operation: str = "",
+        path: str = "",
+    ) -> None:
+        super().__init__(message, driver_name=driver_name, operation=operation, path=path)
+        self.key = key
 
 
 class ClosedError(StorageDriverError):

@@ -128,6 +128,8 @@ class Storage:
                 await context.driver.aclose()
                 raise
         except StorageDriverError as error:
+            if isinstance(error, ConfigurationError) and error.key and context.locate is not None:
+                raise context.locate(error).stamp(context.name, "open", "") from error
             error.stamp(context.name, "open", "")
             raise
 

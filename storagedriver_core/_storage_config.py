@@ -5,12 +5,13 @@ Imports no model, so that `import storagedriver_core` can export the class and s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from storagedriver_core._context import Observer
-from storagedriver_core._document import Document, Setting
+from storagedriver_core._document import Document, Key, Setting
 from storagedriver_core._driver import StorageDriver
 from storagedriver_core._errors import ConfigurationError
 from storagedriver_core._plugins import PluginRegistry
@@ -74,12 +75,15 @@ class StorageConfig:
                 driver = make(driver, parameters)
         narrow = self._values.capabilities.model_dump(by_alias=True)
         with self._naming("capabilities"):
-            return Storage(
+            storage = Storage(
                 driver,
                 narrow=narrow,
                 part_size=self._values.part_size,
                 observers=(*plugins.observers, *observers),
             )
+        # Some of what is wrong shows only when the driver is opened.
+        storage._context.locate = functools.partial(self._located, ("parameters",))
+        return storage
 
     @contextmanager
     def _naming(self, *key: str | int) -> Iterator[None]:
@@ -87,8 +91,11 @@ class StorageConfig:
         try:
             yield
         except ConfigurationError as error:
-            message = self._document.error((self._section, *key), error.message)
-            raise ConfigurationError(message) from error
+            raise self._located(key, error) from error
+
+    def _located(self, key: Key, error: ConfigurationError) -> ConfigurationError:
+        key = (self._section, *key, *error.key)
+        return ConfigurationError(self._document.error(key, error.message))
 
     def examination(
         self, reporter: Reporter, *, read_only: bool = False, seconds: float = 10.0

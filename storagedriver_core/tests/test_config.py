@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import traceback
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import jsonschema
 import pytest
 from pydantic import BaseModel, SecretStr
 from pydantic_core import core_schema
+from storagedriver_inmemory import InMemoryDriver
 
 from storagedriver_core import (
     ConfigurationError,
@@ -152,6 +155,29 @@ def test_fault_that_shows_at_the_building_names_file_line_and_key(
     with pytest.raises(ConfigurationError) as refused:
         config.build()
     assert f"{path}:{REFUSED_AT_THE_BUILDING[section]}" in str(refused.value)
+
+
+@pytest.mark.parametrize("moment", ["__init__", "open"])
+def test_key_that_a_driver_refuses_is_told_with_its_line(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = ConfigurationError("no such host", key=("hosts", 1))
+    monkeypatch.setattr(
+        InMemoryDriver, moment, Mock(side_effect=pickle.loads(pickle.dumps(refusal)))
+    )
+    path = write(
+        tmp_path,
+        "storage:\n  driver: inmemory\n  middleware: [{limit: {}}]\n  parameters: {}\n",
+    )
+
+    async def use() -> None:
+        async with open_storage(path):
+            pass
+
+    with pytest.raises(ConfigurationError) as refused:
+        asyncio.run(use())
+    assert refused.value.message == f"{path}:4: storage.parameters.hosts.1: no such host"
+    assert refused.value.key == ()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -58,6 +59,57 @@ def test_options_that_the_class_does_not_take_are_named_without_their_values(
     with pytest.raises(ConfigurationError) as refused:
         asyncio.run(use())
     assert "auth" in str(refused.value) and SECRET not in str(refused.value)
+
+
+def opening(tmp_path: Path, protocol: str, options: dict[str, Any]) -> str:
+    """Give what opening a storage says of its configuration, and where; without the file's name."""
+    lines = [f"      {name}: {json.dumps(value)}" for name, value in options.items()]
+    head = f"""storage:
+  driver: fsspec
+  parameters:
+    protocol: {protocol}
+    root_directory: bucket/x
+    options:
+"""
+    file = tmp_path / "storage.yml"
+    file.write_text(head + "\n".join(lines))
+
+    async def use() -> None:
+        async with open_storage(file):
+            pass
+
+    with pytest.raises(ConfigurationError) as refused:
+        asyncio.run(use())
+    assert SECRET not in str(refused.value)
+    assert refused.value.driver_name == "fsspec" and refused.value.operation == "open"
+    start = f"{file}:"
+    assert refused.value.message.startswith(start)
+    return refused.value.message.removeprefix(start)
+
+
+def test_option_that_is_not_known_is_told_with_its_line_and_the_class(tmp_path: Path) -> None:
+    of_webdav = {"base_url": "http://127.0.0.1:1", "colour": SECRET}
+    key = "storage.parameters.options"
+    expected = f"8: {key}.colour: WebdavFileSystem takes no option 'colour'"
+    assert opening(tmp_path, "webdav", of_webdav) == expected
+    of_sftp = {"colour": SECRET, "host": "127.0.0.1"}
+    expected = f"7: {key}.colour: SFTPFileSystem takes no option 'colour'"
+    assert opening(tmp_path, "sftp", of_sftp) == expected
+
+
+def test_option_that_is_missing_or_of_no_use_is_told_with_the_class(tmp_path: Path) -> None:
+    key = "storage.parameters.options"
+    of_sftp = {"password": SECRET}
+    expected = f"6: {key}: SFTPFileSystem needs 'host'"
+    assert opening(tmp_path, "sftp", of_sftp) == expected
+    of_sftp = {"host": "127.0.0.1", "port": SECRET}
+    expected = f"6: {key}: SFTPFileSystem does not take these options: port"
+    assert opening(tmp_path, "sftp", of_sftp) == expected
+    # Known only when its session is made.
+    of_s3 = {"key": "a", "secret": SECRET, "client_kwargs": {"colour": 1}}
+    said = opening(tmp_path, "s3", of_s3)
+    assert said.startswith(f"6: {key}: S3FileSystem does not take these options: ")
+    assert "client_kwargs" in said
 
 
 def test_options_show_nowhere(tmp_path: Path) -> None:

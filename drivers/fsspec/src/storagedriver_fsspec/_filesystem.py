@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from storagedriver_core import ConfigurationError
 from storagedriver_fsspec._errors import translating
+
+# Source: CPython's `ceval.c` and `getargs.c`. No value is in these texts.
+_UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'|'(\w+)' is an invalid keyword argument")
+_MISSING = re.compile(r"missing \d+ required [\w-]+ arguments?: ([\w', ]+)$")
 
 
 def filesystem_class(protocol: str) -> Any:
@@ -37,22 +43,45 @@ def make_filesystem(cls: Any, options: Mapping[str, Any]) -> Any:
 
     options = dict(options)
     if isinstance(options.get("port"), str):  # as environment variables have it
-        options["port"] = int(options["port"])
+        with refusing(cls, {"port": options["port"]}):
+            options["port"] = int(options["port"])
     if isinstance(options.get("auth"), list):  # YAML has no tuples
         options["auth"] = tuple(options["auth"])
     if cls.async_impl:
         options["asynchronous"] = True
-    try:
-        with translating():
-            made = cls(**options, skip_instance_cache=True)
-    except Exception as error:
-        cause = error.__cause__
-        if isinstance(cause, TypeError | ValueError):
-            names = ", ".join(sorted(options)) or "none"
-            raise ConfigurationError(
-                f"{cls.__name__} does not take these options: {names}"
-            ) from cause
-        raise
+    with refusing(cls, options):
+        made = cls(**options, skip_instance_cache=True)
     # Not by an option: some classes hand theirs on to a library that would not know it.
     made.dircache = DirCache(use_listings_cache=False)
     return made
+
+
+@contextmanager
+def refusing(cls: Any, options: Mapping[str, Any]) -> Iterator[None]:
+    """Enclose what a filesystem does with its options, and say which one it does not take.
+
+    Raises:
+        ConfigurationError: The block raises what Python does for wrong arguments.
+    """
+    try:
+        with translating():
+            yield
+    except Exception as error:
+        cause = error.__cause__
+        if not isinstance(cause, TypeError | ValueError):
+            raise
+        raise _refused(cls.__name__, cause, options) from cause
+
+
+def _refused(
+    name: str, cause: TypeError | ValueError, options: Mapping[str, Any]
+) -> ConfigurationError:
+    text = str(cause) if isinstance(cause, TypeError) else ""
+    unknown, missing = _UNKNOWN.search(text), _MISSING.search(text)
+    option = (unknown[1] or unknown[2]) if unknown else ""
+    if option in options:
+        return ConfigurationError(f"{name} takes no option {option!r}", key=("options", option))
+    if missing:
+        return ConfigurationError(f"{name} needs {missing[1]}", key=("options",))
+    names = ", ".join(sorted(options)) or "none"
+    return ConfigurationError(f"{name} does not take these options: {names}", key=("options",))

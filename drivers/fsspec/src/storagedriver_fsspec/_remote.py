@@ -20,6 +20,7 @@ from storagedriver_core import (
 )
 from storagedriver_fsspec._errors import translated
 from storagedriver_fsspec._files import Body, Files, Take
+from storagedriver_fsspec._filesystem import refusing
 from storagedriver_fsspec._plain import WholeBody, file_info, visit_listed
 
 _AT_ONCE = 16
@@ -44,7 +45,8 @@ class RemoteFiles(Files):
     async def open(self, *, create: bool) -> None:
         self._fs = self._make()
         if hasattr(self._fs, "set_session"):
-            self._session = await self._fs.set_session()
+            with refusing(type(self._fs), self._fs.storage_options):
+                self._session = await self._fs.set_session()
 
     async def close(self) -> None:
         session, self._session, self._fs = self._session, None, None
