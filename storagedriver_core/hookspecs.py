@@ -150,7 +150,7 @@ class CommandSpec:
 
     Attributes:
         name: Name of the subcommand, as `conformance`.
-        summary: One line for `storagedriver --help`.
+        summary: One line for `storagedriver --help`, with a full stop.
         factory: `"module:attribute"` of a `typer.Typer`; imported when the subcommand runs.
     """
 

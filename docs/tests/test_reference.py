@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import reference
 from pages.models import keys
 from pages.plugins import own_plugins
+from storagedriver_registry.cli import app as registry_app
+from storagedriver_registry.client.commands.cli import app as dist_app
+from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.main import get_command
+
+from storagedriver_core.cli._app import make_app
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +63,27 @@ def test_every_key_says_what_it_takes_and_means(name: str) -> None:
     for key in keys(MODELS[name]):
         assert key.takes, key.name
         assert key.meaning.endswith((".", "`")), key.name
+
+
+def test_every_summary_and_option_in_help_is_a_sentence() -> None:
+    apps = {"storagedriver": make_app(PLUGINS), "dist": dist_app, "registry": registry_app}
+    apps |= {name: PLUGINS.load_factory(spec) for name, spec in PLUGINS.commands.items()}
+    assert {"bench", "conformance", "new", "serve"} < set(apps)
+    for program, app in apps.items():
+        for name, command in shown_commands(program, get_command(app)):
+            texts = [inspect.cleandoc(command.help or "").partition("\n\n")[0]]
+            options = [one for one in command.params if isinstance(one, TyperOption)]
+            texts += [one.help for one in options if one.help]
+            for text in texts:
+                assert text[:1].isupper() and text.endswith("."), (name, text)
+
+
+def shown_commands(name: str, command: object) -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
+    """Give a command as `--help` shows it, and those below it."""
+    assert isinstance(command, TyperCommand | TyperGroup)
+    yield name, command
+    for below, inner in command.commands.items() if isinstance(command, TyperGroup) else ():
+        yield from shown_commands(f"{name} {below}", inner)
 
 
 def test_no_page_is_written_by_hand() -> None:

@@ -25,9 +25,9 @@ from storagedriver_core.hookspecs import CommandSpec
 
 _TESTSUITE = "storagedriver-testsuite"
 _TESTSUITE_COMMANDS = {
-    "bench": "Measure a driver",
-    "conformance": "Test a driver against the contract",
-    "new": "Write a driver package that works, to be changed",
+    "bench": "Measure a driver.",
+    "conformance": "Test a driver against the contract.",
+    "new": "Write a driver package that works, to be changed.",
 }
 """Subcommands that are worth naming before they are installed."""
 

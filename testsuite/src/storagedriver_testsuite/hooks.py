@@ -11,17 +11,17 @@ def storagedriver_register_commands() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="conformance",
-            summary="Test a driver against the contract",
+            summary="Test a driver against the contract.",
             factory="storagedriver_testsuite.command:conformance",
         ),
         CommandSpec(
             name="bench",
-            summary="Measure a driver",
+            summary="Measure a driver.",
             factory="storagedriver_testsuite.command:bench",
         ),
         CommandSpec(
             name="new",
-            summary="Write a driver package that works, to be changed",
+            summary="Write a driver package that works, to be changed.",
             factory="storagedriver_testsuite.new.command:new",
         ),
     ]

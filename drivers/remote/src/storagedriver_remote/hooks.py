@@ -25,7 +25,7 @@ def storagedriver_register_commands() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="serve",
-            summary="Serve a storage to `remote` drivers",
+            summary="Serve a storage to `remote` drivers.",
             factory="storagedriver_remote.server.command:serve",
         )
     ]
