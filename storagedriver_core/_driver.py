@@ -117,8 +117,8 @@ class StorageDriver(ABC):
         """Acquire what the driver needs. Called once, before any other call.
 
         Raises:
-            ConfigurationError: The store does not exist, or is not what the driver expects; with the
-                `key` of the parameter that is wrong, if it is one.
+            ConfigurationError: The store does not exist, or is not what the driver expects; its
+                `key` is the parameter that is wrong, if it is one.
         """
 
     async def aclose(self) -> None:
