@@ -134,7 +134,7 @@ def test_driver_s3aws_is_s3(tmp_path: Path, text: str) -> None:
 
 def test_driver_s3aws_beside_s3_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"storage\.s3aws"):
-        load(tmp_path, "storage: { s3aws: { bucket: a } }", STORAGE_S3_BUCKET="b")
+        load(tmp_path, "storage: { s3aws: { bucket: images } }", STORAGE_S3_BUCKET="layers")
 
 
 @pytest.mark.parametrize(

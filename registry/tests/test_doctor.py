@@ -142,7 +142,7 @@ def test_storage_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 
 def test_credentials_reach_the_storage_as_they_are_and_are_not_shown(tmp_path: Path) -> None:
     parameters = {
-        **{"bucket": "b", "region": "us-east-1", "accesskey": "me"},
+        **{"bucket": "bucket", "region": "us-east-1", "accesskey": "me"},
         "secretkey": "confidential$${x}$",
         "regionendpoint": f"http://127.0.0.1:{free_port()}",
     }

@@ -193,7 +193,7 @@ def test_cloudfront_names_the_object_as_the_bucket_does(cloudfront: CloudFront) 
 
 OF_STORES = {
     "filesystem": ({"root_directory": "/r"}, "a/b"),
-    "s3": ({"bucket": "b", "root_directory": "/r"}, "r/a/b"),
+    "s3": ({"bucket": "bucket", "root_directory": "/r"}, "r/a/b"),
     "gcs": ({"bucket": "b", "root_directory": "/r"}, "r/a/b"),
     "azure": ({"container": "abc", "root_directory": "/r", "account_name": "abc"}, "r/a/b"),
 }

@@ -35,7 +35,7 @@ def kept(name: str) -> dict[str, Any]:
 
 
 def s3(folder: Path, preset: str, **more: object) -> Harness:
-    parameters = {"bucket": "b", "preset": preset, "endpoint": "http://x", **more}
+    parameters = {"bucket": "bucket", "preset": preset, "endpoint": "http://x", **more}
     return S3Harness(folder, {**parameters, "access_key": "a", "secret_key": "s"})
 
 

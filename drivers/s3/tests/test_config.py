@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -14,6 +15,8 @@ from storagedriver_s3._config import MIN_PART_SIZE, S3Config
 from storagedriver_s3._driver import MAX_SINGLE_COPY, S3Driver
 from storagedriver_s3._keys import Keys
 from storagedriver_s3._presets import PRESETS
+
+from storagedriver_core import ConfigurationError, load_config
 
 # Source: distribution's documentation of its S3 driver, "Parameters".
 DISTRIBUTION = {
@@ -94,7 +97,39 @@ def test_each_spelling_of_distribution_has_one_of_ours() -> None:
 )
 def test_wrong_parameter_is_named(parameters: dict[str, object], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
-        S3Config.model_validate({"bucket": "b", **parameters})
+        S3Config.model_validate({"bucket": "bucket", **parameters})
+
+
+@pytest.mark.parametrize(
+    "name", ["", "ab", "x" * 256, "a/b", "s3://layers", "two words", "layers\n", "größe", "a?b"]
+)
+def test_bucket_that_no_store_takes_is_refused_where_it_stands(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "layers.yml"
+    file.write_text(
+        f"storage:\n  driver: s3\n  parameters:\n    bucket: {json.dumps(name)}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(file)
+    where, key, what = str(caught.value).split(": ", 2)
+    assert (where, key) == (f"{file}:4", "storage.parameters.bucket")
+    assert what == "a bucket's name is 3 to 255 letters, digits, '.', '-' and '_'"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "abc",
+        # Old ones of Amazon's, and those of Ceph and others.
+        "Old_Bucket.1",
+        "x" * 255,
+        "192.168.5.4",
+        "arn:aws:s3:eu-west-1:123456789012:accesspoint/layers",
+        "arn:aws:s3-outposts:eu-west-1:123456789012:outpost:op-1:accesspoint:layers",
+    ],
+)
+def test_bucket_that_some_store_takes_is_taken(name: str) -> None:
+    assert S3Config(bucket=name).bucket == name
 
 
 def test_secrets_show_nowhere() -> None:
@@ -107,7 +142,7 @@ def test_secrets_show_nowhere() -> None:
 
 def test_payload_is_signed_where_nothing_else_protects_it() -> None:
     def signs(**parameters: object) -> object:
-        config = S3Config.model_validate({"bucket": "b", **parameters})
+        config = S3Config.model_validate({"bucket": "bucket", **parameters})
         return _client_options(config)["s3"]["payload_signing_enabled"]
 
     assert signs() is False
@@ -132,14 +167,14 @@ def test_payload_is_signed_where_nothing_else_protects_it() -> None:
 def test_no_url_takes_objects_that_are_not_protected_as_configured(
     parameters: dict[str, object], signs_put: bool
 ) -> None:
-    declared = S3Driver(S3Config.model_validate({"bucket": "b", **parameters})).capabilities
+    declared = S3Driver(S3Config.model_validate({"bucket": "bucket", **parameters})).capabilities
     assert declared.sign_put == declared.sign_put_with_content_type == signs_put
     assert declared.sign_get == declared.sign_head == ("anonymous" not in parameters)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_makes_capabilities_that_fit(name: str) -> None:
-    config = S3Config.model_validate({"bucket": "b", "preset": name, "root_directory": "r"})
+    config = S3Config.model_validate({"bucket": "bucket", "preset": name, "root_directory": "r"})
     traits, declared = PRESETS[config.preset], S3Driver(config).capabilities
     assert declared.equal_parts == traits.equal_parts
     assert declared.put_if_absent == traits.put_if_absent
@@ -153,12 +188,12 @@ def test_preset_makes_capabilities_that_fit(name: str) -> None:
 
 def test_least_part_is_amazons_unless_the_store_has_another() -> None:
     for given, least in (({}, MIN_PART_SIZE), ({"min_part_size": 65536}, 65536)):
-        config = S3Config.model_validate({"bucket": "b", **given})
+        config = S3Config.model_validate({"bucket": "bucket", **given})
         assert S3Driver(config).capabilities.min_part_size == least
 
 
 def test_preset_is_never_guessed() -> None:
-    config = S3Config(bucket="b", endpoint="https://x.r2.cloudflarestorage.com")
+    config = S3Config(bucket="bucket", endpoint="https://x.r2.cloudflarestorage.com")
     assert config.preset == "aws"
     assert S3Driver(config).capabilities.max_single_copy == MAX_SINGLE_COPY
 
@@ -179,10 +214,10 @@ def test_no_sdk_is_imported_until_a_driver_is_made() -> None:
         "from storagedriver_core import driver_schema, load_config\n"
         "import storagedriver_s3.hooks\n"
         "driver_schema('s3')\n"
-        "load_config({'storage': {'driver': 's3', 'parameters': {'bucket': 'b'}}})\n"
+        "load_config({'storage': {'driver': 's3', 'parameters': {'bucket': 'bucket'}}})\n"
         "before = sorted(sys.modules)\n"
         "from storagedriver_core import open_storage\n"
-        "open_storage({'storage': {'driver': 's3', 'parameters': {'bucket': 'b'}}})\n"
+        "open_storage({'storage': {'driver': 's3', 'parameters': {'bucket': 'bucket'}}})\n"
         "print(json.dumps([before, sorted(sys.modules)]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

@@ -100,7 +100,7 @@ OF_SWIFT = {"C16", "C17", "C18", "W47"}
 
 
 def not_declared(suite: DriverSuite, preset: str) -> set[str]:
-    parameters = {"bucket": "b", "preset": preset, "endpoint": "http://x"}
+    parameters = {"bucket": "bucket", "preset": preset, "endpoint": "http://x"}
     credentials = {"access_key": "a", "secret_key": "s"}
     harness = S3Harness(
         Path(),

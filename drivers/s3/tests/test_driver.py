@@ -68,7 +68,7 @@ class StubConnection:
 
 def stubbed(answers: Mapping[str, Any], **parameters: object) -> tuple[S3Driver, Recorded]:
     """Give a driver that talks to a stub: for what no server here does."""
-    driver = S3Driver(S3Config.model_validate({"bucket": "b", **parameters}))
+    driver = S3Driver(S3Config.model_validate({"bucket": "bucket", **parameters}))
     client = Recorded(answers)
     driver._bucket._connection = StubConnection(client)  # type: ignore[assignment]  # a stub
     return driver, client

@@ -35,7 +35,7 @@ PATIENCE = 60
 
 
 def made(store: Store, **parameters: object) -> S3Driver:
-    given = {"bucket": "b", "endpoint": store.url, "access_key": "a", "secret_key": "s"}
+    given = {"bucket": "bucket", "endpoint": store.url, "access_key": "a", "secret_key": "s"}
     return S3Driver(S3Config.model_validate({**given, "region": "r", **parameters}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -31,6 +32,12 @@ CannedAcl = Literal[
 ]
 
 _MIB = 1024 * 1024
+
+# What no store of the kind takes. Amazon's rules for new buckets are narrower; upper case, `_` and
+# 255 characters are names of old buckets there, and of any at Ceph.
+# Source: Amazon S3 User Guide, "General purpose bucket naming rules"; Ceph's
+# `rgw_relaxed_s3_bucket_names`. An access point is a resource name (ARN) in place of a bucket's.
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[^\s?#]+")
 
 # Source: Amazon S3 User Guide, "Amazon S3 multipart upload limits".
 MIN_PART_SIZE = 5 * _MIB
@@ -100,7 +107,7 @@ class S3Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    bucket: str = Field(min_length=1)
+    bucket: str
     root_directory: str = Field("", validation_alias=_spelt("root_directory", "rootdirectory"))
     preset: PresetName = "aws"
 
@@ -148,6 +155,13 @@ class S3Config(BaseModel):
     multipartcopychunksize: int | None = Field(None, ge=MIN_PART_SIZE)
     multipartcopymaxconcurrency: int | None = Field(None, ge=1)
     loglevel: str | bool | None = None
+
+    @field_validator("bucket")
+    @classmethod
+    def _check_bucket(cls, name: str) -> str:
+        if _BUCKET.fullmatch(name) is None:
+            raise ValueError("a bucket's name is 3 to 255 letters, digits, '.', '-' and '_'")
+        return name
 
     @field_validator("endpoint", "public_endpoint")
     @classmethod

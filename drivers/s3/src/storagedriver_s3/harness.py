@@ -194,12 +194,12 @@ class S3Harness(Harness):
         return [
             ({}, "bucket"),
             ({"bucket": 7}, "bucket"),
-            ({"bucket": "b", "preset": "nobody"}, "preset"),
-            ({"bucket": "b", "secure": "perhaps"}, "secure"),
-            ({"bucket": "b", "max_connections": 0}, "max_connections"),
-            ({"bucket": "b", "objectacl": "everybody"}, "objectacl"),
-            ({"bucket": "b", "v4auth": False}, "v4auth"),
-            ({"bucket": "b", "colour": "red"}, "colour"),
+            ({"bucket": "bucket", "preset": "nobody"}, "preset"),
+            ({"bucket": "bucket", "secure": "perhaps"}, "secure"),
+            ({"bucket": "bucket", "max_connections": 0}, "max_connections"),
+            ({"bucket": "bucket", "objectacl": "everybody"}, "objectacl"),
+            ({"bucket": "bucket", "v4auth": False}, "v4auth"),
+            ({"bucket": "bucket", "colour": "red"}, "colour"),
         ]
 
     def offers(self, method: str) -> bool:
