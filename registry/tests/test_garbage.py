@@ -317,6 +317,30 @@ def test_it_refuses_where_it_would_not_be_safe(monkeypatch: pytest.MonkeyPatch) 
     run(short)
 
 
+def test_dry_run_beside_sessions_of_distribution_tells_of_both(tmp_path: Path) -> None:
+    config = str(write_config(tmp_path))
+    blob = tmp_path / "data" / blob_file(b"garbage")[1:]
+    session = tmp_path / "data" / paths.uploads("a")[1:] / "0123"
+    for file in (blob, session / "startedat"):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"garbage")
+    before = sorted(tmp_path.rglob("*"))
+    dry = ["garbage-collect", "--dry-run", "--grace", "0s", config]
+    told = CliRunner().invoke(cli, dry)
+    assert told.exit_code == 0, told.output
+    assert f"would be condemned\tblob\t{sha256(b'garbage')}" in told.stdout
+    assert "1 upload sessions of docker/distribution" in told.stderr
+    assert f"{paths.uploads('a')}/0123" in told.stderr and "uploads purge" in told.stderr
+    spelt = json.loads(CliRunner().invoke(cli, [*dry, "--json"]).stdout)
+    assert spelt["foreign_uploads"] == [f"{paths.uploads('a')}/0123"]
+    # What deletes is refused as ever; and where nobody is at work, they are no matter.
+    refused = CliRunner().invoke(cli, ["garbage-collect", "--grace", "0s", config])
+    assert refused.exit_code == 1 and "0123" in refused.stderr
+    alone = CliRunner().invoke(cli, [*dry, "--offline"])
+    assert alone.exit_code == 0 and "upload sessions" not in alone.stderr
+    assert blob.exists() and set(before) <= set(tmp_path.rglob("*"))
+
+
 def test_hot_path_asks_nothing_while_there_is_no_garbage(monkeypatch: Any) -> None:
     monkeypatch.setattr(condemned, "LEARN_SECONDS", 3600.0)
 

@@ -108,6 +108,13 @@ def _tell(report: GarbageReport, options: GarbageOptions) -> None:
         ]
     if report.emptied:
         lines.append(f"{len(report.emptied)} repositories were empty")
+    if report.foreign_uploads:
+        lines.append(
+            f"{len(report.foreign_uploads)} upload sessions of docker/distribution "
+            f"({report.foreign_uploads[0]}) are left until they are old enough for "
+            "storage.maintenance.uploadpurging or `registry uploads purge`; while one is there, "
+            "garbage is collected with --offline alone"
+        )
     typer.echo("\n".join(lines), err=True)
 
 
@@ -131,6 +138,7 @@ def _document(report: GarbageReport, options: GarbageOptions) -> dict[str, objec
         "waiting": report.waiting,
         "spared": report.spared,
         "emptied": report.emptied,
+        "foreign_uploads": report.foreign_uploads,
     }
 
 

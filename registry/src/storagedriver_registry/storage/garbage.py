@@ -101,6 +101,7 @@ class Collector:
             storage,
             delete_untagged=options.delete_untagged,
             is_alone=options.offline,
+            is_dry=options.dry_run,
             progress=progress,
         )
         self._report = GarbageReport()
@@ -281,6 +282,7 @@ class Collector:
         self._report.repositories = len(scan.repositories)
         self._report.manifests = sum(len(scan.linked(name)) for name in scan.repositories)
         self._report.blobs = len(scan.blobs)
+        self._report.foreign_uploads = scan.foreign_uploads
         return scan
 
     async def _delete(self, item: Item, scan: Scan) -> None:

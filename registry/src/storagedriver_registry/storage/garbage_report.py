@@ -86,6 +86,7 @@ class GarbageReport:
         waiting: How many were condemned before, and their time is not up.
         spared: How many were condemned before, and are in use again.
         emptied: Repositories of which nothing was left but empty directories.
+        foreign_uploads: Upload sessions of docker/distribution, with which only a `dry_run` ends.
     """
 
     repositories: int = 0
@@ -97,3 +98,4 @@ class GarbageReport:
     waiting: int = 0
     spared: int = 0
     emptied: list[str] = field(default_factory=list)
+    foreign_uploads: list[str] = field(default_factory=list)

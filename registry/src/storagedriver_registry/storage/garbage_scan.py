@@ -124,6 +124,7 @@ class Scan:
         live: Blobs that a manifest names, and those manifests.
         names: Repositories that hold any file.
         kept: Manifests in use, by repository.
+        foreign_uploads: Upload sessions of docker/distribution, where it may be at work.
     """
 
     began: datetime
@@ -134,6 +135,7 @@ class Scan:
     live: set[Digest] = field(default_factory=set)
     kept: dict[str, set[Digest]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    foreign_uploads: list[str] = field(default_factory=list)
 
     def linked(self, name: str) -> set[Digest]:
         """Give the manifests that a repository links."""
@@ -182,16 +184,24 @@ class Scanner:
         storage: The store.
         delete_untagged: Whether a manifest is in use only if it is reached from a tag.
         is_alone: Whether no server is at work, whosever.
+        is_dry: Whether nothing is deleted for what is found.
         progress: Is told how far a scan is.
     """
 
     def __init__(
-        self, storage: Storage, *, delete_untagged: bool, is_alone: bool, progress: Progress
+        self,
+        storage: Storage,
+        *,
+        delete_untagged: bool,
+        is_alone: bool,
+        is_dry: bool,
+        progress: Progress,
     ) -> None:
         self._storage = storage
         self._links = Links(storage)
         self._delete_untagged = delete_untagged
         self._is_alone = is_alone
+        self._is_dry = is_dry
         self._progress = progress
         self._named: dict[Digest, Named] = {}
 
@@ -204,7 +214,7 @@ class Scanner:
 
         Raises:
             UnreadableManifestError: A manifest cannot be read.
-            ForeignUploadError: docker/distribution may be at work.
+            ForeignUploadError: docker/distribution may be at work, and something is to be deleted.
         """
         scan = Scan(await self._storage.now(), young_after)
         await self._walk_repositories(scan)
@@ -232,7 +242,9 @@ class Scanner:
             _add_layer(scan.layers, name, rest, info)
         elif kind == paths.UPLOADS:
             if rest[-1] == "startedat" and not self._is_alone:
-                raise ForeignUploadError(info.path)
+                if not self._is_dry:
+                    raise ForeignUploadError(info.path)
+                scan.foreign_uploads.append(info.path.rpartition("/")[0])
         elif kind:
             if name not in scan.repositories:
                 scan.repositories[name] = Repository(name)
