@@ -92,6 +92,15 @@ def test_digest_that_is_none_leads_nowhere(layout: Layout, tmp_path: Path, diges
         asyncio.run(plan(OCILayout(LocalFiles(layout.folder), None)))
 
 
+def test_blob_whose_size_is_not_said_is_not_fetched(layout: Layout) -> None:
+    layer = {"mediaType": "a/b", "digest": f"sha256:{'0' * 64}"}
+    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {**layer, "size": 2}}
+    data = json.dumps({**manifest, "layers": [layer]}).encode()
+    write_index(layout, layout.add(data, OCI_MANIFEST))
+    with pytest.raises(InvalidAnswerError, match="does not say the size of sha256:000"):
+        asyncio.run(plan(OCILayout(LocalFiles(layout.folder), None)))
+
+
 def test_algorithm_of_a_digest_is_the_one_that_is_checked(layout: Layout) -> None:
     data = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}).encode()
     folder = layout.folder / "blobs/sha512"

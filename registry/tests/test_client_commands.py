@@ -235,6 +235,15 @@ def test_configuration_that_is_not_what_its_digest_says_is_not_printed(
     assert "secret" not in dist("inspect", image, "--config", code=5)
 
 
+def test_configuration_whose_size_is_not_said_is_not_printed(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "image")
+    config = layout.add(b'{"secret": 1}', "application/vnd.oci.image.config.v1+json")
+    del config["size"]
+    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []}
+    image = layout.name(layout.add(json.dumps(manifest).encode(), OCI_MANIFEST), "v1")
+    assert "whose size the manifest does not say" in dist("inspect", image, "--config", code=1)
+
+
 @pytest.mark.parametrize("layers", [[{"digest": DIGEST}], [1], {"a": 1}])
 def test_manifest_that_makes_no_sense_is_an_error(tmp_path: Path, layers: object) -> None:
     layout = Layout(tmp_path / "image")

@@ -220,6 +220,61 @@ def test_layer_with_urls_may_be_absent(repository: Repository) -> None:
     assert repository.push_manifest(manifest, "v1").status_code == 201
 
 
+@pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
+@pytest.mark.parametrize("where", ["config", "layers"])
+@pytest.mark.parametrize(
+    ("given", "left_out"),
+    [
+        ({}, {"mediaType"}),
+        ({}, {"size"}),
+        ({}, {"mediaType", "size"}),
+        ({"mediaType": None, "size": None}, set()),
+        ({"mediaType": ""}, set()),
+    ],
+)
+def test_type_and_size_of_what_is_named_may_be_missing_as_at_distribution(
+    repository: Repository,
+    media_type: str,
+    where: str,
+    given: dict[str, object],
+    left_out: set[str],
+) -> None:
+    manifest = repository.image(media_type=media_type)
+    [named] = [manifest["config"]] if where == "config" else manifest["layers"]
+    named |= given
+    for key in left_out:
+        del named[key]
+    body = dump(manifest)
+    # Nothing else is forgiven for it: what is named has to be there.
+    elsewhere = Repository(repository.http, f"{repository.name}/elsewhere")
+    assert error_codes(elsewhere.push_manifest(body, "v1")) == ["MANIFEST_BLOB_UNKNOWN"] * 2
+    assert repository.push_manifest(body, "v1").status_code == 201
+    check_stored(repository, "v1", body, media_type)
+
+
+@pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
+def test_image_without_a_list_of_layers_is_taken_as_at_distribution(
+    repository: Repository, media_type: str
+) -> None:
+    manifest = repository.image(media_type=media_type)
+    del manifest["layers"]
+    body = dump(manifest)
+    assert repository.push_manifest(body, "v1").status_code == 201
+    check_stored(repository, "v1", body, media_type)
+
+
+@pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
+def test_type_size_and_platform_of_a_member_may_be_missing_as_at_distribution(
+    repository: Repository, media_type: str
+) -> None:
+    digest = repository.push_image("v1")
+    for member in ({}, {"platform": {"architecture": None, "os": "linux"}}):
+        listed = [{"digest": digest, **member}]
+        body = dump({"schemaVersion": 2, "mediaType": media_type, "manifests": listed})
+        assert repository.push_manifest(body, "all").status_code == 201
+        check_stored(repository, "all", body, media_type)
+
+
 BAD_DIGEST = {"mediaType": "x/y", "digest": "sha256:1", "size": 1}
 BAD_SIZE = {"mediaType": "x/y", "digest": sha256(b""), "size": -1}
 

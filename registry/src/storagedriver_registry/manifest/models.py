@@ -37,24 +37,27 @@ class Platform(_Model):
         os: As Go has it, `linux`.
     """
 
-    architecture: str = ""
-    os: str = ""
+    architecture: str | None = ""
+    os: str | None = ""
 
 
 class Descriptor(_Model):
     """A reference to content: what it is, its digest and its size.
 
+    The specification wants all three, of whoever writes a manifest. distribution takes it without
+    type and size, and so there are such manifests; a registry needs neither.
+
     Attributes:
-        media_type: Media type of the content.
+        media_type: Media type of the content, if it is said.
         digest: Its digest.
-        size: Its bytes.
+        size: Its bytes, if they are said.
         urls: From where a client may fetch content that the registry does not have.
         platform: What a member of an index runs on.
     """
 
-    media_type: str = Field(alias="mediaType", min_length=1)
+    media_type: str | None = Field(None, alias="mediaType")
     digest: DigestText
-    size: int = Field(ge=0)
+    size: int | None = Field(None, ge=0)
     urls: list[str] | None = None
     platform: Platform | None = None
 
@@ -100,7 +103,7 @@ class ImageManifest(_KnownManifest):
 
     schema_version: Literal[2] = Field(alias="schemaVersion")
     config: Descriptor
-    layers: _Descriptors
+    layers: _Descriptors = None
 
     @property
     def required_blobs(self) -> list[Descriptor]:

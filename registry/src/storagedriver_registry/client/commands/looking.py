@@ -121,9 +121,11 @@ async def _config(source: Source, manifest: FetchedManifest) -> bytes:
     if MODELS.get(manifest.media_type) is not ImageManifest:
         raise NotFoundError("an index has no configuration: say --platform")
     config = ImageManifest.model_validate(read_stored(manifest.data)).config
+    if config.size is None:
+        raise ValueError("a configuration whose size the manifest does not say")
     if config.size > _MOST_OF_A_CONFIG:
         raise ValueError(f"a configuration of {size_of(config.size)}")
-    blob = Blob(config.digest, config.size, config.media_type)
+    blob = Blob(config.digest, config.size, config.media_type or "")
     return await read_whole(source, blob)
 
 

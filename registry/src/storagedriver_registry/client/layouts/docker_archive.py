@@ -248,7 +248,7 @@ class DockerArchiveTarget(ArchiveTarget):
             name = f"{diff_id.partition(':')[2]}.tar"
             if name not in names:
                 path = self._blob(layer.digest)
-                with _unpacked(path, layer.media_type, self.folder, self.go_on) as file:
+                with _unpacked(path, layer.media_type or "", self.folder, self.go_on) as file:
                     _check_layer(file, diff_id, self.go_on)
                     archive.addfile(member(name, os.fstat(file.fileno()).st_size), file)
             names.append(name)

@@ -84,7 +84,11 @@ class _Found:
         if isinstance(read, Index):
             await self._add_all(listed_digests(manifest.data), depth + 1)
         for one in read.required_blobs:
-            self.blobs.setdefault(one.digest, Blob(one.digest, one.size, one.media_type))
+            if one.size is None:
+                raise InvalidAnswerError(
+                    f"manifest {manifest.digest}: it does not say the size of {one.digest}"
+                )
+            self.blobs.setdefault(one.digest, Blob(one.digest, one.size, one.media_type or ""))
         if self._with_referrers:
             listed = await self._source.referrers(manifest.digest)
             try:
