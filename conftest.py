@@ -11,12 +11,14 @@ tests at full size only: `only_large = {"L22", …}`.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+import httpx
 import pytest
 
 from servers._process import MissingProgramError, Server
@@ -33,6 +35,8 @@ from servers.valkey import Valkey
 from servers.wsgidav import WsgiDav
 
 PROGRAMS = Path(__file__).parent / ".services" / "bin"
+PATIENCE_SECONDS = 60.0
+"""For an answer to a test's own request: a busy disk may take seconds for a sync."""
 ServerT = TypeVar("ServerT", bound=Server)
 
 
@@ -41,6 +45,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--write-screenshots", action="store_true", help="write docs/images/page-*.png anew"
     )
+
+
+def pytest_configure() -> None:
+    """Be more patient than httpx, which gives up after five seconds where a test says nothing."""
+    default = inspect.signature(httpx.Client).parameters["timeout"].default
+    # One object is the default of all its functions, so that to replace it would change nothing.
+    assert default is inspect.signature(httpx.get).parameters["timeout"].default
+    default.connect = default.read = default.write = default.pool = PATIENCE_SECONDS
 
 
 @pytest.hookimpl(tryfirst=True)
