@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -17,16 +17,26 @@ from typing import TypeVar
 import httpx
 import yaml
 
+from servers._ports import Ports
+
 REGISTRY = str(Path(sys.executable).with_name("registry"))
-_START_SECONDS = 60
-_STOP_SECONDS = 30
+_START_SECONDS = 120
+_STOP_SECONDS = 60
+
+# Each claim is a descriptor.
+_MOST_CLAIMED = 100
+_claimed: deque[Ports] = deque()
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a port that nobody else takes: neither a test beside this one nor a client.
+
+    It is claimed until many others were given, so that it may also be one where nobody is to be.
+    """
+    _claimed.append(Ports(1))
+    if len(_claimed) > _MOST_CLAIMED:
+        _claimed.popleft().release()
+    return _claimed[-1].numbers[0]
 
 
 class ServerProcess:
