@@ -31,7 +31,8 @@ from registry.tests.processes import REGISTRY, free_port
 
 T = TypeVar("T")
 
-SECONDS = 30
+SECONDS = 120
+"""For what has to come, however slow the machine is."""
 
 
 def eventually(
