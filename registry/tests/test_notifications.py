@@ -42,7 +42,7 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 def section(url: str, directory: Path | None = None, **endpoint: Any) -> dict[str, Any]:
-    one = {"name": "listener", "url": url, "timeout": "5s", "backoff": "50ms", **endpoint}
+    one = {"name": "listener", "url": url, "timeout": "60s", "backoff": "50ms", **endpoint}
     queue = {} if directory is None else {"queue": {"directory": str(directory)}}
     return {"endpoints": [one], **queue}
 
