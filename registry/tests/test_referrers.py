@@ -207,7 +207,7 @@ def test_index_and_fallback_tag_are_asked_at_once() -> None:
         listing, get = one.storage.list, one.driver.get_content
 
         async def wait_for_the_tag(path: str, *arguments: Any, **options: Any) -> Any:
-            await asyncio.wait_for(at_tag.wait(), 5)
+            await asyncio.wait_for(at_tag.wait(), 60)
             async for entry in listing(path, *arguments, **options):
                 yield entry
 
