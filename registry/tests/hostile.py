@@ -23,6 +23,9 @@ DATA = os.urandom(2_999_999) + b"."  # what is made wrong ends otherwise
 DIGEST = sha256(DATA)
 BLOB = f"/v2/a/blobs/{DIGEST}"
 UPLOADS = "/v2/a/blobs/uploads/"
+PATIENCES = (0.2, 2.0, 20.0)
+"""Seconds that a client has for what never comes. What does come takes less than the first of them,
+unless this process itself stands still for so long: then it may be tried again with the next."""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from storagedriver_registry.client import (
     InvalidAnswerError,
     RegistryClient,
     ResponseError,
+    StalledError,
     UploadSession,
 )
 from storagedriver_registry.client import uploading as uploading_module
@@ -26,6 +27,7 @@ from registry.tests.hostile import (
     BLOB,
     DATA,
     DIGEST,
+    PATIENCES,
     UPLOADS,
     FakeTime,
     HostileRegistry,
@@ -273,18 +275,31 @@ def test_registry_may_take_its_time_at_the_end_of_an_upload(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(uploading_module, "_END_PATIENCE", 1000)
+    is_connected: list[bool] = []
 
     async def slow(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
-        await asyncio.sleep(1)
+        await asyncio.sleep(3 * seconds)
         return web.Response(status=201)
 
     async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
         registry.on("PUT", "/up", slow)
         session = UploadSession(f"{registry.url}/up")
-        await client.repository("a").blobs.uploads.finish(session, parse_digest(DIGEST))
+        finishing = client.repository("a").blobs.uploads.finish(session, parse_digest(DIGEST))
+        try:
+            await finishing
+        except StalledError as error:
+            # To connect has so long and no longer.
+            assert "there is no connection" in str(error)
+            is_connected.append(False)
+        else:
+            is_connected.append(True)
 
-    with_hostile(test, timeout=0.1)
+    for seconds in PATIENCES:
+        with_hostile(test, timeout=seconds)
+        if is_connected[-1]:
+            break
+    assert is_connected[-1]
 
 
 def test_upload_that_is_begun_beside_one_of_another_run_is_dropped(tmp_path: Path) -> None:
@@ -327,7 +342,7 @@ def test_content_that_ends_early_is_not_waited_for_by_the_registry(size: int) ->
         assert len(registry.asked("DELETE")) == 1
         assert time.slept == []
 
-    with_hostile(test, timeout=5)
+    with_hostile(test, timeout=30)
 
 
 def test_upload_that_fails_for_good_is_dropped() -> None:
