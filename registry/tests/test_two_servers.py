@@ -7,6 +7,7 @@ of a file keeps two servers apart; `test_two_processes` has real ones.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from unittest import mock
@@ -163,9 +164,10 @@ def test_second_append_is_refused_while_the_first_renews_its_turn(
 ) -> None:
     monkeypatch.setattr(uploads, "PATIENCE_SECONDS", 0.3)
     monkeypatch.setattr(turns, "RENEW_SECONDS", 0.05)
-    # Only its renewals keep the first at work for so long.
-    monkeypatch.setattr(turns, "LIFE_SECONDS", 0.4)
-    monkeypatch.setattr(turns, "DEAD_SECONDS", 0.5)
+    # Long against what a slow machine takes for a renewal. Only those keep the first at work for
+    # longer than that.
+    monkeypatch.setattr(turns, "LIFE_SECONDS", 2.0)
+    monkeypatch.setattr(turns, "DEAD_SECONDS", 2.5)
 
     async def test(one: Application) -> None:
         other, location = await start_written(one)
@@ -173,9 +175,12 @@ def test_second_append_is_refused_while_the_first_renews_its_turn(
             body = SlowBody(b"slow")
             slow = asyncio.create_task(other.patch(location, content=body.chunks()))
             await body.begun.wait()
-            for method in ("PATCH", "PUT", "DELETE"):
+            clock = asyncio.get_running_loop().time
+            begun = clock()
+            methods = itertools.cycle(("PATCH", "PUT", "DELETE"))
+            while clock() - begun < turns.LIFE_SECONDS + 0.1:
                 params = dict(httpx.URL(location).params) | {"digest": sha256(LARGE)}
-                second = await one.http.request(method, location, params=params)
+                second = await one.http.request(next(methods), location, params=params)
                 assert (second.status_code, error_codes(second)) == (409, ["BLOB_UPLOAD_INVALID"])
             body.may_end.set()
             assert (await slow).status_code == 202
