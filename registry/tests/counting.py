@@ -71,7 +71,13 @@ class CountingProxy:
                 self._sockets.append(client)
                 # What waits here is lost with the client: the less the better.
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CHUNK)
-                server = socket.create_connection(self._server)
+                try:
+                    server = socket.create_connection(self._server)
+                except ConnectionError:
+                    # It was killed, and whoever asks is to notice.
+                    with contextlib.suppress(OSError):
+                        client.shutdown(socket.SHUT_RDWR)
+                    continue
                 self._sockets.append(server)
                 for ends in ((client, server, True), (server, client, False)):
                     thread = threading.Thread(target=self._pump, args=ends)

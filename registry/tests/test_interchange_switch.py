@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from registry.tests.authentication import write_users
 from registry.tests.client import Repository, sha256
+from registry.tests.counting import counting
 from registry.tests.images import Images
 from registry.tests.interchange import Section, client, is_unknown_upload
 from registry.tests.processes import (
@@ -24,6 +24,7 @@ from registry.tests.processes import (
     our_server,
     running,
 )
+from registry.tests.serving import eventually
 
 pytestmark = [pytest.mark.service("docker-registry", "skopeo", "umoci")]
 
@@ -73,17 +74,17 @@ def test_skopeo_pushes_anew_where_the_other_server_was_killed(
     first, second = in_turn(program("docker-registry"), tmp_path, order, None)
     image = images.make("image", (1, 48 * MIB))
     remote = f"docker://{first.host}/switch/image:v1"
-    with running(first):
-        command = images.copy_command(image, remote, "--retry-times", "0")
+    with running(first), counting(first.host) as proxy:
+        # So that the push is not over before the server is killed.
+        proxy.hold_after(8 * MIB)
+        halted = f"docker://{proxy.host}/switch/image:v1"
+        command = images.copy_command(image, halted, "--retry-times", "0")
         push = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            while uploaded_bytes(first.data) < MIB:
-                assert push.poll() is None, "the push was over before the server was killed"
-                time.sleep(0.001)
-        finally:
-            first.kill()
-            status = push.wait()
-        assert status != 0
+        proxy.wait_until_held()
+        eventually(lambda: uploaded_bytes(first.data), lambda found: found >= MIB)
+        first.kill()
+        proxy.release()
+        assert push.wait() != 0
     with running(second):
         images.copy(image, remote)
         back = images.pulled(remote, "back")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from registry.tests.counting import counting
 from registry.tests.images import Images
 from registry.tests.processes import ServerProcess
+from registry.tests.serving import eventually
 
 pytestmark = [pytest.mark.service("skopeo", "umoci")]
 
@@ -31,15 +32,19 @@ def test_second_push_sends_no_layer_again(server: ServerProcess, images: Images)
 
 def push_through_a_kill(server: ServerProcess, images: Images, image: str, staged: int) -> None:
     """Push, kill the server when `staged` bytes have come, start it, push again and pull."""
+    with counting(server.host) as proxy:
+        # So that the push is not over before the server is killed.
+        proxy.hold_after(4 * staged)
+        halted = f"docker://{proxy.host}/skopeo/killed:v1"
+        push = subprocess.Popen(
+            images.copy_command(image, halted, "--retry-times", "0"), stderr=subprocess.DEVNULL
+        )
+        proxy.wait_until_held()
+        eventually(lambda: staged_bytes(server.data), lambda found: found >= staged)
+        server.kill()
+        proxy.release()
+        assert push.wait() != 0
     remote = f"docker://{server.host}/skopeo/killed:v1"
-    push = subprocess.Popen(
-        images.copy_command(image, remote, "--retry-times", "0"), stderr=subprocess.DEVNULL
-    )
-    while staged_bytes(server.data) < staged:
-        assert push.poll() is None, "the push was over before the server was killed"
-        time.sleep(0.001)
-    server.kill()
-    assert push.wait() != 0
     server.start()
     images.copy(image, remote)
     assert images.digest(images.pulled(remote, "back")) == images.digest(image)
