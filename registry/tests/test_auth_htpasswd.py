@@ -179,15 +179,17 @@ def test_decoy_takes_as_long_as_a_real_hash(tmp_path: Path) -> None:
     content = htpasswd_file._Content((0, 0, 0), {b"alice": hashed})
 
     def seconds(user: bytes) -> float:
-        best = 1e9
-        for _ in range(5):
-            started = time.thread_time()
-            assert not htpasswd_file._fits(content.hash_of(user), b"wrong")
-            best = min(best, time.thread_time() - started)
-        return best
+        started = time.thread_time()
+        assert not htpasswd_file._fits(content.hash_of(user), b"wrong")
+        return time.thread_time() - started
 
-    known, unknown = seconds(b"alice"), seconds(b"mallory")
-    assert 0.5 < known / unknown < 2
+    # By turns, so that a busy machine slows both, and the best of as many as it takes.
+    known = unknown = 1e9
+    for number in range(100):
+        known, unknown = min(known, seconds(b"alice")), min(unknown, seconds(b"mallory"))
+        if number >= 4 and 0.6 < known / unknown < 1.6:
+            break
+    assert 0.6 < known / unknown < 1.6
 
 
 # What is remembered --------------------------------------------------------------------------
