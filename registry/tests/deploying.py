@@ -49,7 +49,8 @@ def node_settings(valkey: Valkey) -> dict[str, Any]:
     document["http"]["secret"] = "for-tests"
     document["log"]["level"] = "warn"
     assert document["redis"] == {"addr": "valkey:6379"}
-    document["redis"] = {"addr": valkey.url.removeprefix("redis://")}
+    # By default it has 250 ms, which a busy machine may take: then it is as if it was not there.
+    document["redis"] = {"addr": valkey.url.removeprefix("redis://"), "readtimeout": "10s"}
     return document
 
 
