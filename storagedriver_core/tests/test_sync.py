@@ -9,10 +9,11 @@ import gc
 import inspect
 import io
 import signal
+import sys
 import threading
-import time
 from collections.abc import AsyncGenerator, Iterator
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from storagedriver_core import (
     WriterState,
 )
 from storagedriver_core._sync_streams import SyncReader, SyncWriter
+from storagedriver_core.tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -188,17 +190,17 @@ def test_body_that_outlives_its_storage_is_refused() -> None:
     def chunks() -> Iterator[bytes]:
         yield b"begun"
         waits.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
         yield b"late"
 
     driver = InMemoryDriver()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         with SyncStorage(Storage(driver)) as storage:
             putting = pool.submit(storage.put_content, "/a", chunks())
-            assert waits.wait(10)
+            assert waits.wait(60)
         goes_on.set()
         with pytest.raises(ClosedError, match="closed meanwhile"):
-            putting.result(10)
+            putting.result(60)
     with SyncStorage(Storage(driver)) as storage:
         assert list(storage.walk("/")) == []
 
@@ -208,7 +210,7 @@ def test_body_that_outlives_its_operation_is_refused(caplog: pytest.LogCaptureFi
 
     def chunks() -> Iterator[bytes]:
         waits.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
         yield b"late"
 
     class Lingers(InMemoryDriver):
@@ -220,9 +222,9 @@ def test_body_that_outlives_its_operation_is_refused(caplog: pytest.LogCaptureFi
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         with SyncStorage(Storage(Lingers())) as storage:
             putting = pool.submit(storage.put_content, "/a", chunks())
-            assert waits.wait(10)
+            assert waits.wait(60)
         with pytest.raises(ClosedError, match="closed meanwhile"):
-            putting.result(10)
+            putting.result(60)
     assert caplog.text == ""
 
 
@@ -283,7 +285,7 @@ def test_sixteen_threads_at_once(storage: SyncStorage) -> None:
     barrier = threading.Barrier(16)
 
     def work(number: int) -> bool:
-        barrier.wait(10)
+        barrier.wait(60)
         for turn in range(20):
             path = f"/{number}/{turn}"
             with storage.writer(path) as writer:
@@ -315,13 +317,23 @@ class Waiting(InMemoryDriver):
             raise
 
 
+def functions_of(thread: threading.Thread) -> set[str]:
+    """Name the functions that a thread is in."""
+    frame, names = sys._current_frames()[thread.ident or 0], set[str]()
+    at: FrameType | None = frame
+    while at is not None:
+        names.add(at.f_code.co_name)
+        at = at.f_back
+    return names
+
+
 def test_interrupt_cancels_the_operation() -> None:
     driver = Waiting()
 
     def interrupt() -> None:
-        assert driver.waits.wait(10)
-        # The main thread must be in its wait: a signal that comes earlier is an ordinary Ctrl-C.
-        time.sleep(0.005)
+        assert driver.waits.wait(60)
+        # One that comes before the main thread is in its wait is an ordinary Ctrl-C.
+        wait_until(lambda: "_result" in functions_of(threading.main_thread()))
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     # A shell starts what runs in its background with SIGINT ignored.
@@ -344,7 +356,7 @@ def test_closing_ends_operations_of_other_threads() -> None:
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         with SyncStorage(Storage(driver)) as storage:
             waiting = pool.submit(storage.check)
-            assert driver.waits.wait(10)
+            assert driver.waits.wait(60)
         with pytest.raises(ClosedError, match="closed meanwhile"):
-            waiting.result(10)
+            waiting.result(60)
     assert driver.cancelled
