@@ -8,7 +8,7 @@ import pickle
 import shelve
 import textwrap
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from unittest.mock import Mock
@@ -130,20 +130,18 @@ class Blocker:
         self.inside += 1
         self.most = max(self.most, self.inside)
         self.entered.set()
-        assert self.let_go.wait(10)
+        assert self.let_go.wait(60)
         self.inside -= 1
 
     async def wait_until_entered(self) -> None:
-        assert await asyncio.to_thread(self.entered.wait, 10)
+        assert await asyncio.to_thread(self.entered.wait, 60)
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what a thread does without anybody who waits for it."""
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never happened")
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  # nobody tells of it
+            await asyncio.sleep(0.001)
 
 
 def documented_example() -> type[BlockingDriver]:
@@ -674,18 +672,23 @@ def test_release_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+def threads_since(before: Collection[threading.Thread]) -> set[threading.Thread]:
+    """Give the threads that are new; one that was there may end at any time."""
+    return set(threading.enumerate()) - set(before)
+
+
 def test_threads_end_when_the_driver_is_closed() -> None:
     async def main() -> None:
-        before = threading.active_count()
+        before = threading.enumerate()
         driver = BlockingStorageDriver(Shelf())
-        assert threading.active_count() == before
+        assert not threads_since(before)
         for _ in range(2):
             await driver.open()
             await asyncio.gather(*[driver.stat("/") for _ in range(20)])
-            assert threading.active_count() > before
+            assert threads_since(before)
             await driver.aclose()
             await driver.aclose()
-            assert threading.active_count() == before
+            assert not threads_since(before)
 
     asyncio.run(main())
 
@@ -696,11 +699,11 @@ def test_threads_end_when_closing_fails() -> None:
             raise UnavailableError
 
     async def main() -> None:
-        before = threading.active_count()
+        before = threading.enumerate()
         driver = BlockingStorageDriver(Failing())
         with pytest.raises(UnavailableError):
             await driver.aclose()
-        assert threading.active_count() == before
+        assert not threads_since(before)
 
     asyncio.run(main())
 
