@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,12 +22,21 @@ from storagedriver_core import open_storage
 MIB = 1 << 20
 
 # Checkpoints as far apart as the size needs: a default of 64 MiB would be past a small file.
-MAIN = (
-    "import sys\n"
-    "from storagedriver_core.cli import _mirror, main\n"
-    "_mirror.checkpoint_bytes = int(sys.argv.pop(1))\n"
-    "main()\n"
-)
+MAIN = """
+import os, signal, sys
+from storagedriver_core.cli import _mirror, _state, main
+_mirror.checkpoint_bytes = int(sys.argv.pop(1))
+last = int(os.environ.get("KILLED_AT_CHECKPOINT", -1))
+save = _state.KeptState.save
+def save_and_die(self, state):
+    global last
+    save(self, state)
+    last -= 1
+    if last == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+_state.KeptState.save = save_and_die
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,13 @@ def test_killed_syncs_end_in_equal_trees(
     command += ["sync", str(disk), f"{cloud}:/copy", "--json"]
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
 
-    killed = 0
-    for _ in range(scale.kills):
+    # However fast the machine is, it is killed once.
+    first = subprocess.run(
+        command, env={**environment, "KILLED_AT_CHECKPOINT": "2"}, stdout=subprocess.DEVNULL
+    )
+    assert first.returncode == -signal.SIGKILL
+    killed = 1
+    for _ in range(scale.kills - 1):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
         try:
             process.wait(chance.uniform(*scale.seconds))
@@ -83,7 +98,6 @@ def test_killed_syncs_end_in_equal_trees(
             process.kill()
             killed += 1
         process.wait()
-    assert killed
 
     done = run(command, environment)
     print(f"killed {killed} times; the last run: {done}")
