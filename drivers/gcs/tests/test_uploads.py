@@ -21,6 +21,7 @@ from storagedriver_core import (
     AlreadyExistsError,
     ConfigurationError,
     ConflictError,
+    FileWriter,
     PathNotFoundError,
     Storage,
     UnavailableError,
@@ -55,6 +56,13 @@ class World:
         """Give what lies there besides the files of callers, open uploads included."""
         names = [name for name in await self.harness.raw_list() if ".storagedriver" in name]
         return [*names, *await self.harness.raw_uploads()]
+
+
+async def until_durable(writer: FileWriter, offset: int) -> None:
+    """Wait until a part that is on its way has arrived."""
+    async with asyncio.timeout(60):
+        while writer.durable_offset < offset:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -124,7 +132,7 @@ def test_commit_is_repeated_after_a_lost_reply(
     async def body() -> None:
         async with world.opened() as storage, await storage.writer("/a") as writer:
             await writer.write(DATA[: 2 * UNIT + 5])
-            await asyncio.sleep(0.05)
+            await until_durable(writer, 2 * UNIT)
             world.control("lose_reply", pattern=STEPS[step])
             with pytest.raises(UnavailableError) as lost:
                 await writer.commit(**options)
@@ -183,7 +191,7 @@ def test_writer_that_resumes_steps_back_before_one_that_is_sending(world: World)
             async with Storage(world.harness.driver(), part_size=2 * UNIT) as elsewhere:
                 second = await elsewhere.resume(token)
                 await first.write(DATA[2 * UNIT : 4 * UNIT])
-                await asyncio.sleep(0.1)
+                await until_durable(first, 4 * UNIT)
                 with pytest.raises(ConflictError):
                     await second.write(bytes(2 * UNIT))
                     await second.commit()
@@ -297,7 +305,7 @@ def test_credentials_are_refreshed_between_two_parts(world: World) -> None:
     async def body() -> None:
         async with world.opened() as storage, await storage.writer("/a") as writer:
             await writer.write(DATA[: 2 * UNIT])
-            await asyncio.sleep(0.05)
+            await until_durable(writer, 2 * UNIT)
             world.control("expire_tokens")
             await writer.write(DATA[2 * UNIT : 5 * UNIT])
             await writer.commit()
