@@ -29,6 +29,7 @@ class SlowCopies:
         copies: Status of the copy that made a blob.
         aborted: Ids of the copies that were aborted.
         ends_as: What a copy becomes after the lookups.
+        looked_up: It was asked how far a copy is.
         deleting: A delete has come.
         may_delete: A delete is answered.
     """
@@ -38,7 +39,7 @@ class SlowCopies:
         self.copies: dict[str, str] = {}
         self.aborted: list[str] = []
         self.ends_as = ends_as
-        self.pending = asyncio.Event()
+        self.looked_up = asyncio.Event()
         self.deleting = asyncio.Event()
         self.may_delete = asyncio.Event()
         self.may_delete.set()
@@ -56,7 +57,6 @@ class SlowCopies:
             return self._say(204)
         if method == "PUT":
             self.blobs[path], self.copies[path] = "copied", "pending"
-            self.pending.set()
             return self._say(202, etag="copied", copy="pending")
         if path not in self.blobs:
             return self._say(404, code="BlobNotFound")
@@ -68,6 +68,7 @@ class SlowCopies:
             del self.blobs[path]
             return self._say(202)
         if self.copies.get(path) == "pending":
+            self.looked_up.set()
             self._looks -= 1
             if self._looks < 0:
                 self.copies[path] = self.ends_as
@@ -157,8 +158,8 @@ def test_cancelled_copy_is_aborted_and_leaves_no_empty_blob() -> None:
         service = SlowCopies(looks=1_000_000)
         async with opened(service) as storage:
             moving = asyncio.create_task(storage.move("/a", "/b"))
-            await service.pending.wait()
-            await asyncio.sleep(0.02)
+            # It knows of the copy, and waits for its end.
+            await service.looked_up.wait()
             moving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await moving
