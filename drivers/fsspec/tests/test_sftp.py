@@ -63,7 +63,7 @@ def process_of(session: Session) -> int:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end, "did not come true"
         time.sleep(0.001)
@@ -150,16 +150,16 @@ def test_request_on_a_closed_channel_was_not_sent(driver: BlockingFsspecDriver) 
     asyncio.run(use())
 
 
-def test_session_that_is_silent_too_long_is_not_used_again(
-    driver: BlockingFsspecDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_sftp_session, "SILENCE_SECONDS", 0.3)
-
+def test_session_that_is_silent_too_long_is_not_used_again(driver: BlockingFsspecDriver) -> None:
     async def use() -> None:
         async with Storage(driver) as storage:
             await storage.put_content("/a", b"content")
             session = only_session(driver)
+            channel = session._wire._channel
+            assert channel.gettimeout() == _sftp_session.SILENCE_SECONDS
             with silenced(session):
+                # This one alone: a busy disk takes longer for others.
+                channel.settimeout(0.3)
                 with pytest.raises(OperationTimeoutError) as silent:
                     await storage.get_content("/a")
                 assert silent.value.temporary
