@@ -64,7 +64,7 @@ def test_all_is_well(tmp_path: Path, valkey: Valkey) -> None:
                     "debug": {"addr": f"127.0.0.1:{free_port()}"},
                 },
                 "auth": {"htpasswd": {"realm": "r", "path": str(users)}},
-                "redis": {"addr": valkey.url.removeprefix("redis://")},
+                "redis": {"addr": valkey.url.removeprefix("redis://"), "readtimeout": "60s"},
                 "storage": {
                     "filesystem": {"rootdirectory": str(tmp_path / "data")},
                     "cache": {"blobdescriptor": "redis"},
@@ -146,7 +146,7 @@ def test_credentials_reach_the_storage_as_they_are_and_are_not_shown(tmp_path: P
         "secretkey": "confidential$${x}$",
         "regionendpoint": f"http://127.0.0.1:{free_port()}",
     }
-    done, findings = doctor(tmp_path, {"storage": {"s3": parameters}}, "--timeout", "2")
+    done, findings = doctor(tmp_path, {"storage": {"s3": parameters}}, "--timeout", "60")
     assert done.exit_code == 1
     # What is wrong is the store that is not there, and no more.
     assert "storage: configuration" not in findings
