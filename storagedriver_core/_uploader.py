@@ -14,8 +14,10 @@ from storagedriver_core._parts import PartPlan
 from storagedriver_core._types import Buffer, Part, Upload
 
 # Without a ledger, chunks are gathered to one system call of this size: a thread hop costs as much
-# as writing 64 KiB, and the writer's memory stays small.
+# as writing 64 KiB, and the writer's memory stays small. With two of them one is written while the
+# next is made ready; more were no faster, and are held in memory by each of many writers.
 _GATHER_BYTES = 1024 * 1024
+_GATHERED_IN_FLIGHT = 2
 _SLICE_BYTES = 4 * 1024 * 1024
 
 
@@ -69,6 +71,8 @@ class PartUploader:
         self._plan = plan
         self._hashes = hashes
         self._ledger = capabilities.keeps_ledger
+        if not self._ledger:
+            concurrency = min(concurrency, _GATHERED_IN_FLIGHT)
         self._concurrency = concurrency if capabilities.upload_out_of_order else 1
         self._slots = asyncio.Semaphore(self._concurrency)
         self._buffer: list[Buffer] = [tail] if tail else []
