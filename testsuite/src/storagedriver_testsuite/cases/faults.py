@@ -12,7 +12,6 @@ import pytest
 
 from storagedriver_core import (
     ConfigurationError,
-    DriverMiddleware,
     NoSpaceError,
     OperationTimeoutError,
     PathNotFoundError,
@@ -24,12 +23,12 @@ from storagedriver_testsuite._case import case
 from storagedriver_testsuite._kit import PART, Kit
 from storagedriver_testsuite._suite import CaseGroup
 from storagedriver_testsuite.cases._calls import FaultyCalls, calls
-from storagedriver_testsuite.cases._support import Disturbed, names, with_middleware
+from storagedriver_testsuite.cases._support import Disturbed, OpenAlready, names, with_middleware
 from storagedriver_testsuite.proxy import Fault
 
 MIB = 1024 * 1024
 # What a loaded machine may add to a bound; what hangs takes longer.
-SLACK_SECONDS = 5.0
+SLACK_SECONDS = 30.0
 
 
 class LostReplies:
@@ -49,16 +48,6 @@ class LostReplies:
             self.lost.add(operation)
             raise UnavailableError("the reply was lost", outcome="unknown")
         return result
-
-
-class _OpenAlready(DriverMiddleware):
-    """Around a driver that the case opens and closes."""
-
-    async def open(self) -> None:
-        """Nothing is left to do."""
-
-    async def aclose(self) -> None:
-        """The case does it."""
 
 
 class FaultCases(CaseGroup):
@@ -138,11 +127,11 @@ class FaultCases(CaseGroup):
             raise UnavailableError
 
         def hung() -> StorageDriver:
-            driver = Disturbed(_OpenAlready(opened), hang)
+            driver = Disturbed(OpenAlready(opened), hang)
             return with_middleware(driver, "timeout", operation=patience, grace=0.01)
 
         def failing(**parameters: float) -> StorageDriver:
-            driver = Disturbed(_OpenAlready(opened), fail)
+            driver = Disturbed(OpenAlready(opened), fail)
             return _retrying(driver, attempts=1_000_000, **parameters)
 
         # How often is tried in a given time is the machine's affair.
