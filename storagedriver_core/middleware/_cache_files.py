@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 _BLOCK = 256 * 1024
 _READ = 4 * _BLOCK
+# Read by one call as an entry is opened: all of a small one, or else what stands behind the data.
+_END = 32 * 1024
 _MAGIC = b"SDC1"
 # Magic, bytes of data, bytes of JSON, CRC-32 of what is between data and footer.
 _FOOTER = struct.Struct("<4sQII")
@@ -58,10 +60,14 @@ class Entry:
 
     Attributes:
         info: The object.
+        content: All of its bytes, if they are so few that they have been read.
     """
 
-    def __init__(self, descriptor: int, info: FileInfo, checksums: memoryview) -> None:
+    def __init__(
+        self, descriptor: int, info: FileInfo, checksums: memoryview, content: memoryview | None
+    ) -> None:
         self.info = info
+        self.content = content
         self._descriptor = descriptor
         self._checksums = checksums
 
@@ -80,14 +86,14 @@ class Entry:
         except FileNotFoundError:
             return None
         try:
-            info, checksums = _read_middle(descriptor)
+            info, checksums, content = _read_end(descriptor)
             if info.path != path:
                 raise DamagedError("it is of another path")
             os.utime(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
-        return cls(descriptor, info, checksums)
+        return cls(descriptor, info, checksums, content)
 
     def read(self, position: int, end: int) -> bytes:
         """Give bytes from `position` on, some of those up to `end`.
@@ -99,11 +105,7 @@ class Entry:
         begin = first * _BLOCK
         whole = min(begin + _READ, self.info.size)
         data = _read_exactly(self._descriptor, whole - begin, begin)
-        for at in range(0, len(data), _BLOCK):
-            number = first + at // _BLOCK
-            (wanted,) = struct.unpack_from("<I", self._checksums, 4 * number)
-            if zlib.crc32(data[at : at + _BLOCK]) != wanted:
-                raise DamagedError(f"block {number} is damaged")
+        _require_undamaged(data, first, self._checksums)
         return bytes(data[position - begin : end - begin])
 
     def close(self) -> None:
@@ -322,27 +324,44 @@ def _bytes_of_entry(info: FileInfo) -> int:
     return info.size + 4 * blocks + len(_describe(info)) + _FOOTER.size
 
 
-def _read_middle(descriptor: int) -> tuple[FileInfo, memoryview]:
-    """Read what stands behind the data."""
+def _read_end(descriptor: int) -> tuple[FileInfo, memoryview, memoryview | None]:
+    """Read what stands behind the data, and the data if they are few."""
     size = os.fstat(descriptor).st_size
     if size < _FOOTER.size:
         raise DamagedError("it is too short")
-    footer = _read_exactly(descriptor, _FOOTER.size, size - _FOOTER.size)
-    magic, length, described, checksum = _FOOTER.unpack(footer)
+    begin = max(size - _END, 0)
+    end = _read_exactly(descriptor, size - begin, begin)
+    magic, length, described, checksum = _FOOTER.unpack(end[-_FOOTER.size :])
     blocks = -(-length // _BLOCK)
     if magic != _MAGIC or length + 4 * blocks + described + _FOOTER.size != size:
         raise DamagedError("its end is damaged")
-    middle = _read_exactly(descriptor, 4 * blocks + described, length)
+    if begin <= length:
+        middle = end[length - begin : -_FOOTER.size]
+    else:
+        middle = _read_exactly(descriptor, 4 * blocks + described, length)
     if zlib.crc32(middle) != checksum:
         raise DamagedError("its description is damaged")
     try:
         fields = json.loads(bytes(middle[4 * blocks :]))
         if fields["mod_time"] is not None:
             fields["mod_time"] = datetime.fromisoformat(fields["mod_time"])
-        return FileInfo(**fields), middle[: 4 * blocks]
+        info = FileInfo(**fields)
     except (ValueError, KeyError, TypeError) as error:
         # As of another release, which knows other fields.
         raise DamagedError(f"its description is not understood: {error!r}") from error
+    checksums, content = middle[: 4 * blocks], end[:length] if begin == 0 else None
+    if content is not None:
+        _require_undamaged(content, 0, checksums)
+    return info, checksums, content
+
+
+def _require_undamaged(data: memoryview, first: int, checksums: memoryview) -> None:
+    """Compare blocks, from the one of number `first` on, with their checksums."""
+    for at in range(0, len(data), _BLOCK):
+        number = first + at // _BLOCK
+        (wanted,) = struct.unpack_from("<I", checksums, 4 * number)
+        if zlib.crc32(data[at : at + _BLOCK]) != wanted:
+            raise DamagedError(f"block {number} is damaged")
 
 
 def _read_exactly(descriptor: int, size: int, offset: int) -> memoryview:

@@ -183,6 +183,8 @@ class EntryStream(_CachedStream):
         self._entry = entry
 
     async def _from_disk(self) -> bytes | None:
+        if self._entry.content is not None:
+            return bytes(self._entry.content[self._position : self._end])
         try:
             return await self._cache.threads.run(
                 lambda: self._entry.read(self._position, self._end)

@@ -48,36 +48,72 @@ def stuck(*_: object) -> None:
     raise OSError(errno.EROFS, "read-only")
 
 
-DAMAGE: dict[str, Callable[[Path], None]] = {
-    "first block": lambda file: flip(file, 5),
-    "last block": lambda file: flip(file, len(DATA) - 1),
-    "checksums": lambda file: flip(file, len(DATA) + 3),
-    "description": lambda file: flip(file, -40),
-    "footer": lambda file: flip(file, -2),
-    "cut in the data": lambda file: cut(file, 1000),
-    "cut in the footer": lambda file: cut(file, file.stat().st_size - 1),
-    "empty": lambda file: cut(file, 0),
-    "zeros": zero,
+# So few that they are read as the entry is opened.
+FEW = bytes(range(250))
+
+DAMAGE: dict[str, Callable[[Path, int], None]] = {
+    "first block": lambda file, size: flip(file, 5),
+    "last block": lambda file, size: flip(file, size - 1),
+    "checksums": lambda file, size: flip(file, size + 3),
+    "description": lambda file, size: flip(file, -40),
+    "footer": lambda file, size: flip(file, -2),
+    "cut in the data": lambda file, size: cut(file, size // 2),
+    "cut in the footer": lambda file, size: cut(file, file.stat().st_size - 1),
+    "empty": lambda file, size: cut(file, 0),
+    "zeros": lambda file, size: zero(file),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("data", [DATA, FEW], ids=["large", "small"])
 def test_damaged_entry_is_dropped_and_the_right_bytes_come(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, data: bytes, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test(cached: Cached) -> None:
-        await cached.store.put("/a")
+        await cached.store.put("/a", data)
         await read(cached.storage)
         (entry,) = cached.entries()
-        DAMAGE[damage](entry)
-        assert await read(cached.storage) == DATA
-        assert await read(cached.storage) == DATA
+        DAMAGE[damage](entry, len(data))
+        assert await read(cached.storage) == data
+        assert await read(cached.storage) == data
         # What the accounts said of a file that somebody has changed is put right when it counts.
         cached.driver._files.open()
 
     with caplog.at_level(logging.WARNING):
         run(tmp_path, test)
     assert "the copy of /a is dropped" in caplog.text
+
+
+def test_few_bytes_take_one_turn_of_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(cached: Cached) -> None:
+        await cached.store.put("/a", FEW)
+        await read(cached.storage)
+        turns = AsyncMock(side_effect=cached.driver.threads.run)
+        monkeypatch.setattr(cached.driver.threads, "run", turns)
+        assert await cached.storage.get_content("/a") == FEW
+        assert turns.await_count == 1
+        async with await cached.storage.reader("/a", offset=7, length=9) as reader:
+            assert await reader.read() == FEW[7:16]
+        assert cached.asked() == ["open_reader", "stat", "stat"]
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize("data", [DATA, FEW], ids=["large", "small"])
+def test_description_may_be_longer_than_what_is_read_first(
+    tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_cache_files, "_END", _cache_files._FOOTER.size)
+
+    async def test(cached: Cached) -> None:
+        await cached.store.put("/a", data)
+        for _ in range(2):
+            assert await read(cached.storage) == data
+        assert cached.store.calls.count("open_reader") == 1
+
+    run(tmp_path, test)
 
 
 def test_read_goes_on_at_the_store_where_a_block_is_damaged(tmp_path: Path) -> None:
