@@ -264,7 +264,7 @@ class Resources:
         names = [thread.name for thread in threading.enumerate()]
         return cls(count_descriptors(), sum(not name.startswith("asyncio_") for name in names))
 
-    def check(self, patience: float = 2.0) -> None:
+    def check(self, patience: float = 10.0) -> None:
         """Fail unless there is no more than before; threads of pools take a moment to end."""
         deadline = time.monotonic() + patience
         while True:

@@ -22,7 +22,7 @@ LARGE = bytes(range(256)) * (5 * PART // 512)  # two parts and a half
 BEFORE = {"/a": OLD, "/t/1": OLD, "/t/2": NEW}
 Objects = dict[str, bytes]
 
-SETTLING_SECONDS = 3.0
+SETTLING_SECONDS = 10.0
 LATE_SECONDS = 30.0  # of a remote store: it may be in a call of its own that takes as long
 POOL_GROWTH = 4  # connections; one that leaks at each point is over it soon
 
