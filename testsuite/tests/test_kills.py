@@ -40,5 +40,11 @@ def test_store_that_cannot_list_uploads_is_judged_by_sidecars(tmp_path: Path) ->
 
 
 def test_driver_that_loses_bytes_is_found_out(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
-        run_kills(harness_of(ZerosTheFirstPart)(tmp_path), 6, part_size=PARTS, most_seconds=0.6)
+    # Who is killed before its first part is whole has lost nothing; a busy machine is slow.
+    for number, seconds in enumerate((0.6, 0.6, 5.0, 30.0)):
+        harness = harness_of(ZerosTheFirstPart)(tmp_path / str(number))
+        try:
+            run_kills(harness, 6, part_size=PARTS, most_seconds=seconds)
+        except AssertionError:
+            return
+    pytest.fail("nobody saw that bytes were lost")
