@@ -245,7 +245,7 @@ def test_conditional_moves_across_each_other_do_not_wait_for_ever(opened: Opener
                 await driver.move("/a/x", "/a/keep", if_absent=True)
             assert raised.value.path == "/a/keep"
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    asyncio.run(asyncio.wait_for(run(), 120))
 
 
 def test_versions_of_one_path_never_look_alike(opened: Opener) -> None:

@@ -102,7 +102,7 @@ def test_directories_that_another_call_has_made_and_not_yet_synced_are_synced(
     def stop_before(source: str, target: str, **keys: Any) -> None:
         if target == "slow":
             made.set()
-            assert go_on.wait(5)
+            assert go_on.wait(60)
         rename(source, target, **keys)
 
     async def run() -> None:

@@ -147,7 +147,7 @@ def test_resume_that_waits_for_the_lock_never_touches_what_was_published(
             upload = await begin(first)
             monkeypatch.setattr(os, "open", tell)
             resumed = asyncio.create_task(second.upload_state(held_by(upload, "two"), 0))
-            await asyncio.to_thread(waiting.wait, 10)
+            await asyncio.to_thread(waiting.wait, 60)
             await first.complete_upload(upload, (), WHOLE)
             state = await resumed
             assert state.completed is not None
@@ -225,7 +225,7 @@ def test_part_under_way_ends_before_its_upload_changes_hands(
     def slow(fd: int, buffers: list[memoryview], offset: int) -> int:
         if bytes(buffers[0]) == b"late":
             begun.set()
-            go_on.wait(10)
+            go_on.wait(60)
         return original(fd, buffers, offset)
 
     async def run() -> None:
@@ -233,7 +233,7 @@ def test_part_under_way_ends_before_its_upload_changes_hands(
             old = await begin(driver)
             monkeypatch.setattr(os, "pwritev", slow)
             late = asyncio.create_task(driver.put_part(old, 2, 4, [b"late"]))
-            await asyncio.to_thread(begun.wait, 10)
+            await asyncio.to_thread(begun.wait, 60)
             new = held_by(old, "two")
             takeover = asyncio.create_task(driver.upload_state(new, 4))
             done, _ = await asyncio.wait({takeover}, timeout=0.05)

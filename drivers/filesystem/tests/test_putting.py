@@ -57,7 +57,7 @@ def test_puts_at_once_share_one_sync_of_their_directory(
 def test_directories_of_a_batch_are_synced_at_the_same_time_without_another_opening(
     opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=60)
     sync, opened_again = os.fsync, []
 
     def sync_both(fd: int) -> None:
@@ -151,7 +151,7 @@ class Recorded:
         self.batches.append([put.path for put in puts])
         self.begun.set()
         if self._gate is not None:
-            self._gate.wait(10)
+            self._gate.wait(60)
         for put in puts:
             put.info = FileInfo(put.path)
         return self._seconds * len(puts)
@@ -163,7 +163,7 @@ def test_what_comes_while_a_batch_is_under_way_is_the_next_batch() -> None:
         recorded = Recorded(gate=gate)
         recorded.threads.open()
         first = recorded.put("/1")
-        await asyncio.to_thread(recorded.begun.wait, 10)
+        await asyncio.to_thread(recorded.begun.wait, 60)
         others = [recorded.put(f"/{n}") for n in (2, 3, 4)]
         await asyncio.sleep(0)
         gate.set()
@@ -225,7 +225,7 @@ def test_cancelled_put_that_waits_is_never_begun() -> None:
         recorded = Recorded(gate=gate)
         recorded.threads.open()
         first = recorded.put("/first")
-        await asyncio.to_thread(recorded.begun.wait, 10)
+        await asyncio.to_thread(recorded.begun.wait, 60)
         waiting = recorded.put("/waiting")
         await asyncio.sleep(0)
         waiting.cancel()
@@ -247,7 +247,7 @@ def test_cancelled_put_under_way_is_over_before_its_caller_goes_on(
 
     def slow(fd: int) -> None:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(60)
         original(fd)
 
     async def run() -> None:
@@ -256,7 +256,7 @@ def test_cancelled_put_under_way_is_over_before_its_caller_goes_on(
             monkeypatch.setattr(os, "fsync", slow)
             data = bytearray(b"data")
             put = asyncio.create_task(driver.put_content("/a", data, PutOptions()))
-            await asyncio.to_thread(begun.wait, 10)
+            await asyncio.to_thread(begun.wait, 60)
             put.cancel()
             asyncio.get_running_loop().call_later(0.01, go_on.set)
             with pytest.raises(asyncio.CancelledError):

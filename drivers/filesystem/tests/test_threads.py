@@ -21,7 +21,7 @@ class Call:
 
     def __call__(self) -> str:
         self.begun.set()
-        self.end.wait(10)
+        self.end.wait(60)
         return "result"
 
 
@@ -31,7 +31,7 @@ def test_cancelled_call_that_waits_for_a_thread_is_dropped() -> None:
         threads.open()
         first, second = Call(), Call()
         running = asyncio.create_task(threads.run(first))
-        await asyncio.to_thread(first.begun.wait, 10)
+        await asyncio.to_thread(first.begun.wait, 60)
         waiting = asyncio.create_task(threads.run(second))
         await asyncio.sleep(0)
         waiting.cancel()
@@ -52,7 +52,7 @@ def test_cancelled_call_under_way_is_told_and_its_result_disposed_of() -> None:
         call, stop = Call(), Stop()
         disposed: list[str] = []
         running = asyncio.create_task(threads.run(call, stop=stop, dispose=disposed.append))
-        await asyncio.to_thread(call.begun.wait, 10)
+        await asyncio.to_thread(call.begun.wait, 60)
         running.cancel()
         await asyncio.sleep(0)
         with pytest.raises(StorageDriverError):
@@ -78,7 +78,7 @@ def test_call_that_hangs_is_let_go_and_disposed_of_when_it_ends(
         call = Call()
         disposed: list[str] = []
         running = asyncio.create_task(threads.run(call, dispose=disposed.append))
-        await asyncio.to_thread(call.begun.wait, 10)
+        await asyncio.to_thread(call.begun.wait, 60)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -97,7 +97,7 @@ def test_release_runs_though_its_caller_is_cancelled() -> None:
         busy, release = Call(), Call()
         release.end.set()
         running = asyncio.create_task(threads.run(busy))
-        await asyncio.to_thread(busy.begun.wait, 10)
+        await asyncio.to_thread(busy.begun.wait, 60)
         releasing = asyncio.create_task(threads.finish(release))
         await asyncio.sleep(0)
         releasing.cancel()
