@@ -277,6 +277,18 @@ def test_offline_deletes_at_once_with_all_that_is_left_of_repositories(tmp_path:
     run(test, on=in_files(tmp_path))
 
 
+@pytest.mark.parametrize("manifest", [b"{}", b" { }", b"{\r\n\t}\n"])
+def test_manifest_that_is_an_empty_object_stops_no_collection(manifest: bytes) -> None:
+    async def test(one: Application) -> None:
+        url, headers = "/v2/a/manifests/v1", {"content-type": "application/vnd.example+json"}
+        assert (await one.http.put(url, content=manifest, headers=headers)).status_code == 201
+        await one.push_blob("a", b"garbage", sha256(b"garbage"))
+        assert names(await collect(one.storage, offline=True)) == {sha256(b"garbage")}
+        assert (await one.http.get(url)).content == manifest
+
+    run(test)
+
+
 def test_it_refuses_where_it_would_not_be_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     async def plain(one: Application) -> None:
         await one.push_blob("a", b"garbage", sha256(b"garbage"))

@@ -314,7 +314,8 @@ class Scanner:
                 data = await self._storage.get_content(paths.blob(digest))
             except PathNotFoundError:
                 return
-            if not read_stored(data) and data.strip() != b"{}":
+            # An object that is empty, however it is spaced, names nothing.
+            if not read_stored(data) and b"".join(data.split()) != b"{}":
                 raise UnreadableManifestError(name, digest)
             self._named[digest] = Named(
                 tuple(named_digests(data)), tuple(listed_digests(data)), subject_of(data)
