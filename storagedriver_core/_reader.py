@@ -125,6 +125,7 @@ class FileReader:
         except StorageDriverError as error:
             error.stamp(self._driver.name, "seek", self.info.path)
             raise
+        self._stream.chunk_size = stream.chunk_size
         self._position, self._end, self._rest = offset, self.info.size, b""
 
     async def aclose(self) -> None:

@@ -145,6 +145,7 @@ class _CachedStream(ByteStream):
             if chunk is None:
                 self._direct = await self._at_the_store()
         if self._direct is not None:
+            self._direct.chunk_size = self.chunk_size
             chunk = await self._direct.next_chunk()
         assert chunk is not None
         self._position += len(chunk)
