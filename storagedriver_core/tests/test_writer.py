@@ -26,7 +26,7 @@ from storagedriver_core import (
     UploadToken,
     WriterState,
 )
-from storagedriver_core.tests.faults import Faults
+from storagedriver_core.tests.faults import Faults, Gate, settle
 
 PART = 16
 PARTS = {"min_part_size": PART, "max_parts": 100}
@@ -447,3 +447,26 @@ def test_commit_elsewhere_spares_the_object_at_the_writers_own_path() -> None:
             assert [info.path async for info in storage.walk("/")] == ["/a"]
 
     asyncio.run(main())
+
+
+def test_writer_without_a_ledger_holds_two_gathered_pieces() -> None:
+    mebibyte = bytes(1024 * 1024)
+
+    async def run() -> None:
+        gate = Gate(InMemoryDriver(), "put_part")
+        async with Storage(gate) as storage, await storage.writer("/a", hashes=()) as writer:
+
+            async def write() -> None:
+                for _ in range(6):
+                    await writer.write(mebibyte)
+
+            writing = asyncio.create_task(write())
+            await settle()
+            assert (gate.inside, writer.offset) == (2, 2 * len(mebibyte))
+            gate.gate.set()
+            await writing
+            await writer.commit()
+            assert gate.most == 2
+            assert await storage.get_content("/a") == 6 * mebibyte
+
+    asyncio.run(run())
