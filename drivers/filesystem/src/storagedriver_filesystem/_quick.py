@@ -115,7 +115,8 @@ _syscall = load_syscall(_library)
 _close = _library.close
 _close.argtypes = [ctypes.c_int]
 _call_statx: Any = _statx.load_statx(_library)
-_preadv2: Any = getattr(_library, "preadv2", None)
+# Where `off_t` has 32 bits the plain name takes such an offset; musl has no other name.
+_preadv2: Any = getattr(_library, "preadv64v2", None) or getattr(_library, "preadv2", None)
 
 # Not those of `ctypes.pythonapi`, whose types others may set otherwise.
 _new_bytes: Any = _library.PyBytes_FromStringAndSize
