@@ -28,9 +28,7 @@ HOST = "https://bucket.s3.eu-west-1.amazonaws.com"
 
 
 def directly(driver: S3Driver) -> DirectCalls:
-    calls: Any = driver._bucket.connection.call
-    direct: DirectCalls = calls.__self__
-    return direct
+    return driver._bucket.connection._calls
 
 
 async def learn(storage: Storage) -> None:

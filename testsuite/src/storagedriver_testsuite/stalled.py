@@ -21,8 +21,11 @@ from storagedriver_testsuite._kit import PART, Kit, count_descriptors
 # More than a driver takes ahead, so that it is in the middle of it.
 _SIZE = 4 * 1024 * 1024
 
+# Reads of whole objects at once.
+_WHOLE = 32
+
 # Whatever else this process opens meanwhile.
-_OTHER_DESCRIPTORS = 4
+_OTHER_DESCRIPTORS = 1
 
 
 def run_stalled(harness: Harness, connections: int, *, max_seconds: float = 60.0) -> None:
@@ -65,6 +68,8 @@ async def _stall(kit: Kit, connections: int) -> None:
         # Of what needs a connection for a moment each has one of a few.
         before = count_descriptors()
         await asyncio.gather(*(kit.storage.stat("/large") for _ in range(16 * connections)))
+        whole = await asyncio.gather(*(kit.storage.get_content("/large") for _ in range(_WHOLE)))
+        assert set(whole) == {large}
         opened = count_descriptors() - before
         assert opened <= connections + _OTHER_DESCRIPTORS, f"{opened} connections at once"
         # They have only been waiting.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from types import TracebackType
@@ -114,19 +114,17 @@ class OpenAnswer:
 class _Transport(AioHttpTransport):  # type: ignore[misc]  # the SDK types it only lazily
     """Sends what the signing policy has signed, and raises what aiohttp raises."""
 
-    def __init__(self, session: aiohttp.ClientSession, max_requests: int) -> None:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         super().__init__(session=session, session_owner=False)
-        self._requests = asyncio.Semaphore(max_requests)
 
     async def send(self, request: Any, **options: Any) -> Any:
-        async with self._requests:
-            response = await self.session.request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                data=request.data,
-                allow_redirects=False,
-            )
+        response = await self.session.request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            data=request.data,
+            allow_redirects=False,
+        )
         return OpenAnswer(response)
 
 
@@ -154,8 +152,8 @@ class Connection:
         # A shared access signature stands in the address.
         self.signature = str(service._query_str).lstrip("?")
         policy = service._credential_policy
-        transport = _Transport(session, config.max_connections)
-        self._pipeline: Any = AsyncPipeline(transport, [policy] if policy else [])
+        self._pipeline: Any = AsyncPipeline(_Transport(session), [policy] if policy else [])
+        self._requests = asyncio.Semaphore(config.max_connections)
         self._is_closed = False
 
     @classmethod
@@ -230,24 +228,39 @@ class Connection:
         Raises:
             StorageDriverError: As `_errors` translates.
         """
-        answer = await self.stream(
-            method,
-            name,
-            query=query,
-            headers=headers,
-            data=data,
-            expect=expect,
-            changes=changes,
-            url=url,
-        )
-        async with answer:
-            try:
-                body = await answer.read()
-            except FAILURES as failure:
-                raise from_failure(failure, changes=changes) from failure
+        async with self._requests:
+            answer = await self._send(
+                method,
+                name,
+                query=query,
+                headers=headers,
+                data=data,
+                expect=expect,
+                changes=changes,
+                url=url,
+            )
+            async with answer:
+                try:
+                    body = await answer.read()
+                except FAILURES as failure:
+                    raise from_failure(failure, changes=changes) from failure
         return Answer(answer.status_code, answer.headers, body)
 
-    async def stream(
+    async def stream(self, name: str, headers: Mapping[str, str]) -> OpenAnswer:
+        """Ask for a blob, or a range of it, and give the answer with its body unread.
+
+        It is no request any more then: who reads it may be slow.
+        """
+        async with self._requests:
+            return await self._send("GET", name, headers=headers, expect=(200, 206))
+
+    @asynccontextmanager
+    async def page(self, query: str) -> AsyncIterator[OpenAnswer]:
+        """Ask for a page of names, which is to be read in the block."""
+        async with self._requests, await self._send("GET", None, query=query) as answer:
+            yield answer
+
+    async def _send(
         self,
         method: str,
         name: str | None,
@@ -259,7 +272,7 @@ class Connection:
         changes: bool = False,
         url: str | None = None,
     ) -> OpenAnswer:
-        """Make a request and give the answer with its body unread. Takes what `request` takes."""
+        """Send a request and give the answer with its body unread. Takes what `request` takes."""
         if self._is_closed:
             raise ClosedError("the driver is closed")
         sent = {

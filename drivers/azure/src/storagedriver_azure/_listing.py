@@ -136,7 +136,7 @@ async def pages(
     while True:
         more = f"&marker={quote(marker, safe='')}" if marker else ""
         parser = PageParser()
-        async with await connection.stream("GET", None, query=query + more) as answer:
+        async with connection.page(query + more) as answer:
             while chunk := await answer.next_chunk():
                 parser.feed(chunk)
         page = parser.close()

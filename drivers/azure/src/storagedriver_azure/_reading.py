@@ -67,7 +67,7 @@ async def open_blob(
         last = "" if options.length is None else str(options.offset + options.length - 1)
         headers["x-ms-range"] = f"bytes={options.offset}-{last}"
     try:
-        answer = await connection.stream("GET", name, headers=headers, expect=(200, 206))
+        answer = await connection.stream(name, headers)
     except ConflictError:
         await blob_info(connection, path, name)
         raise

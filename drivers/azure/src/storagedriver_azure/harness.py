@@ -39,13 +39,13 @@ class CountingDriver(AzureDriver):
 
     async def open(self) -> None:
         await super().open()
-        stream = self._connection.stream
+        send = self._connection._send
 
         async def counting(method: str, name: str | None, **options: Any) -> Any:
             self._counter.count += "comp=list&" in options.get("query", "")
-            return await stream(method, name, **options)
+            return await send(method, name, **options)
 
-        self._connection.stream = counting  # type: ignore[method-assign]  # to watch it
+        self._connection._send = counting  # type: ignore[method-assign]  # to watch it
 
 
 class AzureHarness(Harness):

@@ -27,6 +27,9 @@ Query = Mapping[str, str]
 _READ_BUFFER = 256 * 1024
 _USER_AGENT = "storagedriver-gcs/0.1"
 
+AS_STORED = {"Accept-Encoding": "gzip"}
+"""gzip is accepted so that the service does not decompress what is stored so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -195,8 +198,7 @@ class Client:
         may_renew = True
         while True:
             with translated():
-                # gzip is accepted so that the service does not decompress what is stored so.
-                sent = {"Accept-Encoding": "gzip", **headers, **proof}
+                sent = {**AS_STORED, **headers, **proof}
                 async with self._requests:
                     response: aiohttp.ClientResponse = await self._request(
                         "GET", url, query, sent, None

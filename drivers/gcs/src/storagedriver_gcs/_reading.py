@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import aiohttp
 
@@ -15,7 +16,7 @@ from storagedriver_core import (
     ReadOptions,
     UnavailableError,
 )
-from storagedriver_gcs._client import Client
+from storagedriver_gcs._client import AS_STORED, Client
 from storagedriver_gcs._errors import translated
 from storagedriver_gcs._objects import get_resource
 from storagedriver_gcs._resources import (
@@ -100,15 +101,13 @@ async def open_stream(client: Client, path: str, name: str, options: ReadOptions
 
 async def read_whole(client: Client, name: str) -> bytes:
     """Give all bytes of an object, by one request."""
-    response = await client.stream(client.object_url(name), {"alt": "media"}, {})
-    async with response:
-        length = _length(response)
-        generation_of_media(response.headers)
-        with translated():
-            data = await response.read()
-    if len(data) != length:
-        raise UnavailableError(f"{len(data)} of {length} bytes came")
-    return data
+    query = {"alt": "media"}
+    reply = await client.call("GET", client.object_url(name), query, headers=AS_STORED)
+    generation_of_media(reply.headers)
+    length = _length(reply.headers)
+    if len(reply.body) != length:
+        raise UnavailableError(f"{len(reply.body)} of {length} bytes came")
+    return reply.body
 
 
 def _range(options: ReadOptions) -> str | None:
@@ -122,7 +121,7 @@ def _range(options: ReadOptions) -> str | None:
 
 
 def _opened(path: str, response: aiohttp.ClientResponse, options: ReadOptions) -> MediaStream:
-    length = _length(response)
+    length = _length(response.headers)
     if response.status == 200:
         info = info_of_media(path, response.headers, length)
         if options.offset or (options.suffix is not None and options.suffix < length):
@@ -140,10 +139,11 @@ def _opened(path: str, response: aiohttp.ClientResponse, options: ReadOptions) -
     return MediaStream(info_of_media(path, response.headers, size), response, length)
 
 
-def _length(response: aiohttp.ClientResponse) -> int:
-    if response.content_length is None:
+def _length(headers: Mapping[str, str]) -> int:
+    length = headers.get("Content-Length")
+    if length is None:
         raise UnavailableError("the answer does not say its length")
-    return response.content_length
+    return int(length)
 
 
 async def _empty_stream(client: Client, path: str, name: str, options: ReadOptions) -> ByteStream:

@@ -68,6 +68,11 @@ class Bucket:
         with translating(changes=False):
             return await self.connection.call(method, parameters)
 
+    async def get(self, path: str) -> tuple[dict[str, Any], bytes]:
+        """Get the whole file `path`: the SDK's answer, and the bytes."""
+        with translating(changes=False):
+            return await self.connection.get_object(self.keys.key(path))
+
     async def change(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Make a call that changes something: a lost answer leaves it unknown."""
         with translating(changes=True):

@@ -21,6 +21,8 @@ import base64
 import functools
 import hashlib
 import logging
+from collections.abc import Mapping
+from contextlib import closing
 from importlib.metadata import version
 from typing import Any
 
@@ -66,7 +68,6 @@ class Connection:
     Attributes:
         client: The client of aiobotocore.
         session: Its session.
-        call: Makes a call of the client for the bucket, by the shortest way.
     """
 
     def __init__(
@@ -75,13 +76,14 @@ class Connection:
         self._filesystem = filesystem
         self.session = session
         self.client = client
-        self.call = DirectCalls(
+        self._requests = asyncio.Semaphore(config.max_connections)
+        self._calls = DirectCalls(
             client,
             config.bucket,
             signs_payload=_signs_payload(config),
             # Others carry checksums, which the SDK computes.
             is_plain=config.traits.checksums == "when_required",
-        ).call
+        )
 
     @classmethod
     async def open(cls, config: S3Config, endpoint_url: str | None) -> Connection:
@@ -111,22 +113,27 @@ class Connection:
         _adapt(client, delete_md5=config.traits.delete_md5)
         return cls(config, filesystem, session, client)
 
+    async def call(self, method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a call of the client for the bucket, by the shortest way.
+
+        Of an object no more than the head has come then.
+        """
+        async with self._requests:
+            return await self._calls.call(method, parameters)
+
+    async def get_object(self, key: str) -> tuple[dict[str, Any], bytes]:
+        """Get a whole object: what the store says of it, and its bytes."""
+        async with self._requests:
+            answer = await self._calls.call("get_object", {"Key": key})
+            with closing(answer["Body"]) as body:
+                return answer, await body.read()
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._filesystem._s3creator.__aexit__(None, None, None)
 
 
 class _OneAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
-    def __init__(self, *, max_pool_connections: int, **options: Any) -> None:
-        # The pool's own limit would count readers, and wait for them without an end.
-        super().__init__(max_pool_connections=0, **options)
-        self._requests = asyncio.Semaphore(max_pool_connections)
-
-    async def send(self, request: Any) -> Any:
-        # Of a streamed answer no more than the head comes in here.
-        async with self._requests:
-            return await super().send(request)
-
     async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
         session: aiohttp.ClientSession = await super()._get_session(proxy_url)
         session._retry_connection = False
@@ -180,7 +187,8 @@ def _client_options(config: S3Config) -> dict[str, Any]:
         "user_agent": f"{agent} {config.user_agent}" if config.user_agent else agent,
         "connect_timeout": config.connect_timeout,
         "read_timeout": config.read_timeout,
-        "max_pool_connections": config.max_connections,
+        # A limit of the pool would count open readers, and wait for them without an end.
+        "max_pool_connections": 0,
         "s3": {
             "addressing_style": "path" if config.is_path_style else "auto",
             "payload_signing_enabled": _signs_payload(config),

@@ -66,14 +66,8 @@ class EmptyStream(ByteStream):
 
 async def get_content(bucket: Bucket, path: str) -> bytes:
     """Give a whole file by one request."""
-    response = await bucket.read("get_object", Key=bucket.keys.key(path))
-    body = response["Body"]
-    try:
-        info = info_of(path, response, _length(response))
-        with translating(changes=False):
-            data: bytes = await body.read()
-    finally:
-        body.close()
+    response, data = await bucket.get(path)
+    info = info_of(path, response, _length(response))
     if len(data) != info.size:
         raise UnavailableError(f"{len(data)} of {info.size} bytes came")
     return data
