@@ -36,6 +36,7 @@ from registry.tests.mirroring import reset
 
 AT = {"Location": f"{UPLOADS}1"}
 BREAKS = cut(DATA, 10)
+MIB = 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,29 @@ def test_upload_that_cannot_be_looked_up_costs_no_more_requests() -> None:
             await client.repository("a").blobs.upload(DIGEST, DATA)
         asked = [method for method, _, _ in registry.requests]
         assert asked == ["POST", "PATCH", *["GET"] * 4, "DELETE"]
+
+    with_hostile(test)
+
+
+def test_upload_that_gets_on_has_its_tries_anew() -> None:
+    async def test(registry: HostileRegistry, client: RegistryClient, time: FakeTime) -> None:
+        taken = 0
+
+        async def takes_some(request: web.BaseRequest) -> web.StreamResponse:
+            nonlocal taken
+            taken += MIB
+            return await reset(request)
+
+        async def state(request: web.BaseRequest) -> web.StreamResponse:
+            return web.Response(status=204, headers={**AT, "Range": f"0-{taken - 1}"})
+
+        registry.on("POST", UPLOADS, sent(b"", 202, **AT))
+        registry.on("PATCH", f"{UPLOADS}1", takes_some)
+        registry.on("GET", f"{UPLOADS}1", state)
+        registry.on("PUT", f"{UPLOADS}1", sent(b"", 201))
+        await client.repository("a").blobs.upload(DIGEST, bytes(9 * MIB))
+        assert len(registry.asked("PATCH")) == 8
+        assert len(time.slept) == 8 and max(time.slept) <= 0.5
 
     with_hostile(test)
 
