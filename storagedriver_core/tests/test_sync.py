@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import concurrent.futures
 import contextvars
@@ -20,10 +21,14 @@ import pytest
 from storagedriver_inmemory import InMemoryDriver
 
 from storagedriver_core import (
+    Buffer,
     ClosedError,
+    FileInfo,
     FileReader,
     FileWriter,
+    OperationTimeoutError,
     PathNotFoundError,
+    PutOptions,
     Storage,
     SyncStorage,
     UnsupportedMethodError,
@@ -301,7 +306,7 @@ def test_sixteen_threads_at_once(storage: SyncStorage) -> None:
 
 
 class Waiting(InMemoryDriver):
-    """`check` waits until it is cancelled."""
+    """`check` and `put_content` wait until they are cancelled."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -315,6 +320,10 @@ class Waiting(InMemoryDriver):
         except asyncio.CancelledError:
             self.cancelled = True
             raise
+
+    async def put_content(self, path: str, data: Buffer, options: PutOptions) -> FileInfo:
+        await self.check()
+        return await super().put_content(path, data, options)
 
 
 def functions_of(thread: threading.Thread) -> set[str]:
@@ -349,6 +358,42 @@ def test_interrupt_cancels_the_operation() -> None:
             assert storage.stat("/").is_dir
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("waits", ["_result", "_next"])
+def test_interrupt_that_wakes_no_wait_is_seen_all_the_same(waits: str) -> None:
+    driver = Waiting()
+
+    def interrupt() -> None:
+        assert driver.waits.wait(60)
+        wait_until(lambda: waits in functions_of(threading.main_thread()))
+        # As one is that comes just before the wait begins: Python notes it, and no call ends.
+        _thread.interrupt_main()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with SyncStorage(Storage(driver)) as storage:
+            interrupter = threading.Thread(target=interrupt)
+            interrupter.start()
+            with pytest.raises(KeyboardInterrupt):
+                if waits == "_next":
+                    storage.put_content("/a", iter([b"x"]))
+                else:
+                    storage.check()
+            interrupter.join()
+        assert driver.cancelled
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("kind", [TimeoutError, OperationTimeoutError])
+def test_operation_that_was_not_in_time_is_over(kind: type[TimeoutError]) -> None:
+    class Late(InMemoryDriver):
+        async def check(self) -> None:
+            raise kind("too late")
+
+    with SyncStorage(Storage(Late())) as storage, pytest.raises(kind, match="too late"):
+        storage.check()
 
 
 def test_closing_ends_operations_of_other_threads() -> None:

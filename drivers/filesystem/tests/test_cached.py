@@ -333,6 +333,28 @@ def test_stream_of_what_is_not_known_to_be_local_is_read_in_threads(
     asyncio.run(main())
 
 
+def test_stream_of_another_filesystem_in_the_tree_is_read_in_threads(
+    local: None, root: Path, opened: Opener, hops: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_cached, "local_device", lambda path: os.stat(path).st_dev + 1)
+
+    async def main() -> None:
+        async with opened() as driver:
+            (root / "file").write_bytes(bytes(2 * 2**20))
+            hops.clear()
+            await read(driver, ReadOptions())
+            assert hops == ["open_stream", "_read_next", "close"]
+
+    asyncio.run(main())
+
+
+def test_read_at_the_end_gives_what_is_there_and_no_more(local: None, root: Path) -> None:
+    (root.parent / "file").write_bytes(b"0123456789")
+    with (root.parent / "file").open("rb") as file:
+        assert _quick.read(file.fileno(), 8, 1000) == b"89"
+        assert _quick.read(file.fileno(), 10, 1000) == b""
+
+
 @pytest.mark.parametrize("is_local", [True, False])
 def test_stream_gives_chunks_of_the_size_that_is_wished_for(
     is_local: bool, root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
