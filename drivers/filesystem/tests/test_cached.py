@@ -281,6 +281,8 @@ def test_stream_of_what_is_in_memory_takes_no_thread_but_to_open_and_close(
             hops.clear()
             assert await read(driver, ReadOptions()) == data
             assert hops == ["open_stream", "close"]
+            part = ReadOptions(offset=5, length=PART_BYTES + 7)
+            assert await read(driver, part) == data[5 : PART_BYTES + 12]
             hops.clear()
             assert (
                 await read(driver, ReadOptions(offset=5, length=PART_BYTES))
@@ -301,6 +303,7 @@ def test_stream_reads_in_threads_what_is_not_in_memory(
 
     def seldom(fd: int, offset: int, size: int) -> bytes:
         asked.append(offset)
+        assert size <= PART_BYTES
         if len(asked) % 2:
             raise BlockingIOError(errno.EAGAIN, "not in memory")
         # As much as is there.
