@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _CALLS = (
-    "fsync,fdatasync,rename,renameat,renameat2,link,linkat,mkdir,mkdirat,"
+    "fsync,fdatasync,io_submit,io_getevents,rename,renameat,renameat2,link,linkat,mkdir,mkdirat,"
     "write,writev,pwrite64,pwritev,pwritev2"
 )
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<rest>.*)")
@@ -20,6 +20,12 @@ _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(?P<rest>.*)")
 _CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+).*")
 # With -y a descriptor is followed by its path; strings are quoted.
 _PLACE = re.compile(r'(?:(?:\d+|AT_FDCWD)<(?P<directory>[^>]*)>, )?"(?P<path>[^"]*)"')
+# Linux's native AIO: what is asked for, and the answers without an error.
+_REQUEST = re.compile(
+    r"aio_data=(?P<data>\w+), aio_lio_opcode=IOCB_CMD_FD?SYNC, "
+    r"aio_fildes=(?P<number>\d+)<(?P<path>[^>]*)>"
+)
+_ANSWER = re.compile(r"{data=(?P<data>\w+), obj=\w+, res=0,")
 _DESCRIPTOR = re.compile(r"(?P<number>\d+)<(?P<path>[^>]*)>")
 
 
@@ -60,8 +66,12 @@ def trace_command(log: Path) -> Sequence[str]:
 
 
 def read_calls(log: Path) -> list[SystemCall]:
-    """Give the calls that succeeded, in the order of their ends."""
+    """Give the calls that succeeded, in the order of their ends.
+
+    Syncs by Linux's native AIO are given as `fsync`, from what asked for them to what told of them.
+    """
     begun: dict[str, tuple[str, int]] = {}
+    asked: dict[tuple[str, str], SystemCall] = {}
     calls: list[SystemCall] = []
     for number, line in enumerate(log.read_text(errors="replace").splitlines()):
         match = _LINE.fullmatch(line)
@@ -75,8 +85,22 @@ def read_calls(log: Path) -> list[SystemCall]:
             text, began = begun.pop(thread)
             text += resumed["rest"]
         call = _CALL.fullmatch(text)
-        if call is not None and int(call["result"]) >= 0:
-            calls.append(_system_call(call["name"], call["arguments"], began, number))
+        if call is None or int(call["result"]) < 0:
+            continue
+        name, arguments = call["name"], call["arguments"]
+        queue = arguments.partition(",")[0]
+        if name == "io_submit":
+            for found in _REQUEST.finditer(arguments):
+                descriptor, path = int(found["number"]), found["path"]
+                request = SystemCall("fsync", descriptor, path, (), began, number)
+                asked[queue, found["data"]] = request
+        elif name == "io_getevents":
+            for found in _ANSWER.finditer(arguments):
+                done = asked.pop((queue, found["data"]), None)
+                if done is not None:
+                    calls.append(replace(done, ended=number))
+        else:
+            calls.append(_system_call(name, arguments, began, number))
     return calls
 
 
