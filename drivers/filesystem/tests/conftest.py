@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from storagedriver_filesystem._config import FilesystemConfig
 from storagedriver_filesystem._driver import FilesystemDriver
+from storagedriver_filesystem._syncing import Queue
 
 Opener = Callable[[], AbstractAsyncContextManager[FilesystemDriver]]
 
@@ -57,6 +58,7 @@ class CallLog:
         self._root = str(root)
         for name in ("pwritev", "fsync", "ftruncate", "setxattr"):
             self._wrap(monkeypatch, name, lambda args, _: (self._place(args[0]),))
+        self._note_syncs_together(monkeypatch)
         for name in ("mkdir", "rmdir", "unlink"):
             self._wrap(monkeypatch, name, lambda args, keys: (self._join(keys["dir_fd"], args[0]),))
         self._wrap(
@@ -85,6 +87,17 @@ class CallLog:
             return result
 
         monkeypatch.setattr(os, name, recorded)
+
+    def _note_syncs_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        original = Queue.sync
+
+        def recorded(queue: Queue, descriptors: Sequence[int]) -> list[int]:
+            entries = [("fsync", self._place(fd)) for fd in descriptors]
+            codes = original(queue, descriptors)
+            self.calls += entries
+            return codes
+
+        monkeypatch.setattr(Queue, "sync", recorded)
 
     def _place(self, fd: int) -> str:
         path = os.readlink(f"/proc/self/fd/{fd}").removeprefix(self._root)

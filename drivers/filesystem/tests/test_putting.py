@@ -134,11 +134,13 @@ class Recorded:
     Attributes:
         batches: The paths of each batch.
         begun: Whether there is one.
+        fault: What writing raises.
     """
 
     def __init__(self, seconds: float = 0, gate: threading.Event | None = None) -> None:
         self.batches: list[list[str]] = []
         self.begun = threading.Event()
+        self.fault: Exception | None = None
         self._seconds = seconds
         self._gate = gate
         self.threads = Threads(16)
@@ -148,6 +150,8 @@ class Recorded:
         return asyncio.create_task(self.queue.run(Put(path, b"", PutOptions())))
 
     def _write(self, puts: Sequence[Put]) -> float:
+        if self.fault is not None:
+            raise self.fault
         self.batches.append([put.path for put in puts])
         self.begun.set()
         if self._gate is not None:
@@ -173,6 +177,45 @@ def test_what_comes_while_a_batch_is_under_way_is_the_next_batch() -> None:
         return recorded
 
     assert asyncio.run(run()).batches == [["/1"], ["/2", "/3", "/4"]]
+
+
+def test_fault_of_a_batch_is_raised_by_its_puts_and_the_next_go_on() -> None:
+    async def run() -> list[FileInfo | BaseException]:
+        recorded = Recorded()
+        recorded.threads.open()
+        recorded.fault = ZeroDivisionError()
+        first = [recorded.put("/1"), recorded.put("/2")]
+        results = await asyncio.gather(*first, return_exceptions=True)
+        recorded.fault = None
+        async with asyncio.timeout(60):
+            results.append(await recorded.put("/3"))
+        await recorded.threads.aclose()
+        return results
+
+    results = asyncio.run(run())
+    assert [type(each) for each in results] == [ZeroDivisionError, ZeroDivisionError, FileInfo]
+
+
+def test_puts_for_which_no_thread_can_be_had_are_refused_once_and_the_next_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def run() -> Recorded:
+        recorded = Recorded()
+        recorded.threads.open()
+        with monkeypatch.context() as patch, pytest.raises(ClosedError):
+            patch.setattr(threading.Thread, "start", start)
+            await recorded.put("/refused")
+        # The executor has kept the call, and makes it with the next.
+        async with asyncio.timeout(60):
+            for n in range(3):
+                await recorded.put(f"/{n}")
+        await recorded.threads.aclose()
+        return recorded
+
+    assert asyncio.run(run()).batches == [["/0"], ["/1"], ["/2"]]
 
 
 def test_on_a_slow_store_each_put_has_a_thread_in_the_end() -> None:

@@ -32,8 +32,8 @@ class PutQueue:
 
     Args:
         threads: Where batches are written.
-        write: Writes a batch, and gives the seconds that this took, syncs left out; blocks, and
-            never raises.
+        write: Writes a batch, and gives the seconds that this took, syncs left out; blocks. What
+            it raises is raised by every put of the batch.
     """
 
     def __init__(self, threads: Threads, write: Callable[[Sequence[Put]], float]) -> None:
@@ -80,9 +80,20 @@ class PutQueue:
             try:
                 self._threads.submit(self._work, batch)
             except ClosedError:
-                for waiting in batch:
-                    waiting.put.error = ClosedError("the driver is not open")
-                self._end(batch, self._seconds_per_put * len(batch))
+                # Where no more threads can be had, one that is there may get to it all the same.
+                self._refuse(self._claim(batch), ClosedError("the driver is not open"))
+
+    def _claim(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Empty a batch: only who gets its puts does anything about them."""
+        with self._lock:
+            puts, batch[:] = batch[:], []
+            return puts
+
+    def _refuse(self, batch: list[_Waiting], error: Exception) -> None:
+        for waiting in batch:
+            waiting.put.error = error
+        if batch:
+            self._end(batch, self._seconds_per_put * len(batch))
 
     def _next_batch(self) -> list[_Waiting]:
         limit = max(1, int(_BATCH_SECONDS / self._seconds_per_put))
@@ -94,8 +105,14 @@ class PutQueue:
 
     def _work(self, batch: list[_Waiting]) -> None:
         """Write batches, as long as there is one. Runs in a thread."""
-        while batch:
-            self._end(batch, self._write([waiting.put for waiting in batch]))
+        while puts := self._claim(batch):
+            try:
+                seconds = self._write([waiting.put for waiting in puts])
+            except Exception as error:
+                # A fault of this driver's. Left here, it would keep all later puts waiting.
+                self._refuse(puts, error)
+            else:
+                self._end(puts, seconds)
             batch = self._next_batch()
 
     def _end(self, batch: list[_Waiting], seconds: float) -> None:

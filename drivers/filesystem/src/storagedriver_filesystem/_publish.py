@@ -15,7 +15,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from storagedriver_core import (
@@ -78,10 +78,18 @@ class Parents:
             way = self._ways[directory] = self.tree.make_directory(self.root, directory)
         return way
 
-    def sync(self, directory: str) -> None:
-        """Make durable which names a directory holds, be it open here or not."""
-        way = self._ways.get(directory)
-        self.tree.sync_one(self.root, directory, None if way is None else way.opened.fd)
+    @contextmanager
+    def opened(self, directories: Iterable[str]) -> Iterator[list[int]]:
+        """Give descriptors of directories to sync, be they open here or not."""
+        with ExitStack() as stack:
+            descriptors: list[int] = []
+            for directory in directories:
+                way = self._ways.get(directory)
+                if way is not None:
+                    descriptors.append(way.opened.fd)
+                elif (opened := self.tree.open_to_sync(self.root, directory)) is not None:
+                    descriptors.append(stack.enter_context(opened))
+            yield descriptors
 
     def settle(self, way: Way, *others: str) -> None:
         """Make durable a change in a directory, and which names others hold.

@@ -3,8 +3,8 @@
 A put takes a dozen short system calls and two that wait for the disk. Eight threads that each do
 all of them spend, measured, more time on handing the interpreter's lock to each other than on the
 calls. So small puts that come at once are gathered: one thread makes all the files and has the disk
-begin with them, a few wait for the disk, one renames all and syncs each directory once. Every file
-is still synced before its own rename, and every put waits for the sync of its directory.
+begin with them, syncs them together, renames all, and syncs each directory once. Every file is
+still synced before its own rename, and every put waits for the sync of its directory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from storagedriver_core import Buffer, FileInfo, PutOptions, StorageDriverError
 from storagedriver_filesystem._beneath import Descriptor
@@ -22,16 +21,11 @@ from storagedriver_filesystem._errors import translate
 from storagedriver_filesystem._info import set_unique_time, write_attributes, written_info
 from storagedriver_filesystem._publish import Parents, Target, publish, unsettled
 from storagedriver_filesystem._staging import Staging, passing_name
+from storagedriver_filesystem._syncing import sync_together
 from storagedriver_filesystem._threads import Stop, Threads
 from storagedriver_filesystem._tree import Tree, Way
 from storagedriver_filesystem._writeback import begin_writeback
 from storagedriver_filesystem._writing import write_all
-
-T = TypeVar("T")
-
-# Syncs that wait together share flushes of the disk. Measured with puts of 4 KiB by eight tasks:
-# beside other load one thread takes five times as long as eight, and without it as long.
-_SYNC_THREADS = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -128,8 +122,7 @@ class _Batch:
             self._each(self._write)
             if len(self._puts) > 1:
                 self._each(lambda put: begin_writeback(put.fd))
-            written = [put for put in self._puts if put.error is None]
-            self._together(_sync, written)
+            self._sync()
             self._each(self._publish)
             self._settle()
         finally:
@@ -161,26 +154,34 @@ class _Batch:
     def _settle(self) -> None:
         published = [(put, put.way) for put in self._puts if put.way is not None]
         changed = list(dict.fromkeys(each for _, way in published for each in way.changed))
-        errors: list[OSError] = []
-
-        def sync(directory: str) -> None:
-            try:
-                self._parents.sync(directory)
-            except OSError as error:
-                errors.append(error)
-
-        self._together(sync, changed)
+        error = self._sync_directories(changed)
         # Not asked again for each: the kernel tells of a failure once.
         for put, way in published:
-            if errors:
-                _fail(put, unsettled(errors[0]))
+            if error is not None:
+                _fail(put, unsettled(error))
             else:
                 self._parents.tree.settled(way.unsettled)
 
-    def _together(self, sync: Callable[[T], object], items: Sequence[T]) -> None:
+    def _sync(self) -> None:
+        written = [put for put in self._puts if put.error is None]
+        codes = self._together([put.fd for put in written])
+        for put, code in zip(written, codes, strict=True):
+            if code:
+                _fail(put, _error(code))
+
+    def _sync_directories(self, directories: Sequence[str]) -> OSError | None:
+        try:
+            with self._parents.opened(directories) as descriptors:
+                codes = self._together(descriptors)
+        except OSError as error:
+            return error
+        return next((_error(code) for code in codes if code), None)
+
+    def _together(self, descriptors: Sequence[int]) -> list[int]:
         started = time.perf_counter()
-        self._threads.share(sync, items, max_threads=_SYNC_THREADS)
+        codes = sync_together(self._threads, descriptors)
         self.synced += time.perf_counter() - started
+        return codes
 
     def _clean_up(self, put: Put) -> None:
         if put.file is None:
@@ -191,11 +192,8 @@ class _Batch:
                     os.unlink(put.name, dir_fd=self._directory)
 
 
-def _sync(put: Put) -> None:
-    try:
-        os.fsync(put.fd)
-    except OSError as error:
-        _fail(put, error)
+def _error(code: int) -> OSError:
+    return OSError(code, os.strerror(code))
 
 
 def _fail(put: Put, error: Exception) -> None:

@@ -274,20 +274,18 @@ class Tree:
     def sync(self, root: int, directories: Iterable[str]) -> None:
         """Make durable which names the directories hold."""
         for directory in directories:
-            self.sync_one(root, directory)
+            opened = self.open_to_sync(root, directory)
+            if opened is not None:
+                with opened as fd:
+                    os.fsync(fd)
 
-    def sync_one(self, root: int, directory: str, fd: int | None = None) -> None:
-        """Make durable which names one directory holds; it may be open already, as `fd`."""
-        if fd is not None:
-            os.fsync(fd)
-            return
+    def open_to_sync(self, root: int, directory: str) -> Descriptor | None:
+        """Open a directory whose names are to be made durable; None where there are none."""
         # One that is gone was emptied by somebody else, who syncs the one above it; and in one that
         # may not be read nothing was made here.
-        with (
-            suppress(FileNotFoundError, PermissionError),
-            Descriptor(open_beneath(root, directory, DIRECTORY)) as opened,
-        ):
-            os.fsync(opened)
+        with suppress(FileNotFoundError, PermissionError):
+            return Descriptor(open_beneath(root, directory, DIRECTORY))
+        return None
 
     def sync_way(self, root: int, directory: str, fd: int) -> None:
         """Make durable that an open directory is there."""
