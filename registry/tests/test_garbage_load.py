@@ -273,7 +273,7 @@ class Collecting(threading.Thread):
     """
 
     def __init__(self, config: Path, load: Load) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.stopping = threading.Event()
         self.blobs = self.killed = self.spared = 0
         self.failure: BaseException | None = None
@@ -395,7 +395,8 @@ def test_clients_notice_nothing_and_nothing_is_left(
         for thread in threads:
             thread.join()
         collecting.stopping.set()
-        collecting.join()
+        collecting.join(MOST_SECONDS)
+        assert not collecting.is_alive(), "a collection does not end"
         for failure in (*failures, collecting.failure):
             if failure is not None:
                 raise failure
