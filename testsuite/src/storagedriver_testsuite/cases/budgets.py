@@ -91,23 +91,29 @@ class BudgetCases(CaseGroup):
 
     @staticmethod
     async def _check_upload(kit: Kit, proxy: Proxy) -> None:
-        driver = kit.wrapped_driver(kit.harness.proxied_driver(proxy.url))
         if kit.large:
-            storage, size, part = await kit.open(driver), 64 * MIB, DEFAULT_PART_SIZE
+            size, part = 64 * MIB, DEFAULT_PART_SIZE
         else:
             part = max(PART, kit.capabilities.min_part_size)
-            storage, size = await kit.open_parts(driver), 4 * part
-        await storage.check()
+            size = 4 * part
 
-        async def upload(path: str, pieces: int) -> None:
+        async def opened() -> Storage:
+            driver = kit.wrapped_driver(kit.harness.proxied_driver(proxy.url))
+            storage = await (kit.open(driver) if kit.large else kit.open_parts(driver))
+            await storage.check()
+            return storage
+
+        async def upload(storage: Storage, path: str, pieces: int) -> None:
             async with await storage.writer(path, max_size=size) as writer:
                 for _ in range(pieces):
                     await writer.write(bytes(part // 4))
                 await writer.commit()
+            # What comes after the commit, and is not waited for there, has come then.
+            await storage.aclose()
 
-        await upload("/first", 1)  # where uploads lie may be made once
+        await upload(await opened(), "/first", 1)  # where uploads lie may be made once
         parts, extra = math.ceil(size / part), kit.harness.extra_requests
-        made = await requests_of(proxy, upload("/u", size // (part // 4)))
+        made = await requests_of(proxy, upload(await opened(), "/u", size // (part // 4)))
         check_budget("upload", made, parts + 2, parts * extra.part + extra.commit)
         assert (await kit.storage.stat("/u")).size == size
 
