@@ -130,7 +130,7 @@ def requests(session: str) -> list[Bad]:
 def manifests() -> list[Bad]:
     """Give every bad push of a manifest."""
     place = "/v2/a/manifests/v1"
-    junk: list[object] = [None, 1, [], {}, [None], [{}], "x", {"digest": ZERO}]
+    junk: list[object] = [None, 1, [], {}, [None], [{}], "x", {"size": 1}]
     bad = [
         *(b"", b"{", b"[]", b"1", b'""', b"null", b"{} {}", b"\xff", b"\xef\xbb\xbf{}", b"<a/>"),
         *(b'{"a": NaN}', b'{"a": Infinity}', b'{"a": 01}', b'{"a": "\x01"}', b'{"a": "\\ud800"}'),
@@ -138,17 +138,16 @@ def manifests() -> list[Bad]:
         *(b'{"a":' + b"[" * depth + b"]" * depth + b"}" for depth in (300, 950, 968, 980)),
         *(dump({"schemaVersion": version}) for version in [*junk, 1, 2, 3]),
         *(image(config=value) for value in junk),
-        *(image(layers=value) for value in junk if value != []),
+        *(image(layers=value) for value in junk[1:] if value != []),
         *(image(mediaType=value) for value in [*junk[1:4], "x", "a/b\r\nc: d", "a/\u00e9", "/"]),
         *(image(annotations=value) for value in [*junk[1:3], "x", {"a": 1}, {"a": None}]),
         *(image(subject=value) for value in junk[1:]),
-        # That `null` is an empty list, is in `test_manifests`.
+        # That `null` is an empty list, and so are no layers, is in `test_manifests`.
         *(index(manifests=value) for value in junk[1:] if value != []),
         *(image(manifests=[]), index(layers=[])),
         image(layers=[{"mediaType": "a/b", "digest": "sha256:1", "size": 1}]),
         image(layers=[{"mediaType": "a/b", "digest": ZERO, "size": -1}]),
         image(layers=[{"mediaType": "a/b", "digest": ZERO, "size": 1.5}]),
-        image(layers=[{"mediaType": "", "digest": ZERO, "size": 1}]),
     ]
     schema_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
     types = [OCI_INDEX, DOCKER_MANIFEST, "a/b", "a", "/", schema_1, "a/b, c/d", "é/ü"]
@@ -160,6 +159,7 @@ def manifests() -> list[Bad]:
             for each in types
         ),
         Bad(400, "MANIFEST_BLOB_UNKNOWN", "PUT", place, image(layers=[absent])),
+        Bad(400, "MANIFEST_BLOB_UNKNOWN", "PUT", place, image(config={"digest": ZERO})),
         Bad(400, "MANIFEST_BLOB_UNKNOWN", "PUT", place, index(ZERO)),
         Bad(400, "DIGEST_INVALID", "PUT", f"/v2/a/manifests/{ZERO}", image()),
         Bad(400, "DIGEST_INVALID", "PUT", f"/v2/a/manifests/{sha512(b'')}", image()),
