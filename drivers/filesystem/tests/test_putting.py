@@ -185,9 +185,9 @@ def test_fault_of_a_batch_is_raised_by_its_puts_and_the_next_go_on() -> None:
         recorded.threads.open()
         recorded.fault = ZeroDivisionError()
         first = [recorded.put("/1"), recorded.put("/2")]
-        results = await asyncio.gather(*first, return_exceptions=True)
-        recorded.fault = None
         async with asyncio.timeout(60):
+            results = await asyncio.gather(*first, return_exceptions=True)
+            recorded.fault = None
             results.append(await recorded.put("/3"))
         await recorded.threads.aclose()
         return results

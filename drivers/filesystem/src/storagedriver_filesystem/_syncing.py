@@ -50,6 +50,9 @@ class Queue:
     """
 
     def __init__(self) -> None:
+        if _NUMBERS is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        setup, self._submit, self._get_events = _NUMBERS
         self._id = ctypes.c_ulong(0)
         self._requests = (_Request * _MOST)()
         for place, request in enumerate(self._requests):
@@ -59,9 +62,6 @@ class Queue:
         places = range(first, first + _MOST * size, size)
         self._pointers = (ctypes.c_void_p * _MOST)(*places)
         self._events = (_Event * _MOST)()
-        if _NUMBERS is None:
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        setup, self._submit, self._get_events = _NUMBERS
         _call(setup, ctypes.c_uint(_MOST), ctypes.byref(self._id))
 
     def sync(self, descriptors: Sequence[int]) -> list[int]:
