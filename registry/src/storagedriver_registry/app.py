@@ -178,6 +178,7 @@ class RegistryApp:
         try:
             await self._respond(request, entry)
         finally:
+            request.leave()
             entry.finish("" if request.grant is None else request.grant.user)
 
     async def _respond(self, request: Request, entry: RequestEntry) -> None:

@@ -61,9 +61,14 @@ class Put:
         return self.file.fd
 
     def result(self) -> FileInfo:
-        """Tell of the stored object, or raise why there is none."""
-        if self.error is not None:
-            raise self.error
+        """Tell of the stored object, or raise why there is none; once."""
+        error, self.error = self.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            # The error's traceback has this frame, and would keep itself and the data.
+            del error
         assert self.info is not None
         return self.info
 

@@ -22,6 +22,11 @@ _LEAST_AHEAD = 8
 _MOST_AHEAD = 32
 
 
+async def receive_nothing() -> dict[str, Any]:
+    """Be ASGI's `receive` of a connection that was left."""
+    return {"type": "http.disconnect"}
+
+
 class Body:
     """The body of one request.
 
@@ -78,7 +83,11 @@ class Body:
             raise BodyInterruptedError(f"{self._received} bytes came of {length}")
 
     def leave(self) -> None:
-        """Take back what was asked for: nobody waits for the rest."""
+        """Take back what was asked for: nobody waits for the rest.
+
+        A server keeps a connection for as long as there is somebody who could read from it.
+        """
+        self._receive = receive_nothing
         while self._asked:
             asked: Any = self._asked.popleft()
             # What measures a server's calls makes coroutines of its futures.

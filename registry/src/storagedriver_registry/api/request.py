@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from storagedriver_registry.api.addresses import remote_host
-from storagedriver_registry.api.body import Body
+from storagedriver_registry.api.body import Body, receive_nothing
 from storagedriver_registry.api.codes import SIZE_INVALID
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.auth import Grant
@@ -144,14 +144,13 @@ class Request:
             ApiError: It is larger than `limit` bytes.
             BodyInterruptedError: It ended early.
         """
-        too_large = ApiError(SIZE_INVALID, message=f"more than {limit} bytes", status=413)
         if (self.content_length or 0) > limit:
-            raise too_large
+            raise _too_large(limit)
         body = bytearray()
         async for chunk in self.chunks():
             body += chunk
             if len(body) > limit:
-                raise too_large
+                raise _too_large(limit)
         return bytes(body)
 
     async def skip_body(self) -> bool:
@@ -195,7 +194,21 @@ class Request:
             return True
         return self.header(b"content-length") not in (None, "0")
 
+    def leave(self) -> None:
+        """Let go of the connection: the request has its answer.
+
+        What keeps the request for longer, as an error's traceback may, does not keep the server
+        from closing a connection whose client still sends.
+        """
+        self._receive = receive_nothing
+        if self._begun is not None:
+            self._begun.leave()
+
     async def disconnected(self) -> None:
         """Return when the client has gone away. The body has been read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(SIZE_INVALID, message=f"more than {limit} bytes", status=413)
