@@ -360,8 +360,9 @@ SMALL_PUT = {
     "pwritev": 1,
     "mkdir": 1,
     "rename": 1,
-    # One for the put, and one that syncs a directory while the first syncs the other.
-    "hop": 2,
+    # The put's. Both directories are given to the kernel in one call.
+    "hop": 1,
+    "io_submit": 1,
 }
 
 
@@ -372,9 +373,9 @@ def test_push_of_a_small_blob(meter: Meter, tmp_path: Path) -> None:
     # there is one already.
     looks = {"open": 2, "close": 1, "stat": 1}
     # Blob and link are stored at the same time: the root and the directory of staging files are
-    # opened once, the disk begins with both files, a thread more syncs one of them, and the kernel
-    # is given all directories in one call.
-    together = {"open": -2, "close": -2, "sync_file_range": 2, "hop": -2, "io_submit": 1}
+    # opened once, the disk begins with both files, and the kernel is given them in one call and all
+    # directories in another.
+    together = {"open": -2, "close": -2, "sync_file_range": 2, "hop": -1}
     expected = _sum(SMALL_PUT, SMALL_PUT, looks, together)
     assert meter.calls == expected
     assert meter.functions == about(226)
@@ -398,6 +399,8 @@ def test_push_of_a_blob_in_chunks(meter: Meter, tmp_path: Path) -> None:
         # for all sessions: 7. The bytes and the staging file's name, before 202: 2. The file with
         # its time, and both directories of the blob, before 201: 3. What is left of the session: 1.
         "fsync": 13,
+        # The directories of the link, and those of the record.
+        "io_submit": 2,
         # By 256 KiB, and the record and the link.
         "pwritev": 4 * 4 + 2,
         # The disk begins with each mebibyte.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from storagedriver_filesystem import _tree
+from storagedriver_filesystem import _cached, _tree
 from storagedriver_filesystem._beneath import open_beneath
 from storagedriver_filesystem._gathering import PutQueue
 from storagedriver_filesystem._putting import Put, put_all
@@ -252,14 +252,34 @@ def test_syncs_do_not_count_for_how_long_a_batch_takes(
             await driver.put_content("/warm", b"", PutOptions())
             taking(60.0, "fsync")
             taking(0.25, "pwritev")
-            monkeypatch.setattr(time, "perf_counter", lambda: now)
             put = Put("/x", b"1", PutOptions())
-            seconds = put_all(driver._tree, driver._staging, driver._threads, [put])
+            seconds = put_all(driver._tree, driver._staging, driver._threads, [put], lambda: now)
             assert put.result().size == 1
             return seconds
 
     assert asyncio.run(run()) == 0.25
     assert now == 120.25
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_waits_count_where_they_are_a_file_server_s(
+    is_local: bool, root: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = root.parent.stat().st_dev if is_local else None
+    monkeypatch.setattr(_cached, "local_device", lambda path: device)
+    original = os.pwritev
+
+    def slow(*args: Any) -> Any:
+        time.sleep(1)
+        return original(*args)
+
+    async def run() -> float:
+        async with opened() as driver:
+            await driver.put_content("/warm", b"", PutOptions())
+            monkeypatch.setattr(os, "pwritev", slow)
+            return await asyncio.to_thread(driver._write_puts, [Put("/x", b"1", PutOptions())])
+
+    assert (asyncio.run(run()) < 1) is is_local
 
 
 def test_cancelled_put_that_waits_is_never_begun() -> None:

@@ -43,11 +43,15 @@ class CachedFiles:
     Args:
         root: Absolute path of the root directory.
         close_later: Closes a descriptor in a thread.
+
+    Attributes:
+        is_local: Whether the root is on a local filesystem.
     """
 
     def __init__(self, root: str, close_later: Callable[[int], object]) -> None:
         self._root = root
         self._root_bytes = os.fsencode(root)
+        self.is_local = False
         self._device: int | None = None
         self._device_of_parts: int | None = None
         self._looks = 0
@@ -62,6 +66,7 @@ class CachedFiles:
         is_left_out = is_linked or not _quick.IS_COMPLETE
         self._held = HeldFiles(self._close_later)
         device = local_device(self._root)
+        self.is_local = device is not None
         self._device = None if is_left_out else device
         self._device_of_parts = device if _quick.IS_COMPLETE else None
 

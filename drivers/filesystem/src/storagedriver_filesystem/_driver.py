@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
@@ -154,7 +155,10 @@ class FilesystemDriver(StorageDriver):
         return put.result()
 
     def _write_puts(self, puts: Sequence[Put]) -> float:
-        return put_all(self._tree, self._staging, self._threads, puts)
+        # On a local disk little is waited for but the syncs and the interpreter's lock, and more
+        # threads would wait for that the longer. On a file server they wait beside each other.
+        clock = time.thread_time if self._cached.is_local else time.perf_counter
+        return put_all(self._tree, self._staging, self._threads, puts, clock)
 
     async def list(
         self, path: str, options: ListOptions

@@ -10,10 +10,10 @@ still synced before its own rename, and every put waits for the sync of its dire
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from storagedriver_core import Buffer, FileInfo, PutOptions, StorageDriverError
 from storagedriver_filesystem._beneath import Descriptor
@@ -26,6 +26,9 @@ from storagedriver_filesystem._threads import Stop, Threads
 from storagedriver_filesystem._tree import Tree, Way
 from storagedriver_filesystem._writeback import begin_writeback
 from storagedriver_filesystem._writing import write_all
+
+# Gives seconds, like `time.perf_counter`.
+Clock: TypeAlias = Callable[[], float]
 
 
 @dataclass(slots=True, eq=False)
@@ -73,21 +76,23 @@ class Put:
         return self.info
 
 
-def put_all(tree: Tree, staging: Staging, threads: Threads, puts: Sequence[Put]) -> float:
+def put_all(
+    tree: Tree, staging: Staging, threads: Threads, puts: Sequence[Put], clock: Clock
+) -> float:
     """Store objects; what becomes of one does not touch the others.
 
     Returns:
-        Seconds that were spent on one put after the other. What is left of the time is the syncs',
-        for which all of them wait together.
+        Seconds, by the clock, that were spent on one put after the other. What is left of the time
+        is the syncs', for which all of them wait together.
     """
-    started, synced = time.perf_counter(), 0.0
+    started, synced = clock(), 0.0
     try:
         with (
             tree.open_root() as root,
             staging.make(root) as directory,
             Parents(tree, root) as parents,
         ):
-            batch = _Batch(parents, staging, threads, directory, puts)
+            batch = _Batch(parents, staging, threads, directory, puts, clock)
             batch.run()
             synced = batch.synced
     except (OSError, StorageDriverError) as error:
@@ -95,8 +100,8 @@ def put_all(tree: Tree, staging: Staging, threads: Threads, puts: Sequence[Put])
             _fail(puts[0], error)
         else:  # each with an error of its own
             for put in puts:
-                put_all(tree, staging, threads, [put])
-    return time.perf_counter() - started - synced
+                put_all(tree, staging, threads, [put], clock)
+    return clock() - started - synced
 
 
 class _Batch:
@@ -113,12 +118,14 @@ class _Batch:
         threads: Threads,
         directory: int,
         puts: Sequence[Put],
+        clock: Clock,
     ) -> None:
         self._parents = parents
         self._staging = staging
         self._threads = threads
         self._directory = directory
         self._puts = puts
+        self._clock = clock
         self.synced = 0.0
 
     def run(self) -> None:
@@ -183,9 +190,9 @@ class _Batch:
         return next((_error(code) for code in codes if code), None)
 
     def _together(self, descriptors: Sequence[int]) -> list[int]:
-        started = time.perf_counter()
+        started = self._clock()
         codes = sync_together(self._threads, descriptors)
-        self.synced += time.perf_counter() - started
+        self.synced += self._clock() - started
         return codes
 
     def _clean_up(self, put: Put) -> None:

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from storagedriver_filesystem._threads import Threads
 
-# Fewer are as well off with the driver's own threads.
-LEAST = 4
+# A lone one is as well off with a plain call.
+LEAST = 2
 # Syncs that wait together share flushes of the disk. Measured with puts of 4 KiB by eight tasks:
 # beside other load one thread takes five times as long as eight, and without it as long.
 _THREADS = 8
