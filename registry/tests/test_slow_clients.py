@@ -69,7 +69,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[bytes]]:
             raise AssertionError
 
         request = Request({"method": "GET"}, wait, "/", "")
-        answer = StreamResponse(200, {}, Chunks(count), count * MIB)
+        answer = StreamResponse(200, (), Chunks(count), count * MIB)
         asyncio.run(answer.send(request, take, []))
         assert b"".join(pieces) == b"".join(bytes([number]) * MIB for number in range(count))
         return pieces

@@ -43,12 +43,13 @@ class RequestEntry:
 
     Attributes:
         id: The request's id.
+        send: Sends messages of the answer, until `finish`.
     """
 
-    __slots__ = ("_scope", "_send", "id")
+    __slots__ = ("_scope", "id", "send")
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self._send = send
+        self.send = send
         self._scope = scope
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _is_sane(value):
@@ -58,11 +59,6 @@ class RequestEntry:
             self.id = b"%032x" % random.getrandbits(128)
         # Not taken back: with the request its task ends, and what it has begun belongs to it.
         current_request.set(self)
-
-    @property
-    def send(self) -> Send:
-        """Sends messages of the answer, until `finish`."""
-        return self._send
 
     def fields(self) -> dict[str, object]:
         """Give the fields that each line of the request has."""
@@ -79,26 +75,22 @@ class RequestEntry:
         Args:
             user: Who asked; empty if that is not known.
         """
-        self._send = _send_nothing
+        self.send = _send_nothing
 
 
 class _LoggedEntry(RequestEntry):
     """One request, with its line in the access log."""
 
-    __slots__ = ("_announced", "_content_type", "_started", "_status", "_written")
+    __slots__ = ("_announced", "_content_type", "_started", "_status", "_under", "_written")
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        super().__init__(scope, send)
+        super().__init__(scope, self._count)
+        self._under = send
         self._started = time.monotonic()
         self._status = 0
         self._content_type = b""
         self._announced = 0
         self._written = 0
-
-    @property
-    def send(self) -> Send:
-        """Sends messages of the answer, and counts their bytes."""
-        return self._count
 
     async def _count(self, message: Message) -> None:
         kind = message["type"]
@@ -109,7 +101,7 @@ class _LoggedEntry(RequestEntry):
                     self._content_type = value
                 elif name == b"content-length":
                     self._announced = int(value)
-        await self._send(message)
+        await self._under(message)
         # Files are sent by the server, which does not say how far it has come.
         whole = kind == "http.response.pathsend"
         self._written += self._announced if whole else len(message.get("body", b""))
@@ -117,6 +109,7 @@ class _LoggedEntry(RequestEntry):
     def finish(self, user: str) -> None:
         """Write the line, and let go of the connection."""
         super().finish(user)
+        self._under = _send_nothing
         milliseconds = (time.monotonic() - self._started) * 1000
         fields = {
             **self.fields(),

@@ -6,6 +6,7 @@ Source: distribution-spec, "Pulling manifests"; the total length is distribution
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 
@@ -27,7 +28,13 @@ _UPLOAD_ID = re.compile(UPLOAD_ID_PATTERN)
 
 def is_name(text: str) -> bool:
     """Tell whether `text` can name a repository."""
-    return len(text) <= MAX_NAME_LENGTH and _NAME.fullmatch(text) is not None
+    return len(text) <= MAX_NAME_LENGTH and _is_spelt_as_name(text)
+
+
+# Clients ask for the same ones again and again.
+@lru_cache(maxsize=1024)
+def _is_spelt_as_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:

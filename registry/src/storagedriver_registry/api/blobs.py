@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from storagedriver_core import client_address
 from storagedriver_registry.api import routes
 from storagedriver_registry.api.conditions import etag, is_known, wanted_range
 from storagedriver_registry.api.request import Request
-from storagedriver_registry.api.response import FileResponse, Response, StreamResponse
+from storagedriver_registry.api.response import (
+    FileResponse,
+    FixedHeaders,
+    Response,
+    StreamResponse,
+    fixed_headers,
+)
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage.errors import BlobUnknownError
@@ -41,7 +49,7 @@ async def get(services: Services, request: Request) -> Response:
     part = wanted_range(request, digest, size)
     status, (offset, length) = (200, (0, size)) if part is None else (206, part)
     if part is not None:
-        headers["content-range"] = f"bytes {offset}-{offset + length - 1}/{size}"
+        headers += content_range(offset, length, size)
     small = await blobs.small(digest, size)
     if small is not None:
         return Response(status, headers, small[offset : offset + length])
@@ -60,12 +68,21 @@ async def delete(services: Services, request: Request) -> Response:
     return Response(202)
 
 
-def blob_headers(digest: Digest) -> dict[str, str]:
+# Clients ask for the same ones again and again.
+@lru_cache(maxsize=1024)
+def blob_headers(digest: Digest) -> FixedHeaders:
     """Give the headers of every answer that is a blob, or says that it is there."""
-    return {
-        "content-type": "application/octet-stream",
-        "docker-content-digest": str(digest),
-        "etag": etag(digest),
-        "cache-control": "max-age=31536000",
-        "accept-ranges": "bytes",
-    }
+    return fixed_headers(
+        {
+            "content-type": "application/octet-stream",
+            "docker-content-digest": str(digest),
+            "etag": etag(digest),
+            "cache-control": "max-age=31536000",
+            "accept-ranges": "bytes",
+        }
+    )
+
+
+def content_range(offset: int, length: int, size: int) -> FixedHeaders:
+    """Give the header of an answer that is a part of `size` bytes."""
+    return fixed_headers({"content-range": f"bytes {offset}-{offset + length - 1}/{size}"})

@@ -5,12 +5,14 @@ Source: distribution-spec, "Pulling manifests", "Pushing Manifests", "Content Ma
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from storagedriver_registry.api import routes
 from storagedriver_registry.api.codes import DIGEST_INVALID, MANIFEST_INVALID, TAG_INVALID
 from storagedriver_registry.api.conditions import etag, is_known
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
-from storagedriver_registry.api.response import Response
+from storagedriver_registry.api.response import FixedHeaders, Response, fixed_headers
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest, compute_digest
 from storagedriver_registry.manifest import InvalidManifestError, parse_manifest, subject_of
@@ -94,7 +96,9 @@ async def delete(services: Services, request: Request) -> Response:
     return Response(202)
 
 
-def _headers(digest: Digest, media_type: str) -> dict[str, str]:
+# Clients ask for the same ones again and again. A type has 255 characters at most.
+@lru_cache(maxsize=512)
+def _headers(digest: Digest, media_type: str) -> FixedHeaders:
     headers = {
         "content-type": media_type,
         "docker-content-digest": str(digest),
@@ -103,7 +107,7 @@ def _headers(digest: Digest, media_type: str) -> dict[str, str]:
     if media_type[:5].lower() == "text/":
         # Whoever pushes says the type, and must not run scripts in the browser of who looks.
         headers |= {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
-    return headers
+    return fixed_headers(headers)
 
 
 def _tags(request: Request) -> list[str]:

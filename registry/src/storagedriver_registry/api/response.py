@@ -6,13 +6,15 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from storagedriver_core import FileReader
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Message, Request, Send
 
-RawHeaders = list[tuple[bytes, bytes]]
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+# As they are sent, for many answers.
+FixedHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 # Each piece costs a hop between threads.
 _LEAST_PIECE, _MOST_PIECE = 32 * 1024, 512 * 1024
@@ -25,12 +27,17 @@ _SHARE = 128
 _WITHOUT_BODY = frozenset({"GET", "HEAD"})
 
 
+def fixed_headers(headers: Mapping[str, str]) -> FixedHeaders:
+    """Encode headers, by name in lower case."""
+    return tuple((key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items())
+
+
 class Response:
     """An answer whose body is in memory.
 
     Args:
         status: HTTP status.
-        headers: By name in lower case.
+        headers: By name in lower case; or as `fixed_headers` gives them.
         body: The body.
         length: Bytes to announce, where that is not the body's: answers to HEAD.
 
@@ -42,16 +49,15 @@ class Response:
     def __init__(
         self,
         status: int,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | FixedHeaders = (),
         body: bytes = b"",
         *,
         length: int | None = None,
     ) -> None:
         self.status = status
-        self.headers: RawHeaders = [
-            (key.encode("latin-1"), value.encode("latin-1"))
-            for key, value in (headers or {}).items()
-        ]
+        self.headers: RawHeaders = list(
+            headers if isinstance(headers, tuple) else fixed_headers(headers)
+        )
         self.length = len(body) if length is None else length
         # An answer without content has no length. Source: RFC 9110, section 8.6.
         if status not in (204, 304):
@@ -74,7 +80,7 @@ class Response:
 class FileResponse(Response):
     """An answer whose body is a local file, which the server sends without reading it here."""
 
-    def __init__(self, headers: Mapping[str, str], path: str, length: int) -> None:
+    def __init__(self, headers: FixedHeaders, path: str, length: int) -> None:
         super().__init__(200, headers, length=length)
         self._path = path
 
@@ -136,9 +142,7 @@ class _Pace:
 class StreamResponse(Response):
     """An answer whose body is read while it is sent; the reader is closed at the end."""
 
-    def __init__(
-        self, status: int, headers: Mapping[str, str], reader: Reader, length: int
-    ) -> None:
+    def __init__(self, status: int, headers: FixedHeaders, reader: Reader, length: int) -> None:
         super().__init__(status, headers, length=length)
         self._reader = reader
 

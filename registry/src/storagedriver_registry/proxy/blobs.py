@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from storagedriver_registry.api import blobs as ordinary
 from storagedriver_registry.api.conditions import is_known, wanted_range
 from storagedriver_registry.api.request import Request
-from storagedriver_registry.api.response import Response, StreamResponse
+from storagedriver_registry.api.response import FixedHeaders, Response, StreamResponse
 from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.proxy.answers import telling
@@ -107,7 +107,7 @@ class ProxiedBlobs:
         return None
 
     async def _range(
-        self, request: Request, digest: Digest, headers: dict[str, str]
+        self, request: Request, digest: Digest, headers: FixedHeaders
     ) -> Response | None:
         """Send a range of what is not cached; None if everything is to be sent.
 
@@ -121,7 +121,7 @@ class ProxiedBlobs:
         if part is None:
             return None
         offset, length = part
-        headers = {**headers, "content-range": f"bytes {offset}-{offset + length - 1}/{size}"}
+        headers += ordinary.content_range(offset, length, size)
         following = self._downloads.follow_range(digest, offset, length)
         if following is None and self._passing.locked():
             whole, following = await self._downloads.follow(name, digest, offset, length)
