@@ -33,6 +33,7 @@ from storagedriver_core import (
 from storagedriver_filesystem import _deleting, _publish, _reading, _writing
 from storagedriver_filesystem._cached import CachedFiles
 from storagedriver_filesystem._config import FilesystemConfig
+from storagedriver_filesystem._direct import DirectWriting
 from storagedriver_filesystem._gathering import PutQueue
 from storagedriver_filesystem._info import utc
 from storagedriver_filesystem._listing import Listing, Walk
@@ -72,7 +73,8 @@ class FilesystemDriver(StorageDriver):
         self._capabilities = _capabilities(_PATH_MAX - 1 - len(os.fsencode(root)))
         self._tree = Tree(root, config.directory_mode)
         self._staging = Staging(self._tree, config.file_mode)
-        self._uploads = Uploads(self._tree, self._staging)
+        self._direct = DirectWriting()
+        self._uploads = Uploads(self._tree, self._staging, self._direct)
         self._threads = Threads(config.max_threads)
         self._cached = CachedFiles(root, self._threads.close_later)
         self._puts = PutQueue(self._threads, self._write_puts)
@@ -92,6 +94,7 @@ class FilesystemDriver(StorageDriver):
                 await self._threads.run(self._tree.make_root, writing=True)
             await self.check()
             await self._threads.run(self._cached.open)
+            self._direct.is_wanted = self._cached.is_local
         except BaseException:
             await self._threads.aclose()
             raise

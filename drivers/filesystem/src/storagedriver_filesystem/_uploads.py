@@ -35,6 +35,7 @@ from storagedriver_core import (
     UploadOptions,
     UploadState,
 )
+from storagedriver_filesystem._direct import DirectWriting
 from storagedriver_filesystem._errors import translating
 from storagedriver_filesystem._info import (
     full_info,
@@ -89,11 +90,13 @@ class Uploads:
     Args:
         tree: The tree of the objects.
         staging: Where the uploads are.
+        direct: Writes large ones.
     """
 
-    def __init__(self, tree: Tree, staging: Staging) -> None:
+    def __init__(self, tree: Tree, staging: Staging, direct: DirectWriting) -> None:
         self._tree = tree
         self._staging = staging
+        self._direct = direct
         self._handles: dict[str, Handle] = {}
         self._lock = threading.Lock()
         self._acquiring = threading.Lock()
@@ -137,9 +140,11 @@ class Uploads:
         handle = self._handle(upload)
         with handle.file.use() as fd:
             self._require_holder(handle, upload)
-            size = write_all(fd, offset, data)
-            if size >= _WRITEBACK_BYTES:
-                begin_writeback(fd, offset, size)
+            size = self._direct.write(fd, offset, data)
+            if size is None:
+                size = write_all(fd, offset, data)
+                if size >= _WRITEBACK_BYTES:
+                    begin_writeback(fd, offset, size)
             return Part(number, offset, size)
 
     def copy(

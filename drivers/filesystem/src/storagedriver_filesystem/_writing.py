@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from storagedriver_core import Buffer, ConflictError
 from storagedriver_filesystem._errors import translating
@@ -50,9 +50,9 @@ def copy(tree: Tree, staging: Staging, source: str, target: Target, stop: Stop) 
                 parents.settle(publish(parents, directory, name, fd, target))
 
 
-def write_all(fd: int, offset: int, data: Sequence[Buffer]) -> int:
+def write_all(fd: int, offset: int, data: Iterable[Buffer]) -> int:
     """Write the buffers one after the other, and give their size; short writes go on."""
-    rest = [_flat(buffer) for buffer in data if len(buffer)]
+    rest = [flat(buffer) for buffer in data if len(buffer)]
     position = offset
     while rest:
         written = os.pwritev(fd, _first(rest), position)
@@ -79,7 +79,8 @@ def _first(views: Sequence[memoryview]) -> list[memoryview]:
     return call
 
 
-def _flat(buffer: Buffer) -> memoryview:
+def flat(buffer: Buffer) -> memoryview:
+    """Give a buffer's bytes, without a copy where they lie in one row."""
     view = memoryview(buffer)
     return view.cast("B") if view.c_contiguous else memoryview(bytes(view))
 
