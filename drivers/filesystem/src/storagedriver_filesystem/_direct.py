@@ -7,7 +7,8 @@ push does. So from some mebibytes on (`O_DIRECT`) the disk takes the bytes from 
 
 It takes whole blocks alone, from whole blocks of memory. So each write is copied to an aligned
 buffer, and what it has before its first whole block and after its last one is written the ordinary
-way. Writes that go on where another has ended share such a block, but never what is written direct.
+way. A write that goes on where another has ended shares such a block with it, and neither writes
+that one direct.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from storagedriver_filesystem._writing import flat, write_all
 # Most layers are smaller, and are asked for soon: those stay in memory.
 _CACHED_BYTES = 16 * 1024 * 1024
 _LEAST_BYTES = 256 * 1024
-# A multiple of every disk's block that is known.
-_BLOCK_BYTES = 4096
+# A multiple of every disk's block that is known; and of the pages of memory, so that none has bytes
+# of both ways.
+_BLOCK_BYTES = max(4096, mmap.PAGESIZE)
 # Measured with 256 MiB: with 256 KiB a sixth slower, with 1 MiB no faster.
 _BUFFER_BYTES = 512 * 1024
 _MOST_KEPT = 8
