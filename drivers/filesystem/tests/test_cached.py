@@ -71,15 +71,19 @@ def test_what_is_not_in_memory_is_left_to_a_thread(
 ) -> None:
     async def main() -> None:
         async with opened() as driver:
-            (root / "file").write_bytes(b"x" * 4096)
-            fd = os.open(root / "file", os.O_RDONLY)
-            os.fsync(fd)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(fd)
-            hops.clear()
-            assert await driver.get_content("/file") == b"x" * 4096
+            # The kernel may keep it all the same, or the disk be faster than its answer.
+            for path in (f"/{number}" for number in range(50)):
+                (root / path[1:]).write_bytes(b"x" * 4096)
+                fd = os.open(root / path[1:], os.O_RDONLY)
+                os.fsync(fd)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(fd)
+                hops.clear()
+                assert await driver.get_content(path) == b"x" * 4096
+                if hops:
+                    break
             assert hops == ["read_file"]
-            assert await driver.get_content("/file") == b"x" * 4096
+            assert await driver.get_content(path) == b"x" * 4096
             assert hops == ["read_file"]
 
     if local_device("/dev/shm") == os.stat(root.parent).st_dev:
