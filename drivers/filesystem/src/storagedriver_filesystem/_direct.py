@@ -69,9 +69,9 @@ class DirectWriting:
         with opened as direct:
             before = -offset % _BLOCK_BYTES
             position = offset + write_all(fd, offset, _take(views, before))
-            rest = (size - before) % _BLOCK_BYTES
-            position += self._write_blocks(fd, direct, position, views, size - before - rest)
-            write_all(fd, position, views)
+            blocks = (size - before) // _BLOCK_BYTES * _BLOCK_BYTES
+            self._write_blocks(fd, direct, position, views, blocks)
+            write_all(fd, position + blocks, views)
         return size
 
     def _open(self, fd: int) -> Descriptor | None:
@@ -86,7 +86,7 @@ class DirectWriting:
 
     def _write_blocks(
         self, fd: int, direct: int, offset: int, views: deque[memoryview], size: int
-    ) -> int:
+    ) -> None:
         buffer = self._take_buffer()
         try:
             with memoryview(buffer) as room:
@@ -101,7 +101,6 @@ class DirectWriting:
         finally:
             if len(self._buffers) < _MOST_KEPT:
                 self._buffers.append(buffer)
-        return size
 
     def _write_buffer(self, fd: int, direct: int, offset: int, filled: memoryview) -> None:
         written = 0
