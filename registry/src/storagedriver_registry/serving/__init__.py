@@ -1,4 +1,4 @@
-"""Serving an ASGI application: granian, in one process or in several."""
+"""Serving an ASGI application, in one process or in several."""
 
 # General layout. A module imports only from those above it:
 #
@@ -10,6 +10,8 @@
 #   lifespan        starting the application up, and shutting it down
 #   allocation      how much freed memory is kept
 #   debug, pages    the server of small pages beside it, and what they show
+#   http1           the server of HTTP/1.1 in the clear
+#   granian_server  the server of TLS and HTTP/2
 #   worker          one process that serves
 #   supervisor      the process that watches over several
 #   running         from a configuration to all of these

@@ -171,7 +171,7 @@ def _be_worker(job: Job, number: int, words: Connection) -> None:
 
 
 def _end_at_once(status: int) -> None:
-    """End without waiting for threads; granian's are still at work on what was cut off."""
+    """End without waiting for threads, which are still at work on what was cut off."""
     logging.shutdown()
     sys.stderr.flush()
     os._exit(status)

@@ -1,0 +1,16 @@
+"""HTTP/1.1 in the clear, on the event loop: httptools reads, uvloop sends.
+
+Source: RFC 9110 and RFC 9112, and ASGI's "HTTP & WebSocket ASGI Message Format".
+"""
+
+# General layout. A module imports only from those above it:
+#
+#   exchange     one request and its answer, as an application sees them
+#   connection   what comes over one connection, and in which order it is answered
+#   server       all connections of a process
+
+from __future__ import annotations
+
+from storagedriver_registry.serving.http1.server import Http1Server
+
+__all__ = ["Http1Server"]

@@ -1,0 +1,364 @@
+"""One connection: what comes over it, and in which order it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from http import HTTPStatus
+from typing import Protocol, cast
+from urllib.parse import unquote
+
+import httptools
+
+from storagedriver_registry.api.request import ASGIApp, Scope
+from storagedriver_registry.serving.http1.exchange import Exchange
+
+# Tokens of many scopes are long; Go's servers take a mebibyte.
+_MOST_HEAD_BYTES = 256 * 1024
+# Of requests that are sent before earlier ones are answered.
+_MOST_WAITING = 64
+# A client that still sends when it has its last answer would lose that if its bytes were refused.
+_LINGERING_SECONDS = 2.0
+
+_NO_ADDRESS = ("", 0)
+
+
+class Shared(Protocol):
+    """What the connections of a server share.
+
+    Attributes:
+        app: The application.
+        loop: The event loop.
+        buffer: What each of them receives into, one at a time.
+        is_ending: Whether the server stops.
+    """
+
+    app: ASGIApp
+    loop: asyncio.AbstractEventLoop
+    buffer: memoryview
+    is_ending: bool
+
+    def date(self) -> bytes:
+        """Give the header `Date`."""
+
+    def is_taken(self, connection: Connection) -> bool:
+        """Take note of one that begins, unless there are too many."""
+
+    def forget(self, connection: Connection) -> None:
+        """Take note of one that is over."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """A connection. Requests are read as they come, and answered one after the other.
+
+    ```text
+    bytes ──► parser ──► exchange that is read ──► waiting… ──► exchange that is answered ──► bytes
+    ```
+
+    Attributes:
+        is_ending: Whether the answer that is begun next is the last.
+        is_full: Whether more waits to be sent than should.
+        idle_since: When there was nothing to do any more, by the loop's clock; None while there is.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self.is_ending = shared.is_ending
+        self.is_full = False
+        self.idle_since: float | None = shared.loop.time()
+        self._shared = shared
+        self._loop = shared.loop
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._client = self._server = _NO_ADDRESS
+        self._reading: Exchange | None = None
+        self._answering: Exchange | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._is_paused = self._is_deaf = False
+        self._last_words = b""
+        self._drained: asyncio.Future[None] | None = None
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._expects = False
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        # uvloop's are none by their type.
+        self._transport = cast("asyncio.Transport", transport)
+        self._client = _address(transport.get_extra_info("peername"))
+        self._server = _address(transport.get_extra_info("sockname"))
+        if not self._shared.is_taken(self):
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End: nobody is there any more."""
+        self._shared.forget(self)
+        self._is_deaf = True
+        self._waiting.clear()
+        for exchange in (self._reading, self._answering):
+            if exchange is not None:
+                exchange.leave()
+        self.resume_writing()
+
+    def get_buffer(self, hint: int) -> memoryview:
+        """Give where the next bytes go."""
+        return self._shared.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        """Take what has come."""
+        if self._is_deaf:
+            return
+        self._parse(self._shared.buffer[:size])
+        exchange = self._reading
+        if exchange is not None:
+            exchange.wake()
+            if exchange.is_full:
+                self._pause()
+        elif not self._is_deaf:
+            # Not yet told to `on_header`, if one is endless.
+            self._head_bytes += size
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def eof_received(self) -> bool:
+        """Take the end of what the client sends for that of the connection, as Go's servers do."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Note that more waits to be sent than should."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """Note that the client has taken enough of it."""
+        self.is_full = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    # What the parser calls.
+
+    def _parse(self, data: memoryview) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # There is nothing else to be spoken here: the request is answered as any other.
+            self._parser = httptools.HttpRequestParser(self)
+            rest = data[upgrade.args[0] :]
+            if rest and not self._is_deaf:
+                self._parse(rest)
+        except httptools.HttpParserError:
+            if not self._is_deaf:
+                self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._url = b""
+        self._headers = []
+        self._head_bytes = 0
+        self._expects = False
+
+    def on_url(self, url: bytes) -> None:
+        """Take the target, or a part of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > _MOST_HEAD_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._reading is None:  # else it is one of those after a body, which are not looked at
+            name = name.lower()
+            if name == b"expect":
+                self._expects = value.lower() == b"100-continue"
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Take the request, as far as it has come."""
+        self._head_bytes = 0
+        if self._is_deaf:
+            return
+        exchange = self._begin()
+        if exchange is None:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        if len(self._waiting) == _MOST_WAITING:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS)
+            return
+        self._reading = exchange
+        if self._answering is None:
+            self._answer(exchange)
+        else:
+            self._waiting.append(exchange)
+            self._pause()
+
+    def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
+        if self._reading is not None and not self._is_deaf:
+            self._reading.feed(data)
+
+    def on_message_complete(self) -> None:
+        """Take the end of the request."""
+        exchange, self._reading = self._reading, None
+        if exchange is not None and not self._is_deaf:
+            exchange.is_whole = True
+            exchange.wake()
+
+    def _begin(self) -> Exchange | None:
+        """Give the exchange of the request that was read; None if its target is none."""
+        target = _target(self._url)
+        if target is None:
+            return None
+        raw_path, path, query = target
+        parser = self._parser
+        version: str = parser.get_http_version()
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "scheme": "http",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self._headers,
+            "client": self._client,
+            "server": self._server,
+        }
+        expects = self._expects and version != "1.0"
+        return Exchange(
+            self, self._loop, scope, is_kept=parser.should_keep_alive(), expects=expects
+        )
+
+    # What exchanges call.
+
+    def date(self) -> bytes:
+        """Give the header `Date`."""
+        return self._shared.date()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until less waits to be sent, or nobody is there."""
+        while self.is_full:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    def resume(self) -> None:
+        """Receive more, if that was put off."""
+        if self._is_paused and not self._waiting:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def end(self, exchange: Exchange) -> None:
+        """Take note that an exchange is over, and turn to the next."""
+        self._answering = self._task = None
+        if self._transport.is_closing():
+            return
+        if not exchange.is_complete:
+            # Nobody should take what was sent for the whole.
+            self._transport.abort()
+        elif not exchange.is_kept:
+            self._close(is_whole=exchange.is_whole)
+        elif self._waiting:
+            self._answer(self._waiting.popleft())
+            self.is_ending = self._shared.is_ending and not self._waiting
+        elif self._last_words:
+            self._transport.write(self._last_words)
+            self._close(is_whole=False)
+        elif self.is_ending:
+            self._close(is_whole=exchange.is_whole)
+        else:
+            self.idle_since = self._loop.time()
+        self.resume()
+
+    # What the server calls.
+
+    def stop(self) -> None:
+        """End as soon as what was asked is answered."""
+        self.is_ending = not self._waiting
+        if self._answering is None and not self._is_deaf:
+            self._close(is_whole=True)
+
+    def cancel(self) -> asyncio.Task[None] | None:
+        """Break off what is being answered; give its task."""
+        if self._task is not None:
+            self._task.cancel()
+        return self._task
+
+    def close(self) -> None:
+        """End at once, when there is nothing to do."""
+        self._transport.close()
+
+    # Inside.
+
+    def _answer(self, exchange: Exchange) -> None:
+        self.idle_since = None
+        self._answering = exchange
+        self._task = self._loop.create_task(exchange.run(self._shared.app))
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Listen to nothing any more, and say why, after what was asked before."""
+        self._is_deaf = True
+        body = status.phrase.encode()
+        answer = (
+            b"HTTP/1.1 %d %b\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (status, body, len(body), body)
+        )
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            # The request itself is broken. Whoever reads it learns so, and answers.
+            reading.is_kept = False
+            reading.leave()
+        elif self._answering is not None:
+            self._last_words = answer
+        else:
+            self._transport.write(answer)
+            self._close(is_whole=False)
+
+    def _close(self, *, is_whole: bool) -> None:
+        """Send what waits to be sent, and end; while the client still sends, a moment later."""
+        self._is_deaf = True
+        if is_whole:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+        self._loop.call_later(_LINGERING_SECONDS, self._transport.abort)
+
+
+def _address(given: object) -> tuple[str, int]:
+    """Give host and port; of a Unix socket its path, if it has one, and 0."""
+    if isinstance(given, tuple):
+        return given[0], given[1]
+    return (given, 0) if isinstance(given, str) else _NO_ADDRESS
+
+
+def _target(url: bytes) -> tuple[bytes, str, bytes] | None:
+    """Give a target's path as it is, its path decoded, and its query. RFC 9112, section 3.2."""
+    if not url.startswith(b"/") or b"#" in url:
+        if url == b"*":
+            return url, "*", b""
+        try:
+            parsed = httptools.parse_url(url)
+        except httptools.HttpParserInvalidURLError:
+            return None
+        raw_path, query = parsed.path or b"/", parsed.query or b""
+    else:
+        raw_path, _, query = url.partition(b"?")
+    try:
+        path = raw_path.decode("ascii")
+    except UnicodeDecodeError:
+        path = raw_path.decode("utf-8", "replace")
+    return raw_path, unquote(path) if "%" in path else path, query

@@ -1,0 +1,252 @@
+"""One request and its answer, as ASGI has them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Protocol
+
+from storagedriver_registry.api.request import ASGIApp, Message, Scope
+
+logger = logging.getLogger(__name__)
+
+GATHERED_BYTES = 1024 * 1024
+"""What of a large body an application is given at a time, and what waits for it at most."""
+
+# A body is handed out as it comes until so much of it has come: most requests have no more.
+_AT_ONCE_BYTES = 64 * 1024
+# Up to this size an answer's head and body are sent by one call.
+_JOINED_BYTES = 64 * 1024
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_WITHOUT_BODY = frozenset({204, 304})
+_FIRST_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+
+
+class Link(Protocol):
+    """The connection, as an exchange needs it.
+
+    Attributes:
+        is_ending: Whether the answer that is begun next is the last.
+        is_full: Whether more waits to be sent than should.
+    """
+
+    is_ending: bool
+    is_full: bool
+
+    def date(self) -> bytes:
+        """Give the header `Date`."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+
+    async def drain(self) -> None:
+        """Wait until less waits to be sent, or nobody is there."""
+
+    def resume(self) -> None:
+        """Receive more."""
+
+    def end(self, exchange: Exchange) -> None:
+        """Take note that it is over."""
+
+
+class Exchange:
+    """One request and its answer.
+
+    Args:
+        link: The connection.
+        scope: ASGI's.
+        is_kept: Whether the client lets the connection go on.
+        expects: Whether the client waits for a word before it sends the body.
+
+    Attributes:
+        is_kept: Whether the connection can go on after it.
+        is_whole: Whether all of the request has come.
+        is_complete: Whether all of the answer was sent.
+        is_full: Whether as much of the body waits as should.
+    """
+
+    __slots__ = (
+        *("_chunked", "_expects", "_gone", "_head", "_left", "_link", "_loop", "_over"),
+        *("_pieces", "_received", "_scope", "_size", "_started", "_told", "_waiting"),
+        *("_without_body", "is_complete", "is_kept", "is_whole"),
+    )
+
+    def __init__(
+        self,
+        link: Link,
+        loop: asyncio.AbstractEventLoop,
+        scope: Scope,
+        *,
+        is_kept: bool,
+        expects: bool,
+    ) -> None:
+        self.is_kept = is_kept
+        self.is_whole = self.is_complete = False
+        self._link = link
+        self._loop = loop
+        self._scope = scope
+        self._expects = expects
+        self._pieces: list[bytes] = []
+        self._size = self._received = 0
+        # Told of the body's end; the client is gone; nobody asks any more.
+        self._told = self._gone = self._over = False
+        self._waiting: asyncio.Future[None] | None = None
+        self._started = self._chunked = self._without_body = False
+        self._head = b""
+        self._left: int | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much of the body waits as should."""
+        return self._size >= GATHERED_BYTES
+
+    def feed(self, data: bytes) -> None:
+        """Take a part of the body."""
+        if self._over:
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        self._received += len(data)
+
+    def leave(self) -> None:
+        """Note that no more comes, of the request or of who asks: the client is gone."""
+        self._gone = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let go on who waits, if there is anything for them."""
+        waiting = self._waiting
+        if waiting is not None and not waiting.done() and (self._gone or self._is_due()):
+            waiting.set_result(None)
+
+    def _is_due(self) -> bool:
+        if self._told:
+            return False
+        if self.is_whole or self._size >= GATHERED_BYTES:
+            return True
+        return self._size > 0 and (self._gone or self._received <= _AT_ONCE_BYTES)
+
+    async def run(self, app: ASGIApp) -> None:
+        """Have it answered. What the application raises cuts the connection."""
+        try:
+            await app(self._scope, self.receive, self.send)
+        except Exception as error:
+            logger.error("a request failed: %s", error, exc_info=error)
+            if not self._started:
+                await self._apologize()
+        finally:
+            self._over = True
+            self._pieces.clear()
+            self._size = 0
+            self._link.end(self)
+
+    async def receive(self) -> Message:
+        """Be ASGI's `receive`, for one caller at a time.
+
+        A large body is given by the mebibyte: a wake-up for each packet costs as much as its bytes.
+        """
+        if self._expects:
+            self._expects = False
+            self._link.write(_CONTINUE)
+        while not self._is_due():
+            if self._gone:
+                return {"type": "http.disconnect"}
+            self._waiting = self._loop.create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._pieces = []
+        self._size = 0
+        self._told = self.is_whole
+        if not self.is_whole:
+            self._link.resume()
+        return {"type": "http.request", "body": body, "more_body": not self.is_whole}
+
+    async def send(self, message: Message) -> None:
+        """Be ASGI's `send`. What is sent to a client that is gone goes nowhere."""
+        if message["type"] == "http.response.start":
+            self._head = self._make_head(message)
+            self._started = True
+            return
+        if self.is_complete or not self._started:
+            raise RuntimeError("an answer goes on that is over, or has not begun")
+        body: bytes = b"" if self._without_body else message.get("body", b"")
+        is_last = not message.get("more_body", False)
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0:
+                raise RuntimeError("an answer has more bytes than it has announced")
+            if is_last and self._left:
+                raise RuntimeError(f"an answer has {self._left} bytes less than it has announced")
+        elif self._chunked:
+            body = _chunk(body, is_last=is_last)
+        self._write(body)
+        self.is_complete = is_last
+        if self._link.is_full and not self._gone:
+            await self._link.drain()
+
+    def _write(self, body: bytes) -> None:
+        head, self._head = self._head, b""
+        if self._gone:
+            return
+        if len(body) <= _JOINED_BYTES:
+            body = head + body
+        elif head:
+            self._link.write(head)
+        if body:
+            self._link.write(body)
+
+    def _make_head(self, message: Message) -> bytes:
+        """Give the lines before the body, and settle how long that is."""
+        status: int = message["status"]
+        lines = [_FIRST_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self._link.date()]
+        length: int | None = None
+        for name, value in message["headers"]:
+            if name == b"content-length":
+                length = int(value)
+            elif name == b"connection":
+                # What it means is said below.
+                self.is_kept = self.is_kept and value.lower() != b"close"
+                continue
+            lines += (name, b": ", value, b"\r\n")
+        self._without_body = self._scope["method"] == "HEAD" or status in _WITHOUT_BODY
+        is_old = self._scope["http_version"] == "1.0"
+        if not self._without_body:
+            self._left = length
+            if length is None and is_old:
+                self.is_kept = False  # its end is the connection's
+            elif length is None:
+                self._chunked = True
+                lines.append(b"transfer-encoding: chunked\r\n")
+        # Of a client that was not told to send its body, nobody knows whether it does.
+        if self._link.is_ending or self._expects:
+            self.is_kept = False
+        if not self.is_kept:
+            lines.append(b"connection: close\r\n")
+        elif is_old:
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+    async def _apologize(self) -> None:
+        body = b"Internal Server Error"
+        headers = [
+            (b"content-type", b"text/plain"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _chunk(body: bytes, *, is_last: bool) -> bytes:
+    """Frame a part of a body whose length was not announced. RFC 9112, section 7.1."""
+    chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    return chunk + b"0\r\n\r\n" if is_last else chunk
