@@ -14,7 +14,7 @@ from storagedriver_registry.api.routes import (
     ROUTES,
 )
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 _WIDE = {"name": ".+", "reference": "[^/]+", "digest": "[^/]+", "upload_id": "[^/]+"}
 
 

@@ -110,7 +110,7 @@ def test_handlers_have_distributions_names(
 
 
 def test_method_that_nobody_knows_is_no_label_of_its_own(measured: Measured) -> None:
-    assert httpx.request("BREW", f"{measured.server.url}/v2/").status_code == 405
+    assert httpx.request("PROPFIND", f"{measured.server.url}/v2/").status_code == 405
     labels = {"handler": "base", "code": "405", "method": "unknown"}
     measured.until(1, "registry_http_requests_total", **labels)
 

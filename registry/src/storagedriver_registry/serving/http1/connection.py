@@ -20,6 +20,7 @@ _MOST_WAITING = 64
 # A client that still sends when it has its last answer would lose that if its bytes were refused.
 _LINGERING_SECONDS = 2.0
 
+_VERSIONS = ("1.0", "1.1")
 _NO_ADDRESS = ("", 0)
 
 
@@ -77,10 +78,12 @@ class Connection(asyncio.BufferedProtocol):
         self._is_paused = self._is_deaf = False
         self._last_words = b""
         self._drained: asyncio.Future[None] | None = None
+        self._lingering: asyncio.TimerHandle | None = None
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._expects = False
+        self._coding: bytes | None = None
 
     # What the loop calls.
 
@@ -97,11 +100,17 @@ class Connection(asyncio.BufferedProtocol):
         """End: nobody is there any more."""
         self._shared.forget(self)
         self._is_deaf = True
+        self._is_paused = False
         self._waiting.clear()
         for exchange in (self._reading, self._answering):
             if exchange is not None:
                 exchange.leave()
         self.resume_writing()
+        if self._lingering is not None:
+            self._lingering.cancel()
+        # They refer to this connection, and would keep it until the garbage is collected.
+        self._reading = None
+        del self._parser
 
     def get_buffer(self, hint: int) -> memoryview:
         """Give where the next bytes go."""
@@ -111,17 +120,17 @@ class Connection(asyncio.BufferedProtocol):
         """Take what has come."""
         if self._is_deaf:
             return
+        # Set back by what the parser tells. What it gathers and does not tell must not be endless,
+        # headers after a body neither.
+        self._head_bytes += size
         self._parse(self._shared.buffer[:size])
         exchange = self._reading
         if exchange is not None:
             exchange.wake()
             if exchange.is_full:
                 self._pause()
-        elif not self._is_deaf:
-            # Not yet told to `on_header`, if one is endless.
-            self._head_bytes += size
-            if self._head_bytes > _MOST_HEAD_BYTES:
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if self._head_bytes > _MOST_HEAD_BYTES and not self._is_deaf:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def eof_received(self) -> bool:
         """Take the end of what the client sends for that of the connection, as Go's servers do."""
@@ -143,14 +152,17 @@ class Connection(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # There is nothing else to be spoken here: the request is answered as any other.
-            self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest and not self._is_deaf:
-                self._parse(rest)
-        except httptools.HttpParserError:
+            # There is nothing else to be spoken here: the request is answered as any other. This
+            # parser takes its body for what is spoken next, and so another one reads it.
             if not self._is_deaf:
-                self._refuse(HTTPStatus.BAD_REQUEST)
+                head = self._ordinary_head()
+                self._parser = httptools.HttpRequestParser(self)
+                self._parse(memoryview(head))
+                self._parse(data[upgrade.args[0] :])
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(HTTPStatus.NOT_IMPLEMENTED)
+        except httptools.HttpParserError:
+            self._refuse(HTTPStatus.BAD_REQUEST)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -158,6 +170,7 @@ class Connection(asyncio.BufferedProtocol):
         self._headers = []
         self._head_bytes = 0
         self._expects = False
+        self._coding = None
 
     def on_url(self, url: bytes) -> None:
         """Take the target, or a part of it."""
@@ -165,14 +178,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > _MOST_HEAD_BYTES:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif self._reading is None:  # else it is one of those after a body, which are not looked at
-            name = name.lower()
-            if name == b"expect":
-                self._expects = value.lower() == b"100-continue"
-            self._headers.append((name, value))
+        if self._reading is not None:
+            return  # it is one of those after a body, which are not looked at
+        name = name.lower()
+        if name == b"expect":
+            self._expects = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            self._coding = (self._coding or b"") + value.lower()
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Take the request, as far as it has come."""
@@ -180,9 +193,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_deaf:
             return
         exchange = self._begin()
-        if exchange is None:
-            self._refuse(HTTPStatus.BAD_REQUEST)
+        if isinstance(exchange, HTTPStatus):
+            self._refuse(exchange)
             return
+        if self._parser.should_upgrade():
+            return  # it is read again
         if len(self._waiting) == _MOST_WAITING:
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS)
             return
@@ -195,6 +210,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_body(self, data: bytes) -> None:
         """Take a part of the body."""
+        self._head_bytes = 0
         if self._reading is not None and not self._is_deaf:
             self._reading.feed(data)
 
@@ -205,19 +221,25 @@ class Connection(asyncio.BufferedProtocol):
             exchange.is_whole = True
             exchange.wake()
 
-    def _begin(self) -> Exchange | None:
-        """Give the exchange of the request that was read; None if its target is none."""
-        target = _target(self._url)
-        if target is None:
-            return None
-        raw_path, path, query = target
+    def _begin(self) -> Exchange | HTTPStatus:
+        """Give the exchange of the request that was read, or what is wrong with it."""
         parser = self._parser
         version: str = parser.get_http_version()
+        method = parser.get_method()
+        if version not in _VERSIONS:
+            return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+        if method == b"CONNECT" or self._coding not in (None, b"chunked"):
+            return HTTPStatus.NOT_IMPLEMENTED
+        target = _target(self._url)
+        # RFC 9112, section 6.1: nobody knows where a body of HTTP/1.0 ends that is chunked.
+        if target is None or (version == "1.0" and self._coding is not None):
+            return HTTPStatus.BAD_REQUEST
+        raw_path, path, query = target
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": version,
-            "method": parser.get_method().decode("ascii"),
+            "method": method.decode("ascii"),
             "scheme": "http",
             "path": path,
             "raw_path": raw_path,
@@ -231,6 +253,13 @@ class Connection(asyncio.BufferedProtocol):
         return Exchange(
             self, self._loop, scope, is_kept=parser.should_keep_alive(), expects=expects
         )
+
+    def _ordinary_head(self) -> bytes:
+        """Give the head that was read, as that of a request that upgrades nothing."""
+        method, version = self._parser.get_method(), self._parser.get_http_version().encode()
+        head = b"%b %b HTTP/%b\r\n" % (method, self._url, version)
+        headers = (b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade")
+        return head + b"".join(headers) + b"\r\n"
 
     # What exchanges call.
 
@@ -257,12 +286,12 @@ class Connection(asyncio.BufferedProtocol):
     def end(self, exchange: Exchange) -> None:
         """Take note that an exchange is over, and turn to the next."""
         self._answering = self._task = None
-        if self._transport.is_closing():
-            return
         if not exchange.is_complete:
             # Nobody should take what was sent for the whole.
             self._transport.abort()
-        elif not exchange.is_kept:
+        if self._transport.is_closing():
+            return
+        if not exchange.is_kept:
             self._close(is_whole=exchange.is_whole)
         elif self._waiting:
             self._answer(self._waiting.popleft())
@@ -282,17 +311,18 @@ class Connection(asyncio.BufferedProtocol):
         """End as soon as what was asked is answered."""
         self.is_ending = not self._waiting
         if self._answering is None and not self._is_deaf:
-            self._close(is_whole=True)
+            self._close(is_whole=self._reading is None)
 
     def cancel(self) -> asyncio.Task[None] | None:
-        """Break off what is being answered; give its task."""
+        """Break off what is being answered, or sent; give the task."""
         if self._task is not None:
             self._task.cancel()
+        self._transport.abort()
         return self._task
 
     def close(self) -> None:
-        """End at once, when there is nothing to do."""
-        self._transport.close()
+        """End at once, when there is nothing to do, even if not all was taken that was sent."""
+        self._transport.abort()
 
     # Inside.
 
@@ -308,6 +338,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Listen to nothing any more, and say why, after what was asked before."""
+        if self._is_deaf:
+            return
         self._is_deaf = True
         body = status.phrase.encode()
         answer = (
@@ -315,10 +347,12 @@ class Connection(asyncio.BufferedProtocol):
             b"connection: close\r\n\r\n%b" % (status, body, len(body), body)
         )
         reading, self._reading = self._reading, None
-        if reading is not None:
+        if reading is not None and not reading.is_over:
             # The request itself is broken. Whoever reads it learns so, and answers.
             reading.is_kept = False
-            reading.leave()
+            reading.break_off()
+        elif reading is not None:
+            self._close(is_whole=False)  # it has its answer
         elif self._answering is not None:
             self._last_words = answer
         else:
@@ -335,7 +369,17 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_paused:
             self._is_paused = False
             self._transport.resume_reading()
-        self._loop.call_later(_LINGERING_SECONDS, self._transport.abort)
+        self._linger()
+
+    def _linger(self) -> None:
+        self._lingering = self._loop.call_later(_LINGERING_SECONDS, self._cut)
+
+    def _cut(self) -> None:
+        """End what lingers, unless the client has yet to take what was sent."""
+        if self._transport.get_write_buffer_size():
+            self._linger()
+        else:
+            self._transport.abort()
 
 
 def _address(given: object) -> tuple[str, int]:
