@@ -46,7 +46,7 @@ class Shared(Protocol):
         """Take note of one that begins, unless there are too many."""
 
     def forget(self, connection: Connection) -> None:
-        """Take note of one that is over."""
+        """Take note of one that is over, with all that was asked over it."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -75,7 +75,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answering: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Exchange] = deque()
-        self._is_paused = self._is_deaf = False
+        self._is_paused = self._is_deaf = self._is_lost = False
         self._last_words = b""
         self._drained: asyncio.Future[None] | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -98,8 +98,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """End: nobody is there any more."""
-        self._shared.forget(self)
-        self._is_deaf = True
+        self._is_deaf = self._is_lost = True
         self._is_paused = False
         self._waiting.clear()
         for exchange in (self._reading, self._answering):
@@ -111,6 +110,8 @@ class Connection(asyncio.BufferedProtocol):
         # They refer to this connection, and would keep it until the garbage is collected.
         self._reading = None
         del self._parser
+        if self._task is None:
+            self._shared.forget(self)
 
     def get_buffer(self, hint: int) -> memoryview:
         """Give where the next bytes go."""
@@ -181,6 +182,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._reading is not None:
             return  # it is one of those after a body, which are not looked at
         name = name.lower()
+        value = value.rstrip(b" \t")  # the parser leaves that; RFC 9110, section 5.5
         if name == b"expect":
             self._expects = value.lower() == b"100-continue"
         elif name == b"transfer-encoding":
@@ -286,6 +288,8 @@ class Connection(asyncio.BufferedProtocol):
     def end(self, exchange: Exchange) -> None:
         """Take note that an exchange is over, and turn to the next."""
         self._answering = self._task = None
+        if self._is_lost:
+            self._shared.forget(self)
         if not exchange.is_complete:
             # Nobody should take what was sent for the whole.
             self._transport.abort()

@@ -66,13 +66,14 @@ class Exchange:
         is_kept: Whether the connection can go on after it.
         is_whole: Whether all of the request has come.
         is_complete: Whether all of the answer was sent.
+        is_over: Whether the application is done with it.
         is_full: Whether as much of the body waits as should.
     """
 
     __slots__ = (
-        *("_chunked", "_expects", "_gone", "_head", "_left", "_link", "_loop", "_over"),
+        *("_broken", "_chunked", "_expects", "_gone", "_head", "_left", "_link", "_loop"),
         *("_pieces", "_received", "_scope", "_size", "_started", "_told", "_waiting"),
-        *("_without_body", "is_complete", "is_kept", "is_whole"),
+        *("_without_body", "is_complete", "is_kept", "is_over", "is_whole"),
     )
 
     def __init__(
@@ -85,15 +86,15 @@ class Exchange:
         expects: bool,
     ) -> None:
         self.is_kept = is_kept
-        self.is_whole = self.is_complete = False
+        self.is_whole = self.is_complete = self.is_over = False
         self._link = link
         self._loop = loop
         self._scope = scope
         self._expects = expects
         self._pieces: list[bytes] = []
         self._size = self._received = 0
-        # Told of the body's end; the client is gone; nobody asks any more.
-        self._told = self._gone = self._over = False
+        # Told of the body's end; no more of it comes; the client is gone.
+        self._told = self._broken = self._gone = False
         self._waiting: asyncio.Future[None] | None = None
         self._started = self._chunked = self._without_body = False
         self._head = b""
@@ -106,21 +107,28 @@ class Exchange:
 
     def feed(self, data: bytes) -> None:
         """Take a part of the body."""
-        if self._over:
+        if self.is_over:
             return
         self._pieces.append(data)
         self._size += len(data)
         self._received += len(data)
 
     def leave(self) -> None:
-        """Note that no more comes, of the request or of who asks: the client is gone."""
+        """Note that the client is gone."""
         self._gone = True
+        self.break_off()
+
+    def break_off(self) -> None:
+        """Note that no more of the request comes. It may still be answered."""
+        self._broken = True
         self.wake()
 
     def wake(self) -> None:
         """Let go on who waits, if there is anything for them."""
         waiting = self._waiting
-        if waiting is not None and not waiting.done() and (self._gone or self._is_due()):
+        if waiting is None or waiting.done():
+            return
+        if self._broken or self.is_complete or self._is_due():
             waiting.set_result(None)
 
     def _is_due(self) -> bool:
@@ -128,18 +136,20 @@ class Exchange:
             return False
         if self.is_whole or self._size >= GATHERED_BYTES:
             return True
-        return self._size > 0 and (self._gone or self._received <= _AT_ONCE_BYTES)
+        return self._size > 0 and (self._broken or self._received <= _AT_ONCE_BYTES)
 
     async def run(self, app: ASGIApp) -> None:
         """Have it answered. What the application raises cuts the connection."""
         try:
             await app(self._scope, self.receive, self.send)
+            if not (self._started or self._broken):
+                raise RuntimeError("an application has not answered")
         except Exception as error:
             logger.error("a request failed: %s", error, exc_info=error)
             if not self._started:
                 await self._apologize()
         finally:
-            self._over = True
+            self.is_over = True
             self._pieces.clear()
             self._size = 0
             self._link.end(self)
@@ -151,9 +161,11 @@ class Exchange:
         """
         if self._expects:
             self._expects = False
-            self._link.write(_CONTINUE)
+            # Within an answer that is being sent it would be a part of that.
+            if not self._broken and (self._head or not self._started):
+                self._link.write(_CONTINUE)
         while not self._is_due():
-            if self._gone:
+            if self._broken or self.is_complete:
                 return {"type": "http.disconnect"}
             self._waiting = self._loop.create_future()
             try:
@@ -172,6 +184,8 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Be ASGI's `send`. What is sent to a client that is gone goes nowhere."""
         if message["type"] == "http.response.start":
+            if self._started:
+                raise RuntimeError("an answer begins that has begun already")
             self._head = self._make_head(message)
             self._started = True
             return
@@ -188,7 +202,9 @@ class Exchange:
         elif self._chunked:
             body = _chunk(body, is_last=is_last)
         self._write(body)
-        self.is_complete = is_last
+        if is_last:
+            self.is_complete = True
+            self.wake()
         if self._link.is_full and not self._gone:
             await self._link.drain()
 
@@ -208,13 +224,17 @@ class Exchange:
         status: int = message["status"]
         lines = [_FIRST_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self._link.date()]
         length: int | None = None
-        for name, value in message["headers"]:
+        for name, value in message.get("headers", ()):
+            if b"\n" in value or b"\r" in value:
+                raise ValueError(f"a header has more than one line: {name!r}")
             if name == b"content-length":
                 length = int(value)
             elif name == b"connection":
                 # What it means is said below.
                 self.is_kept = self.is_kept and value.lower() != b"close"
                 continue
+            elif name == b"transfer-encoding":
+                continue  # so it is with this
             lines += (name, b": ", value, b"\r\n")
         self._without_body = self._scope["method"] == "HEAD" or status in _WITHOUT_BODY
         is_old = self._scope["http_version"] == "1.0"

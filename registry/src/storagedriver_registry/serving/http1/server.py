@@ -43,6 +43,7 @@ class Http1Server:
         self._most = most_connections
         self._idle_seconds = idle_seconds
         self._connections: set[Connection] = set()
+        self._refused: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._stopped = asyncio.Event()
         self._ended = asyncio.Event()
@@ -63,9 +64,10 @@ class Http1Server:
             self.is_ending = True
             for connection in list(self._connections):
                 connection.stop()
-            if self._connections:
+            if self._connections or self._refused:
                 await self._ended.wait()
         finally:
+            server.close()
             looking.cancel()
 
     def stop(self) -> None:
@@ -87,13 +89,16 @@ class Http1Server:
 
     def is_taken(self, connection: Connection) -> bool:
         """Take note of a connection that begins, unless there are too many."""
-        self._connections.add(connection)
-        return len(self._connections) <= self._most
+        is_taken = len(self._connections) < self._most
+        # Those that are being told so take nobody's place.
+        (self._connections if is_taken else self._refused).add(connection)
+        return is_taken
 
     def forget(self, connection: Connection) -> None:
         """Take note of one that is over."""
         self._connections.discard(connection)
-        if self._stopped.is_set() and not self._connections:
+        self._refused.discard(connection)
+        if self._stopped.is_set() and not (self._connections or self._refused):
             self._ended.set()
 
     async def _look(self) -> None:
