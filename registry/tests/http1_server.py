@@ -199,7 +199,7 @@ def running(
     app: ASGIApp,
     *,
     most_connections: int = 100,
-    idle_seconds: float = SECONDS,
+    idle_seconds: float = 10 * SECONDS,
     address: tuple[str, int] | Path = ("127.0.0.1", 0),
     send_bytes: int | None = None,
 ) -> Iterator[RunningServer]:

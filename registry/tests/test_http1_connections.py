@@ -384,7 +384,8 @@ def test_connection_whose_answer_nobody_takes_is_closed(monkeypatch: pytest.Monk
         server.wait(lambda: not server.server._connections)
 
 
-def test_too_many_connections_are_told_so() -> None:
+def test_too_many_connections_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "_LINGERING_SECONDS", 10 * SECONDS)
     with running(echo, most_connections=2) as server:
         clients = [server.connect() for _ in range(2)]
         for client in clients:

@@ -99,7 +99,6 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End: nobody is there any more."""
         self._is_deaf = self._is_lost = True
-        self._is_paused = False
         self._waiting.clear()
         for exchange in (self._reading, self._answering):
             if exchange is not None:
