@@ -6,6 +6,7 @@ Source: RFC 9110 and RFC 9112, and ASGI's "HTTP & WebSocket ASGI Message Format"
 # General layout. A module imports only from those above it:
 #
 #   exchange     one request and its answer, as an application sees them
+#   head         what the head of a request says
 #   connection   what comes over one connection, and in which order it is answered
 #   server       all connections of a process
 

@@ -6,12 +6,12 @@ import asyncio
 from collections import deque
 from http import HTTPStatus
 from typing import Protocol, cast
-from urllib.parse import unquote
 
 import httptools
 
 from storagedriver_registry.api.request import ASGIApp, Scope
 from storagedriver_registry.serving.http1.exchange import Exchange
+from storagedriver_registry.serving.http1.head import fault_of, ordinary_head, target_of
 
 # Tokens of many scopes are long; Go's servers take a mebibyte.
 _MOST_HEAD_BYTES = 256 * 1024
@@ -20,7 +20,6 @@ _MOST_WAITING = 64
 # A client that still sends when it has its last answer would lose that if its bytes were refused.
 _LINGERING_SECONDS = 2.0
 
-_VERSIONS = ("1.0", "1.1")
 _NO_ADDRESS = ("", 0)
 
 
@@ -155,7 +154,7 @@ class Connection(asyncio.BufferedProtocol):
             # There is nothing else to be spoken here: the request is answered as any other. This
             # parser takes its body for what is spoken next, and so another one reads it.
             if not self._is_deaf:
-                head = self._ordinary_head()
+                head = ordinary_head(self._parser, self._url, self._headers)
                 self._parser = httptools.HttpRequestParser(self)
                 self._parse(memoryview(head))
                 self._parse(data[upgrade.args[0] :])
@@ -227,14 +226,10 @@ class Connection(asyncio.BufferedProtocol):
         parser = self._parser
         version: str = parser.get_http_version()
         method = parser.get_method()
-        if version not in _VERSIONS:
-            return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
-        if method == b"CONNECT" or self._coding not in (None, b"chunked"):
-            return HTTPStatus.NOT_IMPLEMENTED
-        target = _target(self._url)
-        # RFC 9112, section 6.1: nobody knows where a body of HTTP/1.0 ends that is chunked.
-        if target is None or (version == "1.0" and self._coding is not None):
-            return HTTPStatus.BAD_REQUEST
+        fault = fault_of(method, version, self._coding)
+        target = target_of(self._url)
+        if fault is not None or target is None:
+            return fault or HTTPStatus.BAD_REQUEST
         raw_path, path, query = target
         scope: Scope = {
             "type": "http",
@@ -254,13 +249,6 @@ class Connection(asyncio.BufferedProtocol):
         return Exchange(
             self, self._loop, scope, is_kept=parser.should_keep_alive(), expects=expects
         )
-
-    def _ordinary_head(self) -> bytes:
-        """Give the head that was read, as that of a request that upgrades nothing."""
-        method, version = self._parser.get_method(), self._parser.get_http_version().encode()
-        head = b"%b %b HTTP/%b\r\n" % (method, self._url, version)
-        headers = (b"%b: %b\r\n" % header for header in self._headers if header[0] != b"upgrade")
-        return head + b"".join(headers) + b"\r\n"
 
     # What exchanges call.
 
@@ -390,22 +378,3 @@ def _address(given: object) -> tuple[str, int]:
     if isinstance(given, tuple):
         return given[0], given[1]
     return (given, 0) if isinstance(given, str) else _NO_ADDRESS
-
-
-def _target(url: bytes) -> tuple[bytes, str, bytes] | None:
-    """Give a target's path as it is, its path decoded, and its query. RFC 9112, section 3.2."""
-    if not url.startswith(b"/") or b"#" in url:
-        if url == b"*":
-            return url, "*", b""
-        try:
-            parsed = httptools.parse_url(url)
-        except httptools.HttpParserInvalidURLError:
-            return None
-        raw_path, query = parsed.path or b"/", parsed.query or b""
-    else:
-        raw_path, _, query = url.partition(b"?")
-    try:
-        path = raw_path.decode("ascii")
-    except UnicodeDecodeError:
-        path = raw_path.decode("utf-8", "replace")
-    return raw_path, unquote(path) if "%" in path else path, query

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from email.utils import formatdate
 from typing import Any
@@ -11,8 +10,6 @@ from typing import Any
 from storagedriver_registry.api.request import ASGIApp
 from storagedriver_registry.serving.http1.connection import Connection
 from storagedriver_registry.serving.sockets import BACKLOG, Listener
-
-logger = logging.getLogger(__name__)
 
 # As much as the kernel has of a stream that comes fast, and little enough for a processor's cache.
 _BUFFER_BYTES = 256 * 1024
@@ -44,7 +41,6 @@ class Http1Server:
         self._idle_seconds = idle_seconds
         self._connections: set[Connection] = set()
         self._refused: set[Connection] = set()
-        self._server: asyncio.Server | None = None
         self._stopped = asyncio.Event()
         self._ended = asyncio.Event()
         self._second = 0
