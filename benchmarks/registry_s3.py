@@ -96,7 +96,7 @@ def _lines(
 
 def _notes(contenders: Sequence[Contender], plan: Plan, *, quick: bool) -> Iterator[str]:
     others = [f"docker-registry {found}" for found in versions(contenders)]
-    packages = ["storagedriver-registry", "storagedriver-s3", "granian", "aiohttp"]
+    packages = ["storagedriver-registry", "storagedriver-s3", "httptools", "aiohttp"]
     yield circumstances(packages, others)
     yield (
         f"{plan.rounds} rounds by turns, each on a SeaweedFS of its own; medians, and of ratios "

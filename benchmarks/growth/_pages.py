@@ -32,7 +32,7 @@ def report(growth: Growth) -> Report:
             *("-", "-"),
         ]
     )
-    notes = [circumstances(["storagedriver-registry", "granian"]), *growth.notes]
+    notes = [circumstances(["storagedriver-registry", "httptools"]), *growth.notes]
     rows = [asdict(curve) | {"exponent": curve.exponent} for curve in growth.curves]
     memory = {"title": "memory", "unit": "bytes", "points": growth.memory}
     columns = [growth.axis, *growth.labels, "exponent", "at most linear"]

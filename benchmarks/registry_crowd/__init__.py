@@ -147,7 +147,7 @@ def _table(alone: Sequence[Turn], beside: Sequence[Turn], numbers: Numbers) -> R
 
 
 def _notes(rounds: int, numbers: Numbers) -> Iterator[str]:
-    yield circumstances(["storagedriver-registry", "granian", "uvloop"])
+    yield circumstances(["storagedriver-registry", "httptools", "uvloop"])
     yield (
         f"{rounds} rounds by turns; times of a request, medians of the rounds' medians, and of "
         "their 99th percentiles. Slower is the median of the rounds' ratios."
