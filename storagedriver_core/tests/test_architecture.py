@@ -24,7 +24,7 @@ MEMBERS = {
 # Imported in a function, by who looks for plugins: that they are there is no part of the package.
 WHEN_ASKED = {("storagedriver_registry", "auth", "hooks")}
 _LAYOUT = "# General layout"
-WEB = {"aiohttp", "asgiref", "fastapi", "granian", "h11", "starlette", "uvicorn"}
+WEB = {"aiohttp", "asgiref", "fastapi", "granian", "h11", "httptools", "starlette", "uvicorn"}
 
 
 class Import(NamedTuple):

@@ -21,7 +21,7 @@
 #   pages                   pages for people
 #   purging                 what ends uploads that nobody goes on with
 #   app                     all of it as one ASGI application
-#   serving                 granian, in one process or several
+#   serving                 the servers, in one process or several
 #   token_server            a token server for tests and small sites
 #   commands                what the commands below share
 #   doctor                  what stands against serving

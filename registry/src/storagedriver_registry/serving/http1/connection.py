@@ -20,6 +20,7 @@ _MOST_WAITING = 64
 # A client that still sends when it has its last answer would lose that if its bytes were refused.
 _LINGERING_SECONDS = 2.0
 
+_NOTED = frozenset({b"expect", b"transfer-encoding"})
 _NO_ADDRESS = ("", 0)
 
 
@@ -181,10 +182,11 @@ class Connection(asyncio.BufferedProtocol):
             return  # it is one of those after a body, which are not looked at
         name = name.lower()
         value = value.rstrip(b" \t")  # the parser leaves that; RFC 9110, section 5.5
-        if name == b"expect":
-            self._expects = value.lower() == b"100-continue"
-        elif name == b"transfer-encoding":
-            self._coding = (self._coding or b"") + value.lower()
+        if name in _NOTED:
+            if name == b"expect":
+                self._expects = value.lower() == b"100-continue"
+            else:
+                self._coding = (self._coding or b"") + value.lower()
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:

@@ -21,6 +21,7 @@ _JOINED_BYTES = 64 * 1024
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WITHOUT_BODY = frozenset({204, 304})
+_OF_FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 _FIRST_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -225,17 +226,14 @@ class Exchange:
         lines = [_FIRST_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self._link.date()]
         length: int | None = None
         for name, value in message.get("headers", ()):
-            if b"\n" in value or b"\r" in value:
-                raise ValueError(f"a header has more than one line: {name!r}")
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"connection":
-                # What it means is said below.
-                self.is_kept = self.is_kept and value.lower() != b"close"
-                continue
-            elif name == b"transfer-encoding":
-                continue  # so it is with this
-            lines += (name, b": ", value, b"\r\n")
+            if name in _OF_FRAMING:
+                if name == b"content-length":
+                    length = int(value)
+                else:
+                    if name == b"connection" and value.lower() == b"close":
+                        self.is_kept = False
+                    continue  # how it is framed, and what comes after it, is said below
+            lines.append(b"%b: %b\r\n" % (name, value))
         self._without_body = self._scope["method"] == "HEAD" or status in _WITHOUT_BODY
         is_old = self._scope["http_version"] == "1.0"
         if not self._without_body:
@@ -252,8 +250,11 @@ class Exchange:
             lines.append(b"connection: close\r\n")
         elif is_old:
             lines.append(b"connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+        head = b"".join(lines)
+        # A line more than was put in would be another header, or the beginning of a body.
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise ValueError("a header has more than one line")
+        return head + b"\r\n"
 
     async def _apologize(self) -> None:
         body = b"Internal Server Error"
