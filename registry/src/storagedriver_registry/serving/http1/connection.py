@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
+from contextvars import copy_context
 from http import HTTPStatus
 from typing import Protocol, cast
 
@@ -13,14 +15,18 @@ from storagedriver_registry.api.request import ASGIApp, Scope
 from storagedriver_registry.serving.http1.exchange import Exchange
 from storagedriver_registry.serving.http1.head import fault_of, ordinary_head, target_of
 
+logger = logging.getLogger(__name__)
+
 # Tokens of many scopes are long; Go's servers take a mebibyte.
 _MOST_HEAD_BYTES = 256 * 1024
+# As many as hyper takes.
+_MOST_HEADERS = 100
 # Of requests that are sent before earlier ones are answered.
 _MOST_WAITING = 64
 # A client that still sends when it has its last answer would lose that if its bytes were refused.
 _LINGERING_SECONDS = 2.0
 
-_NOTED = frozenset({b"expect", b"transfer-encoding"})
+_NOTED = frozenset({b"expect", b"host", b"transfer-encoding"})
 _NO_ADDRESS = ("", 0)
 
 
@@ -45,6 +51,9 @@ class Shared(Protocol):
     def is_taken(self, connection: Connection) -> bool:
         """Take note of one that begins, unless there are too many."""
 
+    def is_refused(self, connection: Connection) -> bool:
+        """Take note of one that is to be told so, unless there are too many of those."""
+
     def forget(self, connection: Connection) -> None:
         """Take note of one that is over, with all that was asked over it."""
 
@@ -57,13 +66,12 @@ class Connection(asyncio.BufferedProtocol):
     ```
 
     Attributes:
-        is_ending: Whether the answer that is begun next is the last.
         is_full: Whether more waits to be sent than should.
-        idle_since: When there was nothing to do any more, by the loop's clock; None while there is.
+        idle_since: When there was nothing to do any more but to send, by the loop's clock; None
+            while there is.
     """
 
     def __init__(self, shared: Shared) -> None:
-        self.is_ending = shared.is_ending
         self.is_full = False
         self.idle_since: float | None = shared.loop.time()
         self._shared = shared
@@ -76,14 +84,22 @@ class Connection(asyncio.BufferedProtocol):
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Exchange] = deque()
         self._is_paused = self._is_deaf = self._is_lost = False
+        self._is_stopping = shared.is_ending
+        self._context = copy_context()
         self._last_words = b""
         self._drained: asyncio.Future[None] | None = None
         self._lingering: asyncio.TimerHandle | None = None
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
+        self._hosts = 0
         self._expects = False
         self._coding: bytes | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the answer that is begun next is the last."""
+        return self._is_stopping and not self._waiting
 
     # What the loop calls.
 
@@ -93,8 +109,14 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._client = _address(transport.get_extra_info("peername"))
         self._server = _address(transport.get_extra_info("sockname"))
-        if not self._shared.is_taken(self):
+        if self._shared.is_taken(self):
+            if self._shared.is_ending:
+                self.stop()
+        elif self._shared.is_refused(self):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+        else:
+            self._is_deaf = True
+            self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """End: nobody is there any more."""
@@ -133,8 +155,12 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def eof_received(self) -> bool:
-        """Take the end of what the client sends for that of the connection, as Go's servers do."""
-        return False
+        """Answer what has come whole, as Go's servers do; who watches the client is told."""
+        self._is_stopping = True
+        if self._answering is None or self._reading is not None:
+            return False
+        self._answering.break_off()
+        return True
 
     def pause_writing(self) -> None:
         """Note that more waits to be sent than should."""
@@ -159,6 +185,9 @@ class Connection(asyncio.BufferedProtocol):
                 self._parser = httptools.HttpRequestParser(self)
                 self._parse(memoryview(head))
                 self._parse(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            logger.error("a request could not be read", exc_info=error.__context__)
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
         except httptools.HttpParserInvalidMethodError:
             self._refuse(HTTPStatus.NOT_IMPLEMENTED)
         except httptools.HttpParserError:
@@ -168,7 +197,7 @@ class Connection(asyncio.BufferedProtocol):
         """Begin a request."""
         self._url = b""
         self._headers = []
-        self._head_bytes = 0
+        self._head_bytes = self._hosts = 0
         self._expects = False
         self._coding = None
 
@@ -178,12 +207,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
-        if self._reading is not None:
+        if self._reading is not None or self._is_deaf:
             return  # it is one of those after a body, which are not looked at
+        if len(self._headers) == _MOST_HEADERS:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return
         name = name.lower()
         value = value.rstrip(b" \t")  # the parser leaves that; RFC 9110, section 5.5
         if name in _NOTED:
-            if name == b"expect":
+            if name == b"host":
+                self._hosts += 1
+            elif name == b"expect":
                 self._expects = value.lower() == b"100-continue"
             else:
                 self._coding = (self._coding or b"") + value.lower()
@@ -228,7 +262,7 @@ class Connection(asyncio.BufferedProtocol):
         parser = self._parser
         version: str = parser.get_http_version()
         method = parser.get_method()
-        fault = fault_of(method, version, self._coding)
+        fault = fault_of(method, version, self._coding, self._hosts)
         target = target_of(self._url)
         if fault is not None or target is None:
             return fault or HTTPStatus.BAD_REQUEST
@@ -284,16 +318,17 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
         if self._transport.is_closing():
             return
+        # What was not read yet would make a reset of the end, and that may lose the answer.
+        is_whole = exchange.is_whole and not self._is_paused
         if not exchange.is_kept:
-            self._close(is_whole=exchange.is_whole)
+            self._close(is_whole=is_whole)
         elif self._waiting:
             self._answer(self._waiting.popleft())
-            self.is_ending = self._shared.is_ending and not self._waiting
         elif self._last_words:
             self._transport.write(self._last_words)
             self._close(is_whole=False)
         elif self.is_ending:
-            self._close(is_whole=exchange.is_whole)
+            self._close(is_whole=is_whole)
         else:
             self.idle_since = self._loop.time()
         self.resume()
@@ -302,7 +337,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def stop(self) -> None:
         """End as soon as what was asked is answered."""
-        self.is_ending = not self._waiting
+        self._is_stopping = True
         if self._answering is None and not self._is_deaf:
             self._close(is_whole=self._reading is None)
 
@@ -322,7 +357,9 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, exchange: Exchange) -> None:
         self.idle_since = None
         self._answering = exchange
-        self._task = self._loop.create_task(exchange.run(self._shared.app))
+        # Of its own: it may be the task of the request before that is at work here.
+        context = self._context.copy()
+        self._task = self._loop.create_task(exchange.run(self._shared.app), context=context)
 
     def _pause(self) -> None:
         if not self._is_paused:
@@ -355,6 +392,7 @@ class Connection(asyncio.BufferedProtocol):
     def _close(self, *, is_whole: bool) -> None:
         """Send what waits to be sent, and end; while the client still sends, a moment later."""
         self._is_deaf = True
+        self.idle_since = self._loop.time()
         if is_whole:
             self._transport.close()
             return

@@ -16,6 +16,8 @@ GATHERED_BYTES = 1024 * 1024
 
 # A body is handed out as it comes until so much of it has come: most requests have no more.
 _AT_ONCE_BYTES = 64 * 1024
+# What a piece takes beside its bytes: a client may send very small ones.
+_OBJECT_BYTES = 64
 # Up to this size an answer's head and body are sent by one call.
 _JOINED_BYTES = 64 * 1024
 
@@ -31,12 +33,14 @@ class Link(Protocol):
     """The connection, as an exchange needs it.
 
     Attributes:
-        is_ending: Whether the answer that is begun next is the last.
         is_full: Whether more waits to be sent than should.
     """
 
-    is_ending: bool
     is_full: bool
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the answer that is begun next is the last."""
 
     def date(self) -> bytes:
         """Give the header `Date`."""
@@ -111,7 +115,7 @@ class Exchange:
         if self.is_over:
             return
         self._pieces.append(data)
-        self._size += len(data)
+        self._size += len(data) + _OBJECT_BYTES
         self._received += len(data)
 
     def leave(self) -> None:
@@ -147,7 +151,7 @@ class Exchange:
                 raise RuntimeError("an application has not answered")
         except Exception as error:
             logger.error("a request failed: %s", error, exc_info=error)
-            if not self._started:
+            if not self._started or self._head:
                 await self._apologize()
         finally:
             self.is_over = True
@@ -168,11 +172,13 @@ class Exchange:
         while not self._is_due():
             if self._broken or self.is_complete:
                 return {"type": "http.disconnect"}
-            self._waiting = self._loop.create_future()
+            waiting = self._waiting = self._loop.create_future()
             try:
-                await self._waiting
+                await waiting
             finally:
-                self._waiting = None
+                # One who was cancelled gets here when another may wait already.
+                if self._waiting is waiting:
+                    self._waiting = None
         pieces = self._pieces
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._pieces = []
@@ -239,8 +245,9 @@ class Exchange:
         if not self._without_body:
             self._left = length
             if length is None and is_old:
-                self.is_kept = False  # its end is the connection's
-            elif length is None:
+                # Its end would be the connection's, and one that is cut off like a whole one.
+                raise RuntimeError("an answer to HTTP/1.0 needs a length")
+            if length is None:
                 self._chunked = True
                 lines.append(b"transfer-encoding: chunked\r\n")
         # Of a client that was not told to send its body, nobody knows whether it does.
@@ -257,6 +264,9 @@ class Exchange:
         return head + b"\r\n"
 
     async def _apologize(self) -> None:
+        """Say that there is no answer; of another, nothing was sent yet."""
+        self._started = self._chunked = False
+        self._head = b""
         body = b"Internal Server Error"
         headers = [
             (b"content-type", b"text/plain"),

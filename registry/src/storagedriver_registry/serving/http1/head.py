@@ -11,20 +11,21 @@ import httptools
 _VERSIONS = ("1.0", "1.1")
 
 
-def fault_of(method: bytes, version: str, coding: bytes | None) -> HTTPStatus | None:
+def fault_of(method: bytes, version: str, coding: bytes | None, hosts: int) -> HTTPStatus | None:
     """Tell why a request cannot be answered; None if it can.
 
     Args:
         method: Its method.
         version: Its version of HTTP.
         coding: Its `Transfer-Encoding`, in lower case; None if it has none.
+        hosts: How often it says `Host`. Once should be, and proxies may take either of two.
     """
     if version not in _VERSIONS:
         return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
     if method == b"CONNECT" or coding not in (None, b"chunked"):
         return HTTPStatus.NOT_IMPLEMENTED
     # RFC 9112, section 6.1: nobody knows where a body of HTTP/1.0 ends that is chunked.
-    if version == "1.0" and coding is not None:
+    if hosts > 1 or (version == "1.0" and coding is not None):
         return HTTPStatus.BAD_REQUEST
     return None
 

@@ -14,6 +14,7 @@ from storagedriver_registry.serving.sockets import BACKLOG, Listener
 # As much as the kernel has of a stream that comes fast, and little enough for a processor's cache.
 _BUFFER_BYTES = 256 * 1024
 _LOOK_SECONDS = 10.0
+_MOST_REFUSED = 100
 
 
 class Http1Server:
@@ -85,10 +86,18 @@ class Http1Server:
 
     def is_taken(self, connection: Connection) -> bool:
         """Take note of a connection that begins, unless there are too many."""
-        is_taken = len(self._connections) < self._most
-        # Those that are being told so take nobody's place.
-        (self._connections if is_taken else self._refused).add(connection)
-        return is_taken
+        if len(self._connections) >= self._most:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def is_refused(self, connection: Connection) -> bool:
+        """Take note of one that is to be told so, unless there are too many of those."""
+        # They take nobody's place, but a descriptor each.
+        if len(self._refused) >= _MOST_REFUSED:
+            return False
+        self._refused.add(connection)
+        return True
 
     def forget(self, connection: Connection) -> None:
         """Take note of one that is over."""
