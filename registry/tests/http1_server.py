@@ -17,10 +17,21 @@ from storagedriver_registry.serving.http1 import Http1Server
 from storagedriver_registry.serving.http1.connection import Connection
 from storagedriver_registry.serving.sockets import bind
 
+from registry.tests.serving import eventually
+
 SECONDS = 60.0
 """For which a test waits for what should come at once."""
 
+MIB = 1024 * 1024
+GET = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n"
+
 T = TypeVar("T")
+
+
+def put(body: bytes, path: bytes = b"/a", *headers: bytes) -> bytes:
+    """Give a request with a body of a known length."""
+    lines = [b"PUT %b HTTP/1.1" % path, b"Content-Length: %d" % len(body), *headers, b"", body]
+    return b"\r\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +163,7 @@ class RunningServer:
 
     def wait(self, is_so: Callable[[], bool]) -> None:
         """Wait in the loop until something is so."""
-
-        async def wait() -> None:
-            async with asyncio.timeout(SECONDS):
-                # What a test waits for sets no event.
-                while not is_so():  # noqa: ASYNC110
-                    await asyncio.sleep(0.001)
-
-        asyncio.run_coroutine_threadsafe(wait(), self._loop).result(SECONDS)
+        eventually(lambda: self.call(is_so), seconds=SECONDS)
 
     def connections(self) -> list[Connection]:
         return self.call(lambda: [*self.server._connections, *self.server._refused])
@@ -287,6 +291,9 @@ class Recorder:
         self.go_on = asyncio.Semaphore(0)
         self.begun = threading.Event()
         self.over = threading.Event()
+
+    def has(self, count: int) -> bool:
+        return len(self.messages) == count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.begun.set()
