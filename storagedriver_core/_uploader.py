@@ -149,9 +149,16 @@ class PartUploader:
             )
         return (*self.parts, last)
 
-    async def stop(self) -> None:
-        """Cancel what is in flight and wait for its end; nothing can be sent any more."""
+    async def stop(self, *, patience: float = 0.0) -> None:
+        """Cancel what is in flight and wait for its end; nothing can be sent any more.
+
+        Args:
+            patience: Seconds in which what was sent may arrive first. A store may still write what
+                it has received of a part that is cancelled, after the upload is gone.
+        """
         self._fail(ClosedError("the upload was stopped"))
+        if self._in_flight and patience:
+            await asyncio.wait(self._in_flight, timeout=patience)
         for task in self._in_flight:
             task.cancel()
         while self._in_flight:

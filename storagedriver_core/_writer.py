@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PATIENCE_SECONDS = 5.0
+"""What was sent of an upload that is dropped may take so long to arrive."""
+
 
 class WriterState(enum.Enum):
     """States of a `FileWriter`."""
@@ -273,7 +276,7 @@ class FileWriter:
         """
         self._require_open("cancel")
         try:
-            await self._uploader.stop()
+            await self._uploader.stop(patience=_PATIENCE_SECONDS)
             await self._driver.abort_upload(self._uploader.upload)
         except StorageDriverError as error:
             error.stamp(self._driver.name, "cancel", self.path)
@@ -315,7 +318,7 @@ class FileWriter:
         return (self._token_is_out or self._tried_tail) and declared.keeps_ledger
 
     async def _let_go(self) -> None:
-        await self._uploader.stop()
+        await self._uploader.stop(patience=0.0 if self._token_is_out else _PATIENCE_SECONDS)
         if self._token_is_out:
             return
         try:

@@ -415,6 +415,41 @@ def test_aclose_that_is_cancelled_cancels_the_upload_all_the_same() -> None:
     on(work, Slow(InMemoryDriver(store=store)))
 
 
+@pytest.mark.parametrize("end", ["wrong digest", "cancel", "aclose"])
+@pytest.mark.parametrize("hangs", [False, True])
+def test_upload_is_dropped_after_what_was_sent_has_arrived_but_for_a_hung_store(
+    end: str, hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A store may write a part that was cancelled, once it has all of it.
+    happened: list[str] = []
+
+    class Slow(Faults):
+        async def put_part(self, *args: Any) -> Any:
+            happened.append("sent")
+            await (asyncio.Event().wait() if hangs else asyncio.sleep(0.01))
+            part = await super().put_part(*args)
+            happened.append("arrived")
+            return part
+
+        async def abort_upload(self, upload: Any) -> None:
+            happened.append("dropped")
+            await super().abort_upload(upload)
+
+    async def work(storage: Storage) -> None:
+        writer = await storage.writer("/a", hashes=("sha256",))
+        await writer.write(DATA[: 2 * PART])
+        await asyncio.sleep(0)
+        if end == "wrong digest":
+            with pytest.raises(ChecksumMismatchError):
+                await writer.commit(digest=f"sha256:{'0' * 64}")
+        await (writer.cancel() if end == "cancel" else writer.aclose())
+
+    if hangs:
+        monkeypatch.setattr("storagedriver_core._writer._PATIENCE_SECONDS", 0.01)
+    on(work, Slow(InMemoryDriver()))
+    assert happened == ["sent", "sent", *([] if hangs else ["arrived", "arrived"]), "dropped"]
+
+
 def test_cancel_that_failed_can_be_repeated_but_nothing_else_goes_on() -> None:
     driver = Faults(InMemoryDriver())
 
