@@ -105,7 +105,7 @@ class PartUploader:
         self._check_room(len(data))
         view = memoryview(data)
         while view:
-            goal = self._plan.size_of(self._next_number) if self._ledger else _SLICE_BYTES
+            goal = self._goal(len(view))
             # A tail that was made under other limits may be over the goal already.
             piece = view[: max(goal - self._buffered, 1)]
             view = view[len(piece) :]
@@ -183,11 +183,20 @@ class PartUploader:
                 f"the upload would need more than {self._plan.max_parts} parts"
             )
 
+    def _goal(self, more: int) -> int:
+        """Give the size at which what is gathered is sent, when so many bytes more are there."""
+        if self._ledger:
+            return self._plan.size_of(self._next_number)
+        # To where a mebibyte of the object ends: disks write whole blocks with less ado.
+        end = self._shipped + self._buffered + min(more, _SLICE_BYTES)
+        mebibytes = max(end // _GATHER_BYTES, self._shipped // _GATHER_BYTES + 1)
+        return mebibytes * _GATHER_BYTES - self._shipped
+
     def _take(self, piece: Buffer, goal: int) -> None:
         self._buffer.append(piece)
         self._buffered += len(piece)
         self.offset += len(piece)
-        full = self._buffered >= (goal if self._ledger else _GATHER_BYTES)
+        full = self._buffered >= goal
         self._hashes.put(piece, snapshot_at=self.offset if full and self._ledger else None)
         if full:
             self._ship()

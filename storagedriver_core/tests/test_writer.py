@@ -450,6 +450,37 @@ def test_upload_is_dropped_after_what_was_sent_has_arrived_but_for_a_hung_store(
     assert happened == ["sent", "sent", *([] if hangs else ["arrived", "arrived"]), "dropped"]
 
 
+@pytest.mark.parametrize("chunk", [32 * 1024, 1000 * 1000, 1024 * 1024, 5 * 1024 * 1024 + 1])
+def test_what_is_sent_without_a_ledger_ends_where_a_mebibyte_does(chunk: int) -> None:
+    mebibyte = 1024 * 1024
+    driver = InMemoryDriver()
+    parts: list[tuple[int, int]] = []
+
+    class Sized(Faults):
+        async def put_part(self, upload: Any, number: int, offset: int, data: Any) -> Any:
+            size = sum(map(len, data))
+            parts.append((offset, offset + size))
+            return await super().put_part(upload, number, offset, data)
+
+    async def work(storage: Storage) -> None:
+        async with await storage.writer("/a") as writer:
+            await writer.write(b"x")  # the rest is by chunks that begin anywhere
+            for _ in range(8 * mebibyte // chunk):
+                await writer.write(b"y" * chunk)
+            await writer.commit()
+        assert len(await storage.get_content("/a")) == writer.offset
+
+    async def run() -> None:
+        async with Storage(Sized(driver)) as storage:
+            await work(storage)
+
+    asyncio.run(run())
+    assert len(parts) > 1
+    assert all(end % mebibyte == 0 for _, end in parts[:-1])
+    assert [start for start, _ in parts[1:]] == [end for _, end in parts[:-1]]
+    assert max(end - start for start, end in parts) <= 4 * mebibyte
+
+
 def test_cancel_that_failed_can_be_repeated_but_nothing_else_goes_on() -> None:
     driver = Faults(InMemoryDriver())
 
