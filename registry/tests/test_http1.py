@@ -317,6 +317,7 @@ def test_scope_says_what_was_asked_and_by_whom() -> None:
         "headers": [(b"host", b"H"), (b"x-a", b"1 2"), (b"x-a", b"\xe4")],
         "client": addresses[0],
         "server": addresses[1],
+        "extensions": {"http.response.zerocopysend": {}},
     }
     assert (scopes[1]["http_version"], scopes[1]["path"]) == ("1.0", "*")
 

@@ -97,4 +97,6 @@ def test_large_body_is_given_by_the_mebibyte_however_it_is_sent(chunk: int) -> N
     # Until 64 KiB have come they are given as they come.
     assert len(sizes) <= size // MIB + 70
     assert max(sizes) <= 2 * MIB
+    # Less than a mebibyte would be waited for and joined once more.
+    assert all(size >= MIB for size in sizes[70:-1])
     assert functions.entered["receive"] <= 2 * len(sizes)

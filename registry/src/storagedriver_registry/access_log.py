@@ -13,6 +13,7 @@ import time
 
 from storagedriver_registry.api.addresses import remote_address
 from storagedriver_registry.api.request import Message, Scope, Send
+from storagedriver_registry.api.response import sent_bytes
 from storagedriver_registry.logs import Event, current_request
 
 _logger = logging.getLogger("storagedriver_registry.access")
@@ -93,8 +94,7 @@ class _LoggedEntry(RequestEntry):
         self._written = 0
 
     async def _count(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.start":
+        if message["type"] == "http.response.start":
             self._status = message["status"]
             for name, value in message["headers"]:
                 if name == b"content-type":
@@ -102,9 +102,7 @@ class _LoggedEntry(RequestEntry):
                 elif name == b"content-length":
                     self._announced = int(value)
         await self._under(message)
-        # Files are sent by the server, which does not say how far it has come.
-        whole = kind == "http.response.pathsend"
-        self._written += self._announced if whole else len(message.get("body", b""))
+        self._written += sent_bytes(message, self._announced)
 
     def finish(self, user: str) -> None:
         """Write the line, and let go of the connection."""

@@ -7,10 +7,11 @@ from functools import lru_cache
 from storagedriver_core import client_address
 from storagedriver_registry.api import routes
 from storagedriver_registry.api.conditions import etag, is_known, wanted_range
-from storagedriver_registry.api.request import Request
+from storagedriver_registry.api.request import SEND_FILE, SEND_PATH, Request
 from storagedriver_registry.api.response import (
     FileResponse,
     FixedHeaders,
+    PathResponse,
     Response,
     StreamResponse,
     fixed_headers,
@@ -19,8 +20,8 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage.errors import BlobUnknownError
 
-# The server sends a file by its path with less ado; one of this size sooner gets there if it is
-# read here.
+# A server that opens a file by its path does so with less ado; one of this size gets there
+# sooner if it is read here.
 _LARGE_BYTES = 16 * 1024 * 1024
 
 
@@ -53,10 +54,14 @@ async def get(services: Services, request: Request) -> Response:
     small = await blobs.small(digest, size)
     if small is not None:
         return Response(status, headers, small[offset : offset + length])
-    if size < _LARGE_BYTES and part is None and request.can_send_files():
+    if request.offers(SEND_FILE):
+        file = await blobs.local_file(digest, size)
+        if file is not None:
+            return FileResponse(status, headers, file, offset, length)
+    if size < _LARGE_BYTES and part is None and request.offers(SEND_PATH):
         path = await blobs.local_path(digest)
         if path is not None:
-            return FileResponse(headers, path, size)
+            return PathResponse(headers, path, size)
     reader = await blobs.reader(digest, offset, length)
     return StreamResponse(status, headers, reader, length)
 

@@ -23,6 +23,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# Source: ASGI's "HTTP Extensions", "Path Send" and "Zero Copy Send".
+SEND_PATH = "http.response.pathsend"
+SEND_FILE = "http.response.zerocopysend"
+
 _MOST_SKIPPED_BYTES = 8 * 1024 * 1024
 _SKIPPING_SECONDS = 1.0
 # More digits than any length has, fewer than Python reads as a number.
@@ -110,9 +114,9 @@ class Request:
         assert self.digest is not None
         return self.digest
 
-    def can_send_files(self) -> bool:
-        """Tell whether the server sends a file by its path."""
-        return "http.response.pathsend" in (self._scope.get("extensions") or ())
+    def offers(self, extension: str) -> bool:
+        """Tell whether the server takes messages of a kind that not every one does."""
+        return extension in (self._scope.get("extensions") or ())
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it comes, about 1 MiB at a time.

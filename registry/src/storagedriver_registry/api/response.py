@@ -6,11 +6,12 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from io import FileIO
 from typing import Any, Protocol, TypeAlias
 
 from storagedriver_core import FileReader
 from storagedriver_registry.api.errors import ApiError
-from storagedriver_registry.api.request import Message, Request, Send
+from storagedriver_registry.api.request import SEND_FILE, SEND_PATH, Message, Request, Send
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 # As they are sent, for many answers.
@@ -22,6 +23,8 @@ _LEAST_PIECE, _MOST_PIECE = 32 * 1024, 512 * 1024
 _PIECE_SECONDS, _LOOK_SECONDS = 0.005, 0.1
 # Nor is it more than this share of what it has taken: it may stop at any time.
 _SHARE = 128
+# Of a file, before it is looked whether the client is there, and what it has is counted.
+_FILE_PIECE = 4 * 1024 * 1024
 
 # Bodies of these are not looked for: see `Request.skip_body`.
 _WITHOUT_BODY = frozenset({"GET", "HEAD"})
@@ -77,8 +80,8 @@ class Response:
         return {"type": "http.response.start", "status": self.status, "headers": headers}
 
 
-class FileResponse(Response):
-    """An answer whose body is a local file, which the server sends without reading it here."""
+class PathResponse(Response):
+    """An answer whose body is a local file, which the server opens and sends."""
 
     def __init__(self, headers: FixedHeaders, path: str, length: int) -> None:
         super().__init__(200, headers, length=length)
@@ -87,7 +90,33 @@ class FileResponse(Response):
     async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
         """Send it."""
         await send(self._start(headers))
-        await send({"type": "http.response.pathsend", "path": self._path})
+        await send({"type": SEND_PATH, "path": self._path})
+
+
+class FileResponse(Response):
+    """An answer whose body is a part of an open file, which the server sends; it is closed then."""
+
+    def __init__(
+        self, status: int, headers: FixedHeaders, file: FileIO, offset: int, length: int
+    ) -> None:
+        super().__init__(status, headers, length=length)
+        self._file = file
+        self._offset = offset
+
+    async def send(self, request: Request, send: Send, headers: RawHeaders) -> None:
+        """Send it, as fast as the client takes it, until the end or until it goes away."""
+        gone = asyncio.ensure_future(request.disconnected())
+        try:
+            await send(self._start(headers))
+            offset, end = self._offset, self._offset + self.length
+            while offset < end and not gone.done():
+                count = min(end - offset, _FILE_PIECE)
+                message = {"type": SEND_FILE, "file": self._file, "offset": offset, "count": count}
+                offset += count
+                await send({**message, "more_body": offset < end})
+        finally:
+            gone.cancel()
+            self._file.close()
 
 
 class Reader(Protocol):
@@ -169,6 +198,14 @@ class StreamResponse(Response):
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
+
+
+def sent_bytes(message: Message, announced: int) -> int:
+    """Give how much of an answer's body a message has sent."""
+    if message["type"] == SEND_PATH:
+        return announced  # the server does not say how far it has come
+    size: int = message["count"] if message["type"] == SEND_FILE else len(message.get("body", b""))
+    return size
 
 
 def json_response(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from storagedriver_registry.api.request import ASGIApp, Message, Receive, Scope, Send
+from storagedriver_registry.api.response import sent_bytes
 from storagedriver_registry.metrics.meters import Meters
 
 # Source: distribution's `registry/api/v2`, names of routes, `-` by `_` in labels.
@@ -81,13 +82,10 @@ class _Passing:
         return message
 
     async def send(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.start":
+        if message["type"] == "http.response.start":
             self.status = message["status"]
             for name, value in message["headers"]:
                 if name == b"content-length":
                     self._announced = int(value)
         await self._send(message)
-        # Files are sent by the server, which does not say how far it has come.
-        whole = kind == "http.response.pathsend"
-        self.sent += self._announced if whole else len(message.get("body", b""))
+        self.sent += sent_bytes(message, self._announced)

@@ -6,9 +6,12 @@ bytes for other repositories, or since a push was cut off; the link for a push t
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import cached_property
+from io import FileIO
 
 from storagedriver_core import (
     AlreadyExistsError,
@@ -196,6 +199,15 @@ class BlobStore:
         except PathNotFoundError:
             raise await self._gone(digest) from None
 
+    async def local_file(self, digest: Digest, size: int) -> FileIO | None:
+        """Open the file that a blob is; None where there is none, or one of another size.
+
+        Raises:
+            BlobUnknownError: The bytes are not stored.
+        """
+        path = await self.local_path(digest)
+        return None if path is None else await asyncio.to_thread(_opened, path, size)
+
     async def redirect_url(self, digest: Digest) -> str | None:
         """Give a URL at which the store sends a blob itself; None where it signs none.
 
@@ -258,3 +270,15 @@ async def _drop(writer: FileWriter) -> None:
     # Where the digest was found by reading back, the upload is over already.
     with suppress(UploadNotFoundError):
         await writer.cancel()
+
+
+def _opened(path: str, size: int) -> FileIO | None:
+    """Open a file of this size. Of any other, or none, who reads it by the driver tells."""
+    try:
+        file = FileIO(path)
+    except OSError:
+        return None
+    if os.fstat(file.fileno()).st_size == size:
+        return file
+    file.close()
+    return None

@@ -11,9 +11,10 @@ from typing import Protocol, cast
 
 import httptools
 
-from storagedriver_registry.api.request import ASGIApp, Scope
+from storagedriver_registry.api.request import SEND_FILE, ASGIApp, Scope
 from storagedriver_registry.serving.http1.exchange import Exchange
 from storagedriver_registry.serving.http1.head import fault_of, ordinary_head, target_of
+from storagedriver_registry.serving.http1.sending import FileSender
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ _LINGERING_SECONDS = 2.0
 
 _NOTED = frozenset({b"expect", b"host", b"transfer-encoding"})
 _NO_ADDRESS = ("", 0)
+_EXTENSIONS: dict[str, dict[str, object]] = {SEND_FILE: {}}
 
 
 class Shared(Protocol):
@@ -280,6 +282,7 @@ class Connection(asyncio.BufferedProtocol):
             "headers": self._headers,
             "client": self._client,
             "server": self._server,
+            "extensions": _EXTENSIONS,
         }
         expects = self._expects and version != "1.0"
         return Exchange(
@@ -301,6 +304,18 @@ class Connection(asyncio.BufferedProtocol):
         while self.is_full:
             self._drained = self._loop.create_future()
             await self._drained
+
+    async def flush(self) -> None:
+        """Wait until nothing waits to be sent, or nobody is there."""
+        if not self._is_lost and self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(high=0)
+            await self.drain()
+            if not self._is_lost:
+                self._transport.set_write_buffer_limits()
+
+    def file_sender(self) -> FileSender:
+        """Give what sends files; it does not wait for what waits to be sent."""
+        return FileSender(self._loop, self._transport.get_extra_info("socket").fileno())
 
     def resume(self) -> None:
         """Receive more, if that was put off."""

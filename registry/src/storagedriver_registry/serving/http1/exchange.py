@@ -7,17 +7,18 @@ import logging
 from http import HTTPStatus
 from typing import Protocol
 
-from storagedriver_registry.api.request import ASGIApp, Message, Scope
+from storagedriver_registry.api.request import SEND_FILE, ASGIApp, Message, Scope
+from storagedriver_registry.serving.http1.sending import FileSender
 
 logger = logging.getLogger(__name__)
 
 GATHERED_BYTES = 1024 * 1024
-"""What of a large body an application is given at a time, and what waits for it at most."""
+"""What of a large body an application is given at a time, and what waits for it at least."""
 
 # A body is handed out as it comes until so much of it has come: most requests have no more.
 _AT_ONCE_BYTES = 64 * 1024
-# What a piece takes beside its bytes: a client may send very small ones.
-_OBJECT_BYTES = 64
+# A client may send very small pieces, and each is an object.
+_MOST_PIECES = 16 * 1024
 # Up to this size an answer's head and body are sent by one call.
 _JOINED_BYTES = 64 * 1024
 
@@ -51,6 +52,12 @@ class Link(Protocol):
     async def drain(self) -> None:
         """Wait until less waits to be sent, or nobody is there."""
 
+    async def flush(self) -> None:
+        """Wait until nothing waits to be sent, or nobody is there."""
+
+    def file_sender(self) -> FileSender:
+        """Give what sends files; it does not wait for what waits to be sent."""
+
     def resume(self) -> None:
         """Receive more."""
 
@@ -76,8 +83,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_broken", "_chunked", "_expects", "_gone", "_head", "_left", "_link", "_loop"),
-        *("_pieces", "_received", "_scope", "_size", "_started", "_told", "_waiting"),
+        *("_broken", "_chunked", "_expects", "_files", "_gone", "_head", "_left", "_link"),
+        *("_loop", "_pieces", "_received", "_scope", "_size", "_started", "_told", "_waiting"),
         *("_without_body", "is_complete", "is_kept", "is_over", "is_whole"),
     )
 
@@ -104,23 +111,26 @@ class Exchange:
         self._started = self._chunked = self._without_body = False
         self._head = b""
         self._left: int | None = None
+        self._files: FileSender | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether as much of the body waits as should."""
-        return self._size >= GATHERED_BYTES
+        return self._size >= GATHERED_BYTES or len(self._pieces) >= _MOST_PIECES
 
     def feed(self, data: bytes) -> None:
         """Take a part of the body."""
         if self.is_over:
             return
         self._pieces.append(data)
-        self._size += len(data) + _OBJECT_BYTES
+        self._size += len(data)
         self._received += len(data)
 
     def leave(self) -> None:
         """Note that the client is gone."""
         self._gone = True
+        if self._files is not None:
+            self._files.leave()
         self.break_off()
 
     def break_off(self) -> None:
@@ -139,7 +149,7 @@ class Exchange:
     def _is_due(self) -> bool:
         if self._told:
             return False
-        if self.is_whole or self._size >= GATHERED_BYTES:
+        if self.is_whole or self.is_full:
             return True
         return self._size > 0 and (self._broken or self._received <= _AT_ONCE_BYTES)
 
@@ -157,6 +167,8 @@ class Exchange:
             self.is_over = True
             self._pieces.clear()
             self._size = 0
+            if self._files is not None:
+                self._files.close()
             self._link.end(self)
 
     async def receive(self) -> Message:
@@ -198,22 +210,46 @@ class Exchange:
             return
         if self.is_complete or not self._started:
             raise RuntimeError("an answer goes on that is over, or has not begun")
-        body: bytes = b"" if self._without_body else message.get("body", b"")
+        is_file = message["type"] == SEND_FILE and not self._without_body
+        body: bytes = b"" if is_file or self._without_body else message.get("body", b"")
         is_last = not message.get("more_body", False)
-        if self._left is not None:
-            self._left -= len(body)
-            if self._left < 0:
-                raise RuntimeError("an answer has more bytes than it has announced")
-            if is_last and self._left:
-                raise RuntimeError(f"an answer has {self._left} bytes less than it has announced")
-        elif self._chunked:
-            body = _chunk(body, is_last=is_last)
-        self._write(body)
+        self._count(message["count"] if is_file else len(body), is_last=is_last)
+        if is_file:
+            await self._send_file(message)
+        else:
+            self._write(_chunk(body, is_last=is_last) if self._chunked else body)
         if is_last:
             self.is_complete = True
             self.wake()
         if self._link.is_full and not self._gone:
             await self._link.drain()
+
+    def _count(self, size: int, *, is_last: bool) -> None:
+        """Note how much of the body is sent, and refuse what is not as announced."""
+        if self._left is None:
+            return
+        self._left -= size
+        if self._left < 0:
+            raise RuntimeError("an answer has more bytes than it has announced")
+        if is_last and self._left:
+            raise RuntimeError(f"an answer has {self._left} bytes less than it has announced")
+
+    async def _send_file(self, message: Message) -> None:
+        if self._left is None:
+            raise RuntimeError("an answer that is a file needs a length")
+        await self._link.flush()
+        if self._gone:
+            return
+        if self._files is None:
+            self._files = self._link.file_sender()
+        file, offset, count = message["file"].fileno(), message["offset"], message["count"]
+        head, self._head = self._head, b""
+        is_sent = False
+        try:
+            is_sent = await self._files.send(head, file, offset, count)
+        finally:
+            if not is_sent:
+                self.is_kept = False  # the next answer would be taken for what is missing
 
     def _write(self, body: bytes) -> None:
         head, self._head = self._head, b""

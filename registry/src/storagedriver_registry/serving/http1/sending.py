@@ -1,0 +1,133 @@
+"""Parts of files, which the kernel sends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+
+# Of one connection, before others have their turn.
+_TURN_BYTES = 512 * 1024
+# The kernel reads files ahead by so much: where a byte is in memory, its neighbours are.
+_AHEAD_BYTES = 128 * 1024
+
+# Not every system says what is in memory; nothing is then.
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
+# Nor does every one wait for more before it sends a packet.
+_MORE: int = getattr(socket, "MSG_MORE", 0)
+
+
+class FileSender:
+    """Sends parts of files over a connection that a transport of the loop has.
+
+    What is in memory is sent on the loop, the rest in a thread, since it waits for the disk. The
+    connection is waited for by a descriptor of its own, for the loop knows the other as the
+    transport's.
+
+    Args:
+        loop: The event loop.
+        connection: Descriptor of the connection; it blocks nobody.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: int) -> None:
+        self._loop = loop
+        self._socket = socket.socket(fileno=os.dup(connection))
+        self._waiting: asyncio.Future[None] | None = None
+        self._is_gone = False
+
+    async def send(self, head: bytes, file: int, offset: int, count: int) -> bool:
+        """Send what goes before it, and a part of a file; to a client that is gone nothing.
+
+        Returns:
+            Whether all was sent.
+
+        Raises:
+            RuntimeError: The file ends before the part does.
+        """
+        with suppress(ConnectionError, TimeoutError):
+            # In one packet with what follows it.
+            await self._send_head(head, _MORE if count else 0)
+            end = offset + count
+            while offset < end and not self._is_gone:
+                sent = await self._send_some(file, offset, min(end - offset, _TURN_BYTES))
+                if sent == 0:
+                    raise RuntimeError(f"a file is {end - offset} bytes shorter than announced")
+                offset += sent or 0
+            return offset == end
+        return False
+
+    def leave(self) -> None:
+        """Note that the client is gone."""
+        self._is_gone = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._socket.close()
+
+    async def _send_head(self, head: bytes, flags: int) -> None:
+        while head and not self._is_gone:
+            try:
+                head = head[self._socket.send(head, flags) :]
+            except BlockingIOError:
+                await self._room()
+
+    async def _send_some(self, file: int, offset: int, count: int) -> int | None:
+        """Send a part, or the beginning of it; give its size, or None if there is no room now."""
+        try:
+            if _is_in_memory(file, offset, offset + count):
+                sent = os.sendfile(self._socket.fileno(), file, offset, count)
+                await asyncio.sleep(0)
+                return sent
+            return await self._send_from_disk(file, offset, count)
+        except BlockingIOError:
+            await self._room()
+            return None
+
+    async def _send_from_disk(self, file: int, offset: int, count: int) -> int:
+        sending = self._loop.run_in_executor(
+            None, os.sendfile, self._socket.fileno(), file, offset, count
+        )
+        is_cancelled = False
+        # A thread cannot be cancelled, and its descriptors must stay until it is done.
+        while not sending.done():
+            try:
+                await asyncio.wait({sending})
+            except asyncio.CancelledError:
+                is_cancelled = True
+        if is_cancelled:
+            sending.exception()  # taken note of, or the loop would complain
+            raise asyncio.CancelledError
+        return sending.result()
+
+    async def _room(self) -> None:
+        """Wait until the client has taken something, or is gone."""
+        if self._is_gone:
+            return
+        waiting = self._waiting = self._loop.create_future()
+        self._loop.add_writer(self._socket.fileno(), _let_go, waiting)
+        try:
+            await waiting
+        finally:
+            self._loop.remove_writer(self._socket.fileno())
+            self._waiting = None
+
+
+def _let_go(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def _is_in_memory(file: int, offset: int, end: int) -> bool:
+    """Tell whether a part of a file is in memory, as far as a look here and there tells."""
+    if _NOWAIT is None:
+        return False
+    byte = bytearray(1)
+    try:
+        for place in (*range(offset, end, _AHEAD_BYTES), end - 1):
+            os.preadv(file, [byte], place, _NOWAIT)
+    except OSError:
+        return False  # not there, or the filesystem does not tell
+    return True
