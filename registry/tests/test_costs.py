@@ -418,4 +418,4 @@ def test_push_of_a_blob_in_chunks(meter: Meter, tmp_path: Path) -> None:
         # The mark by which a commit is known whose answer was lost.
         **{"setxattr": 1, "getxattr": 1, "listxattr": 1},
     }
-    assert meter.functions == about(700)
+    assert meter.functions == about(786)

@@ -182,7 +182,7 @@ def test_endless_head_is_refused(start: bytes, size: int) -> None:
         client = server.connect()
         client.send(start)
         sent = 0
-        while not server.call(lambda: [it for it in server.server._connections if it._is_deaf]):
+        while not server.call(lambda: [it for it in server.server._connections if it.is_deaf]):
             client.send(part * (size // len(part)))
             server.turn()
             sent += size

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 import pytest
 from storagedriver_registry.api.request import Receive, Scope, Send
-from storagedriver_registry.serving.http1 import connection as connection_module
+from storagedriver_registry.serving.http1 import reading as reading_module
 from storagedriver_registry.serving.http1 import server as server_module
 
 from registry.tests.http1_server import SECONDS, ignore, reply, running
@@ -146,7 +146,7 @@ def test_fault_of_the_server_itself_is_told(
     def fail(url: bytes) -> None:
         raise KeyError(url)
 
-    monkeypatch.setattr(connection_module, "target_of", fail)
+    monkeypatch.setattr(reading_module, "target_of", fail)
     with running(ignore) as server:
         client = server.connect()
         client.send(GET)

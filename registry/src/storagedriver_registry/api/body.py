@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from storagedriver_registry.storage.errors import BodyInterruptedError
 
-_GATHERED_BYTES = 1024 * 1024
+# No more than the server of HTTP/1.1 gathers by itself, or its pieces would be joined once more.
+_GATHERED_BYTES = 512 * 1024
 # A body that is over by then costs nothing more than its own messages.
 _ALONE_BYTES = 64 * 1024
 _AHEAD_BYTES = 1024 * 1024
@@ -49,7 +50,7 @@ class Body:
         self._asked: deque[Awaitable[Any]] = deque()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Give what has not been read yet, about 1 MiB at a time.
+        """Give what has not been read yet, about half a MiB at a time.
 
         Raises:
             BodyInterruptedError: It ended early, or late. What had come was given before.

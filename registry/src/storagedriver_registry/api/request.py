@@ -119,7 +119,7 @@ class Request:
         return extension in (self._scope.get("extensions") or ())
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Give the body as it comes, about 1 MiB at a time.
+        """Give the body as it comes, about half a MiB at a time.
 
         Raises:
             ApiError: Its length is no number.

@@ -8,7 +8,8 @@ Source: RFC 9110 and RFC 9112, and ASGI's "HTTP & WebSocket ASGI Message Format"
 #   sending      parts of files, by the kernel
 #   exchange     one request and its answer, as an application sees them
 #   head         what the head of a request says
-#   connection   what comes over one connection, and in which order it is answered
+#   reading      requests, made of bytes as they come
+#   connection   one connection: in which order its requests are answered, and how it ends
 #   server       all connections of a process
 
 from __future__ import annotations

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from contextvars import copy_context
 from http import HTTPStatus
 from typing import Protocol, cast
 
-import httptools
-
-from storagedriver_registry.api.request import SEND_FILE, ASGIApp, Scope
+from storagedriver_registry.api.request import ASGIApp, Scope
 from storagedriver_registry.serving.http1.exchange import Exchange
-from storagedriver_registry.serving.http1.head import fault_of, ordinary_head, target_of
+from storagedriver_registry.serving.http1.reading import RequestReader
 from storagedriver_registry.serving.http1.sending import FileSender
 
-logger = logging.getLogger(__name__)
-
-# Tokens of many scopes are long; Go's servers take a mebibyte.
-_MOST_HEAD_BYTES = 256 * 1024
-# As many as hyper takes.
-_MOST_HEADERS = 100
 # Of requests that are sent before earlier ones are answered.
 _MOST_WAITING = 64
 # A client that still sends when it has its last answer would lose that if its bytes were refused.
 _LINGERING_SECONDS = 2.0
 
-_NOTED = frozenset({b"expect", b"host", b"transfer-encoding"})
 _NO_ADDRESS = ("", 0)
-_EXTENSIONS: dict[str, dict[str, object]] = {SEND_FILE: {}}
 
 
 class Shared(Protocol):
@@ -64,39 +53,32 @@ class Connection(asyncio.BufferedProtocol):
     """A connection. Requests are read as they come, and answered one after the other.
 
     ```text
-    bytes ──► parser ──► exchange that is read ──► waiting… ──► exchange that is answered ──► bytes
+    bytes ──► reader ──► exchange that is read ──► waiting… ──► exchange that is answered ──► bytes
     ```
 
     Attributes:
+        is_deaf: Whether nothing of what comes matters any more.
         is_full: Whether more waits to be sent than should.
         idle_since: When there was nothing to do any more but to send, by the loop's clock; None
             while there is.
     """
 
     def __init__(self, shared: Shared) -> None:
-        self.is_full = False
+        self.is_deaf = self.is_full = False
         self.idle_since: float | None = shared.loop.time()
         self._shared = shared
         self._loop = shared.loop
-        self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._client = self._server = _NO_ADDRESS
-        self._reading: Exchange | None = None
+        self._reader: RequestReader
         self._answering: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Exchange] = deque()
-        self._is_paused = self._is_deaf = self._is_lost = False
+        self._is_paused = self._is_lost = False
         self._is_stopping = shared.is_ending
         self._context = copy_context()
         self._last_words = b""
         self._drained: asyncio.Future[None] | None = None
         self._lingering: asyncio.TimerHandle | None = None
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
-        self._hosts = 0
-        self._expects = False
-        self._coding: bytes | None = None
 
     @property
     def is_ending(self) -> bool:
@@ -109,30 +91,28 @@ class Connection(asyncio.BufferedProtocol):
         """Begin."""
         # uvloop's are none by their type.
         self._transport = cast("asyncio.Transport", transport)
-        self._client = _address(transport.get_extra_info("peername"))
-        self._server = _address(transport.get_extra_info("sockname"))
+        client, server = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+        self._reader = RequestReader(self, _address(client), _address(server))
         if self._shared.is_taken(self):
             if self._shared.is_ending:
                 self.stop()
         elif self._shared.is_refused(self):
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+            self.refuse(HTTPStatus.SERVICE_UNAVAILABLE)
         else:
-            self._is_deaf = True
+            self.is_deaf = True
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """End: nobody is there any more."""
-        self._is_deaf = self._is_lost = True
+        self.is_deaf = self._is_lost = True
         self._waiting.clear()
-        for exchange in (self._reading, self._answering):
+        for exchange in (self._reader.exchange, self._answering):
             if exchange is not None:
                 exchange.leave()
         self.resume_writing()
         if self._lingering is not None:
             self._lingering.cancel()
-        # They refer to this connection, and would keep it until the garbage is collected.
-        self._reading = None
-        del self._parser
+        self._reader.close()
         if self._task is None:
             self._shared.forget(self)
 
@@ -142,24 +122,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, size: int) -> None:
         """Take what has come."""
-        if self._is_deaf:
+        if self.is_deaf:
             return
-        # Set back by what the parser tells. What it gathers and does not tell must not be endless,
-        # headers after a body neither.
-        self._head_bytes += size
-        self._parse(self._shared.buffer[:size])
-        exchange = self._reading
+        self._reader.feed(self._shared.buffer[:size])
+        exchange = self._reader.exchange
         if exchange is not None:
             exchange.wake()
             if exchange.is_full:
                 self._pause()
-        if self._head_bytes > _MOST_HEAD_BYTES and not self._is_deaf:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def eof_received(self) -> bool:
         """Answer what has come whole, as Go's servers do; who watches the client is told."""
         self._is_stopping = True
-        if self._answering is None or self._reading is not None:
+        if self._answering is None or self._reader.exchange is not None:
             return False
         self._answering.break_off()
         return True
@@ -174,120 +149,43 @@ class Connection(asyncio.BufferedProtocol):
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
-    # What the parser calls.
+    # What the reader calls.
 
-    def _parse(self, data: memoryview) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # There is nothing else to be spoken here: the request is answered as any other. This
-            # parser takes its body for what is spoken next, and so another one reads it.
-            if not self._is_deaf:
-                head = ordinary_head(self._parser, self._url, self._headers)
-                self._parser = httptools.HttpRequestParser(self)
-                self._parse(memoryview(head))
-                self._parse(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            logger.error("a request could not be read", exc_info=error.__context__)
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
-        except httptools.HttpParserInvalidMethodError:
-            self._refuse(HTTPStatus.NOT_IMPLEMENTED)
-        except httptools.HttpParserError:
-            self._refuse(HTTPStatus.BAD_REQUEST)
-
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        self._url = b""
-        self._headers = []
-        self._head_bytes = self._hosts = 0
-        self._expects = False
-        self._coding = None
-
-    def on_url(self, url: bytes) -> None:
-        """Take the target, or a part of it."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        if self._reading is not None or self._is_deaf:
-            return  # it is one of those after a body, which are not looked at
-        if len(self._headers) == _MOST_HEADERS:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-            return
-        name = name.lower()
-        value = value.rstrip(b" \t")  # the parser leaves that; RFC 9110, section 5.5
-        if name in _NOTED:
-            if name == b"host":
-                self._hosts += 1
-            elif name == b"expect":
-                self._expects = value.lower() == b"100-continue"
-            else:
-                self._coding = (self._coding or b"") + value.lower()
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Take the request, as far as it has come."""
-        self._head_bytes = 0
-        if self._is_deaf:
-            return
-        exchange = self._begin()
-        if isinstance(exchange, HTTPStatus):
-            self._refuse(exchange)
-            return
-        if self._parser.should_upgrade():
-            return  # it is read again
+    def begin(self, scope: Scope, *, is_kept: bool, expects: bool) -> Exchange | None:
+        """Take a request whose head has come; None if it is refused."""
         if len(self._waiting) == _MOST_WAITING:
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS)
-            return
-        self._reading = exchange
+            self.refuse(HTTPStatus.TOO_MANY_REQUESTS)
+            return None
+        exchange = Exchange(self, self._loop, scope, is_kept=is_kept, expects=expects)
         if self._answering is None:
             self._answer(exchange)
         else:
             self._waiting.append(exchange)
             self._pause()
+        return exchange
 
-    def on_body(self, data: bytes) -> None:
-        """Take a part of the body."""
-        self._head_bytes = 0
-        if self._reading is not None and not self._is_deaf:
-            self._reading.feed(data)
-
-    def on_message_complete(self) -> None:
-        """Take the end of the request."""
-        exchange, self._reading = self._reading, None
-        if exchange is not None and not self._is_deaf:
-            exchange.is_whole = True
-            exchange.wake()
-
-    def _begin(self) -> Exchange | HTTPStatus:
-        """Give the exchange of the request that was read, or what is wrong with it."""
-        parser = self._parser
-        version: str = parser.get_http_version()
-        method = parser.get_method()
-        fault = fault_of(method, version, self._coding, self._hosts)
-        target = target_of(self._url)
-        if fault is not None or target is None:
-            return fault or HTTPStatus.BAD_REQUEST
-        raw_path, path, query = target
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "method": method.decode("ascii"),
-            "scheme": "http",
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": query,
-            "root_path": "",
-            "headers": self._headers,
-            "client": self._client,
-            "server": self._server,
-            "extensions": _EXTENSIONS,
-        }
-        expects = self._expects and version != "1.0"
-        return Exchange(
-            self, self._loop, scope, is_kept=parser.should_keep_alive(), expects=expects
+    def refuse(self, status: HTTPStatus) -> None:
+        """Listen to nothing any more, and say why, after what was asked before."""
+        if self.is_deaf:
+            return
+        self.is_deaf = True
+        body = status.phrase.encode()
+        answer = (
+            b"HTTP/1.1 %d %b\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (status, body, len(body), body)
         )
+        reading, self._reader.exchange = self._reader.exchange, None
+        if reading is not None and not reading.is_over:
+            # The request itself is broken. Whoever reads it learns so, and answers.
+            reading.is_kept = False
+            reading.break_off()
+        elif reading is not None:
+            self._close(is_whole=False)  # it has its answer
+        elif self._answering is not None:
+            self._last_words = answer
+        else:
+            self._transport.write(answer)
+            self._close(is_whole=False)
 
     # What exchanges call.
 
@@ -353,8 +251,8 @@ class Connection(asyncio.BufferedProtocol):
     def stop(self) -> None:
         """End as soon as what was asked is answered."""
         self._is_stopping = True
-        if self._answering is None and not self._is_deaf:
-            self._close(is_whole=self._reading is None)
+        if self._answering is None and not self.is_deaf:
+            self._close(is_whole=self._reader.exchange is None)
 
     def cancel(self) -> asyncio.Task[None] | None:
         """Break off what is being answered, or sent; give the task."""
@@ -381,32 +279,9 @@ class Connection(asyncio.BufferedProtocol):
             self._is_paused = True
             self._transport.pause_reading()
 
-    def _refuse(self, status: HTTPStatus) -> None:
-        """Listen to nothing any more, and say why, after what was asked before."""
-        if self._is_deaf:
-            return
-        self._is_deaf = True
-        body = status.phrase.encode()
-        answer = (
-            b"HTTP/1.1 %d %b\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (status, body, len(body), body)
-        )
-        reading, self._reading = self._reading, None
-        if reading is not None and not reading.is_over:
-            # The request itself is broken. Whoever reads it learns so, and answers.
-            reading.is_kept = False
-            reading.break_off()
-        elif reading is not None:
-            self._close(is_whole=False)  # it has its answer
-        elif self._answering is not None:
-            self._last_words = answer
-        else:
-            self._transport.write(answer)
-            self._close(is_whole=False)
-
     def _close(self, *, is_whole: bool) -> None:
         """Send what waits to be sent, and end; while the client still sends, a moment later."""
-        self._is_deaf = True
+        self.is_deaf = True
         self.idle_since = self._loop.time()
         if is_whole:
             self._transport.close()
