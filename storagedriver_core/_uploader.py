@@ -157,10 +157,12 @@ class PartUploader:
                 it has received of a part that is cancelled, after the upload is gone.
         """
         self._fail(ClosedError("the upload was stopped"))
-        if self._in_flight and patience:
-            await asyncio.wait(self._in_flight, timeout=patience)
-        for task in self._in_flight:
-            task.cancel()
+        try:
+            if self._in_flight and patience:
+                await asyncio.wait(self._in_flight, timeout=patience)
+        finally:
+            for task in self._in_flight:
+                task.cancel()
         while self._in_flight:
             await asyncio.wait(self._in_flight)
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 in the clear: parts of files that the kernel sends, and a registry's blobs so."""
+"""HTTP/1.1 in the clear: parts of files that the kernel sends."""
 
 from __future__ import annotations
 

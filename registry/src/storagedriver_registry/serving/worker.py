@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 _IDLE_SECONDS = 120.0
 
 _MOST_CONNECTIONS = 10_000
-# Each connection is a descriptor, and so may be what it asks for.
-_DESCRIPTORS_PER_CONNECTION = 2
+# Each connection is a descriptor, and two more while a file is sent over it.
+_DESCRIPTORS_PER_CONNECTION = 3
 
 # A server sets itself up in the loop's next turns, or fails to.
 _TURNS_TO_START = 10

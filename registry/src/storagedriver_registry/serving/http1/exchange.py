@@ -221,7 +221,7 @@ class Exchange:
             await self._send_file(message)
         else:
             self._write(_chunk(body, is_last=is_last) if self._chunked else body)
-        if is_last:
+        if is_last and not self._gone:
             self.is_complete = True
             self.wake()
         if self._link.is_full and not self._gone:
@@ -242,6 +242,7 @@ class Exchange:
             raise RuntimeError("an answer that is a file needs a length")
         await self._link.flush()
         if self._gone:
+            await asyncio.sleep(0)  # who watches the client has to learn of it
             return
         if self._files is None:
             self._files = self._link.file_sender()
@@ -252,7 +253,7 @@ class Exchange:
             is_sent = await self._files.send(head, file, offset, count)
         finally:
             if not is_sent:
-                self.is_kept = False  # the next answer would be taken for what is missing
+                self.leave()  # what comes next would be taken for what is missing
 
     def _write(self, body: bytes) -> None:
         head, self._head = self._head, b""

@@ -40,7 +40,7 @@ class FileSender:
         """Send what goes before it, and a part of a file; to a client that is gone nothing.
 
         Returns:
-            Whether all was sent.
+            Whether all was sent. If not, the client is gone, or the file's server.
 
         Raises:
             RuntimeError: The file ends before the part does.
@@ -100,7 +100,10 @@ class FileSender:
         if is_cancelled:
             sending.exception()  # taken note of, or the loop would complain
             raise asyncio.CancelledError
-        return sending.result()
+        try:
+            return sending.result()
+        finally:
+            del sending  # its error would refer to it by this call
 
     async def _room(self) -> None:
         """Wait until the client has taken something, or is gone."""

@@ -1,176 +1,27 @@
-"""Files that are sent over HTTP/1.1: turns, threads, what is in memory, a registry's blobs."""
+"""A registry's blobs, sent from their files by a server that does so."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
-import threading
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from storagedriver_registry import create_app
-from storagedriver_registry.api.request import (
-    SEND_FILE,
-    SEND_PATH,
-    ASGIApp,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from storagedriver_registry.api.request import SEND_FILE, SEND_PATH, Message
 from storagedriver_registry.logs import Event
-from storagedriver_registry.serving.http1 import sending
 
 from registry.tests.client import sha256
-from registry.tests.http1_server import GET, MIB, SECONDS, begin, running
+from registry.tests.http1_server import MIB
 from storagedriver_core import open_storage
 
 BLOB = os.urandom(9 * MIB + 1)
 DIGEST = sha256(BLOB)
-DATA = BLOB[: 3 * MIB + 7]
 PIECE = 4 * MIB
 NONE: Mapping[str, str] = {}
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "file"
-    path.write_bytes(DATA)
-    return path
-
-
-def whole(path: Path, length: int = len(DATA)) -> ASGIApp:
-    """Give an application that answers with a file."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        with FileIO(path) as file:
-            await begin(send, (b"content-length", b"%d" % length))
-            await send({"type": SEND_FILE, "file": file, "offset": 0, "count": length})
-
-    return app
-
-
-# Turns, and threads.
-
-
-def test_fast_client_leaves_others_their_turn(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: list[int] = []
-    turn = 0
-
-    def note(out: int, file: int, offset: int, count: int) -> int:
-        turns.append(turn)
-        assert count <= MIB
-        return count
-
-    def tick() -> None:
-        nonlocal turn
-        turn += 1
-        if len(turns) < 64:
-            asyncio.get_running_loop().call_soon(tick)
-
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: True)
-    monkeypatch.setattr(os, "sendfile", note)
-    with running(whole(path, 64 * MIB)) as server:
-        server.call(tick)
-        client = server.connect()
-        client.send(GET)
-        server.wait(lambda: len(turns) >= 64)
-    assert len(set(turns[:64])) == 64
-
-
-@pytest.mark.parametrize("is_in_memory", [True, False])
-@pytest.mark.parametrize("is_slow", [True, False])
-def test_only_files_that_are_not_in_memory_take_a_thread(
-    is_in_memory: bool, is_slow: bool, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads: set[int] = set()
-    full = threading.Event()
-    sendfile = os.sendfile
-
-    def note(out: int, file: int, offset: int, count: int) -> int:
-        threads.add(threading.get_ident())
-        try:
-            return sendfile(out, file, offset, count)
-        except BlockingIOError:
-            full.set()
-            raise
-
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: is_in_memory)
-    monkeypatch.setattr(os, "sendfile", note)
-    buffers = 64 * 1024 if is_slow else None
-    with running(whole(path), send_bytes=buffers) as server:
-        loop, before = server.call(threading.get_ident), threading.active_count()
-        client = server.connect(receive_bytes=buffers)
-        client.send(GET + GET)
-        assert full.wait(SECONDS if is_slow else 0) or not is_slow
-        assert [client.answer().body == DATA for _ in range(2)] == [True, True]
-        assert threading.active_count() == before or not is_in_memory
-    assert threads == {loop} if is_in_memory else loop not in threads
-
-
-# What is in memory.
-
-
-def test_file_that_was_just_written_is_in_memory(path: Path) -> None:
-    with FileIO(path) as file:
-        assert sending._is_in_memory(file.fileno(), 0, len(DATA))
-        assert sending._is_in_memory(file.fileno(), len(DATA) - 1, len(DATA))
-
-
-@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EOPNOTSUPP])
-@pytest.mark.parametrize("look", [1, 2, 25])
-def test_file_is_not_in_memory_where_a_look_fails(
-    number: int, look: int, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looks = 0
-
-    def preadv(*_: Any) -> int:
-        nonlocal looks
-        looks += 1
-        if looks == look:
-            raise OSError(number, "not now")
-        return 1
-
-    monkeypatch.setattr(os, "preadv", preadv)
-    with FileIO(path) as file:
-        assert not sending._is_in_memory(file.fileno(), 0, len(DATA))
-
-
-def test_nothing_is_in_memory_where_the_system_does_not_tell(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sending, "_NOWAIT", None)
-    with FileIO(path) as file:
-        assert not sending._is_in_memory(file.fileno(), 0, len(DATA))
-
-
-def test_file_that_the_kernel_has_let_go_comes_from_the_disk(path: Path) -> None:
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    kinds = {mount[1]: mount[2] for mount in mounts}
-    kind = next(kinds[str(it)] for it in path.resolve().parents if str(it) in kinds)
-    if kind == "tmpfs":
-        pytest.skip("files on tmpfs are always in memory")
-    with FileIO(path) as file, running(whole(path)) as server:
-        client = server.connect()
-
-        def is_in_memory() -> bool:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            return sending._is_in_memory(file.fileno(), 0, len(DATA))
-
-        os.fsync(file.fileno())
-        # A look begins to read, and a fast disk has done so before the look is over, now and then.
-        assert not all(is_in_memory() for _ in range(100))
-        client.send(GET)
-        assert client.answer().body == DATA
-        assert sending._is_in_memory(file.fileno(), 0, len(DATA))
-
-
-# A registry's blobs.
 
 
 class Asked:
