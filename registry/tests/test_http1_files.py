@@ -47,9 +47,14 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=[True, False], ids=["memory", "disk"])
+@pytest.fixture(params=["memory", "disk", "a filesystem that does not send"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: request.param)
+    def refuse(out: int, file: int, offset: int, count: int) -> int:
+        raise OSError(errno.EINVAL, "of this one nothing is sent")
+
+    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: request.param == "memory")
+    if request.param not in ("memory", "disk"):
+        monkeypatch.setattr(os, "sendfile", refuse)
 
 
 class Files:
@@ -167,6 +172,24 @@ def test_parts_come_in_order_and_the_connection_goes_on(
                 assert client.answer().body == app.body
             assert client.answer().body == bytes(WAITING_BYTES)
     assert app.errors == []
+
+
+def test_file_that_the_kernel_does_not_send_is_read() -> None:
+    path = Path("/proc/self/environ")
+    data = path.read_bytes()
+    one, other = socket.socketpair()
+    with path.open("rb") as file, one, other, pytest.raises(OSError, match="Invalid argument"):
+        os.sendfile(one.fileno(), file.fileno(), 0, len(data))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with FileIO(path) as file:
+            await begin(send, (b"content-length", b"%d" % len(data)))
+            await send({"type": SEND_FILE, "file": file, "offset": 0, "count": len(data)})
+
+    with running(app) as server:
+        client = server.connect()
+        client.send(FILE + FILE)
+        assert [client.answer().body for _ in range(2)] == [data, data]
 
 
 @pytest.mark.parametrize("is_taken", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from contextlib import suppress
@@ -11,6 +12,11 @@ from contextlib import suppress
 _TURN_BYTES = 512 * 1024
 # The kernel reads files ahead by so much: where a byte is in memory, its neighbours are.
 _AHEAD_BYTES = 128 * 1024
+# What is read at a time of a file that the kernel does not send.
+_READ_BYTES = 128 * 1024
+
+# Some filesystems, of FUSE and of networks, have files that are read, but not sent.
+_NOT_SENT = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 # Not every system says what is in memory; nothing is then.
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
@@ -78,7 +84,7 @@ class FileSender:
         """Send a part, or the beginning of it; give its size, or None if there is no room now."""
         try:
             if _is_in_memory(file, offset, offset + count):
-                sent = os.sendfile(self._socket.fileno(), file, offset, count)
+                sent = _send_part(self._socket, file, offset, count)
                 await asyncio.sleep(0)
                 return sent
             return await self._send_from_disk(file, offset, count)
@@ -87,9 +93,7 @@ class FileSender:
             return None
 
     async def _send_from_disk(self, file: int, offset: int, count: int) -> int:
-        sending = self._loop.run_in_executor(
-            None, os.sendfile, self._socket.fileno(), file, offset, count
-        )
+        sending = self._loop.run_in_executor(None, _send_part, self._socket, file, offset, count)
         is_cancelled = False
         # A thread cannot be cancelled, and its descriptors must stay until it is done.
         while not sending.done():
@@ -116,6 +120,21 @@ class FileSender:
         finally:
             self._loop.remove_writer(self._socket.fileno())
             self._waiting = None
+
+
+def _send_part(connection: socket.socket, file: int, offset: int, count: int) -> int:
+    """Send a part of a file, or the beginning of it, and give its size.
+
+    Raises:
+        BlockingIOError: There is no room now.
+    """
+    try:
+        return os.sendfile(connection.fileno(), file, offset, count)
+    except OSError as error:
+        if error.errno not in _NOT_SENT:
+            raise
+    piece = os.pread(file, min(count, _READ_BYTES), offset)
+    return connection.send(piece) if piece else 0
 
 
 def _let_go(waiting: asyncio.Future[None]) -> None:
