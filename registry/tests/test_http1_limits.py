@@ -66,6 +66,7 @@ def test_last_answer_that_nobody_takes_is_cut_in_the_end(monkeypatch: pytest.Mon
     with running(app, idle_seconds=0.2, send_bytes=4096) as server:
         client = server.connect(receive_bytes=4096)
         client.send(GET)
+        client.head()
         server.wait(lambda: not server.server._connections)
         client.close()
 
