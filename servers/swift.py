@@ -33,6 +33,12 @@ use = egg:swift#s3api
 location = {region}
 s3_acl = false
 min_segment_size = {min_part_size}
+max_upload_part_num = {most_parts}
+[filter:slo]
+use = egg:swift#slo
+max_manifest_segments = {most_parts}
+# Of smaller parts only one would be read in a second.
+rate_limit_under_size = 0
 """
 PLAIN_FILTERS = (
     "catch_errors",
@@ -41,9 +47,10 @@ PLAIN_FILTERS = (
     "bulk",
     "tempurl",
     "copy",
-    "slo",
     "dlo",
 )
+# As many as Amazon takes.
+MOST_PARTS = 10_000
 SWIFT = """
 [swift-hash]
 swift_hash_path_suffix = test
@@ -91,6 +98,7 @@ class Swift(S3Server):
             other_secret=self.other_secret_key,
             region=self.region,
             min_part_size=self.min_part_size,
+            most_parts=MOST_PARTS,
         )
         plain = (f"[filter:{name}]\nuse = egg:swift#{name}\n" for name in PLAIN_FILTERS)
         (self.directory / "proxy.conf").write_text(proxy + "".join(plain), encoding="utf-8")
