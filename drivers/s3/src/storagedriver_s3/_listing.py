@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -35,7 +36,9 @@ async def pages(
 ) -> AsyncGenerator[T, None]:
     """Give what `read` makes of each of the SDK's answers for what begins with `prefix`.
 
-    The answers themselves are large, and none outlives the next request.
+    From the third on, a page is asked for while the one before it is made ready and looked at:
+    whoever has taken two takes more. The answers themselves are large, and none outlives the
+    arrival of the next.
 
     Args:
         bucket: The bucket.
@@ -49,22 +52,42 @@ async def pages(
     if not flat:
         parameters["Delimiter"] = "/"
     v2 = bucket.config.traits.list_version == 2
+    method = "list_objects_v2" if v2 else "list_objects"
     if after is not None:
         parameters["StartAfter" if v2 else "Marker"] = after
-    while True:
-        page = await bucket.read("list_objects_v2" if v2 else "list_objects", **parameters)
-        more = page["IsTruncated"]
-        if more and v2:
-            parameters.pop("StartAfter", None)
-            parameters["ContinuationToken"] = page["NextContinuationToken"]
-        elif more:
-            parameters["Marker"] = page.get("NextMarker") or page["Contents"][-1]["Key"]
-        result = read(page)
-        del page
-        yield result
-        del result
-        if not more:
-            return
+    page = await bucket.read(method, **parameters)
+    ahead: asyncio.Task[Any] | None = None
+    try:
+        while _go_on(parameters, page, v2=v2):
+            if ahead is not None:
+                ahead = asyncio.create_task(bucket.read(method, **parameters))
+                await asyncio.sleep(0)  # it goes out before the answer is looked at
+            result = read(page)
+            del page
+            yield result
+            del result
+            if ahead is None:
+                ahead = asyncio.create_task(bucket.read(method, **parameters))
+            page = await ahead
+        yield read(page)
+    finally:
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.wait({ahead})
+            # What kept it from coming was told, or nobody asks for it any more.
+            _ = ahead.cancelled() or ahead.exception()
+
+
+def _go_on(parameters: dict[str, Any], page: dict[str, Any], *, v2: bool) -> bool:
+    """Have the parameters ask for what comes after a page; False if nothing does."""
+    if not page["IsTruncated"]:
+        return False
+    if v2:
+        parameters.pop("StartAfter", None)
+        parameters["ContinuationToken"] = page["NextContinuationToken"]
+    else:
+        parameters["Marker"] = page.get("NextMarker") or page["Contents"][-1]["Key"]
+    return True
 
 
 async def list_directory(
