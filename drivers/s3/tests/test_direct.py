@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiobotocore.httpsession import AIOHTTPSession
 from botocore.auth import EMPTY_SHA256_HASH, S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from botocore.parsers import ResponseParserError
 from storagedriver_s3._body import Body
 from storagedriver_s3._config import MIN_PART_SIZE, S3Config
 from storagedriver_s3._direct import DirectCalls
 from storagedriver_s3._driver import S3Driver
-from storagedriver_s3._pages import PageParser
+from storagedriver_s3._errors import translating
+from storagedriver_s3._pages import _Parsed, page_of
 from storagedriver_s3._route import Request, Route, Signer
+from storagedriver_s3._session import OneAttemptSession
 
-from storagedriver_core import PathNotFoundError, Storage, StorageDriverError
+from storagedriver_core import PathNotFoundError, Storage, StorageDriverError, UnavailableError
 
 ODD_NAMES = ["a b", "ü%41+&=?#", "a'()*!~", "x/y;z@:", '<&>"']
 HOST = "https://bucket.s3.eu-west-1.amazonaws.com"
@@ -47,14 +51,14 @@ def test_signature_is_the_sdks(key: str | None, token: str | None) -> None:
         "User-Agent": "u",
     }
     url = route.url(key, "partNumber=1&uploadId=a%2Fb" if key else "list-type=2&prefix=")
-    request = Request("PUT", url, dict(headers), b"", EMPTY_SHA256_HASH, False, None, {})
     credentials = Credentials("AKIA", "secret", token)
     signer = Signer(route)
     for _ in range(2):  # the second time with a key that is kept
+        request = Request("PUT", url, dict(headers), b"", EMPTY_SHA256_HASH)
         signer.sign(request, credentials)
     expected = AWSRequest("PUT", url, headers, b"")
     expected.context["client_config"] = SimpleNamespace(s3={"payload_signing_enabled": True})
-    AsOf(credentials, "s3", "eu-west-1", request.context["timestamp"]).add_auth(expected)
+    AsOf(credentials, "s3", "eu-west-1", request.headers["X-Amz-Date"]).add_auth(expected)
     assert request.headers["Authorization"] == expected.headers["Authorization"]
 
 
@@ -74,10 +78,13 @@ def test_key_of_the_signature_goes_with_secret_and_day() -> None:
     signer = Signer(Route(f"{HOST}/", f"{HOST}/", "eu-west-1", "s3"))
     signed = set()
     for secret, day in (("one", "20261125"), ("two", "20261125"), ("two", "20261126")):
-        signer.credentials = Credentials("a", secret)
+        theirs = S3SigV4Auth(Credentials("a", secret), "s3", "eu-west-1")
         request: Any = SimpleNamespace(context={"timestamp": f"{day}T000000Z"})
-        signed.add(signer.signature("text", request))
-        assert signer.signature("text", request) == S3SigV4Auth.signature(signer, "text", request)
+        expected = theirs.signature("text", request)
+        for _ in range(2):
+            key = signer._key_of(day, secret)
+            assert hmac.digest(key, b"text", "sha256").hex() == expected
+        signed.add(expected)
     assert len(signed) == 3
 
 
@@ -160,6 +167,8 @@ async def _compare(direct: DirectCalls, method: str, parameters: dict[str, Any])
         elif name == "Contents":
             for mine, theirs in zip(value, expected, strict=True):
                 assert mine.items() <= theirs.items()
+        elif name == "CommonPrefixes":
+            assert list(value) == expected
         elif name != "NextContinuationToken":
             assert value == expected, (method, name)
 
@@ -190,6 +199,53 @@ def test_sdk_sends_the_first_request_and_what_has_no_other_way(
     assert by_sdk == ["PutObject", "CreateMultipartUpload", "CompleteMultipartUpload"]
 
 
+@pytest.mark.parametrize("has_proxies", [True, False])
+def test_requests_take_the_sdks_way_where_there_are_proxies(
+    has_proxies: bool, seaweedfs_bucket: Mapping[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_sdk: list[str] = []
+    send = AIOHTTPSession.send
+
+    async def watched(session: AIOHTTPSession, request: Any) -> Any:
+        by_sdk.append(request.method)
+        return await send(session, request)
+
+    async def use() -> None:
+        driver = S3Driver(S3Config.model_validate(seaweedfs_bucket))
+        async with Storage(driver) as storage:
+            await learn(storage)
+            driver._bucket.connection._calls._session._has_proxies = has_proxies
+            monkeypatch.setattr(AIOHTTPSession, "send", watched)
+            await storage.put_content("/by/proxy", b"12")
+            assert await storage.get_content("/by/proxy") == b"12"
+            assert (await storage.stat("/by/proxy")).size == 2
+            assert [info.path async for info in storage.list("/by")] == ["/by/proxy"]
+            with pytest.raises(PathNotFoundError):
+                await storage.stat("/nobody")
+            monkeypatch.undo()
+            await storage.delete("/by/proxy")
+
+    asyncio.run(use())
+    assert by_sdk == (["PUT", "GET", "HEAD", "GET", "HEAD", "GET"] if has_proxies else [])
+
+
+@pytest.mark.parametrize("proxies", [None, {}, {"http": "http://127.0.0.1:1"}])
+def test_session_knows_whether_there_are_proxies(proxies: dict[str, str] | None) -> None:
+    assert OneAttemptSession(timeout=1, proxies=proxies)._has_proxies is bool(proxies)
+
+
+def test_request_after_the_end_of_the_session_is_an_error_of_the_store() -> None:
+    async def ask() -> None:
+        session = OneAttemptSession(timeout=1)
+        async with session:
+            pass
+        with translating(changes=True):
+            await session.answer_to(Request("GET", "http://127.0.0.1:1/", {}, None, ""))
+
+    with pytest.raises(UnavailableError):
+        asyncio.run(ask())
+
+
 def test_redirected_call_goes_by_the_sdk_and_shows_the_new_route(
     seaweedfs_bucket: Mapping[str, object],
 ) -> None:
@@ -211,10 +267,10 @@ def test_redirected_call_goes_by_the_sdk_and_shows_the_new_route(
 
 
 async def _answer(status: int, code: str) -> Any:
-    async def content() -> bytes:
+    async def read() -> bytes:
         return f"<Error><Code>{code}</Code></Error>".encode()
 
-    return SimpleNamespace(status_code=status, headers={}, content=content())
+    return SimpleNamespace(status=status, headers={}, read=read)
 
 
 async def _malformed(*_: Any) -> Any:
@@ -270,15 +326,43 @@ PAGE = """<?xml version="1.0"?><ListBucketResult{namespace}><EncodingType>url</E
 
 
 @pytest.mark.parametrize("namespace", ["", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'])
-def test_page_is_read_in_pieces(namespace: str) -> None:
-    parser = PageParser()
-    for byte in PAGE.format(namespace=namespace).encode():
-        parser.feed(bytes([byte]))
-    page = parser.close()
+@pytest.mark.parametrize(
+    ("is_glanced_at", "change"),
+    [
+        (True, lambda page: page),
+        (True, lambda page: page.replace("next", "&#110;e&#x78;t")),
+        (True, lambda page: page.replace("><", "> <")),
+        (False, lambda page: page.replace("<Contents>", "<!-- <IsTruncated>no --><Contents>")),
+        (False, lambda page: page.replace("next", "<![CDATA[next]]>")),
+        (False, lambda page: page.replace("IsTruncated>t", "IsTruncated >t", 1)),
+    ],
+)
+def test_page_is_known_by_its_end_and_parsed_later(
+    namespace: str, is_glanced_at: bool, change: Callable[[str], str], monkeypatch: Any
+) -> None:
+    parsed: list[bytes] = []
+    make = _Parsed.__init__
+
+    def count(document: _Parsed, body: bytes) -> None:
+        parsed.append(body)
+        make(document, body)
+
+    monkeypatch.setattr(_Parsed, "__init__", count)
+    page = page_of(change(PAGE.format(namespace=namespace)).encode())
+    assert (page["IsTruncated"], page["NextContinuationToken"]) == (True, "next")
+    assert len(parsed) == (not is_glanced_at)
     (entry,) = page["Contents"]
     assert (entry["Key"], entry["Size"], entry["ETag"]) == ("a+b c", 1, '"e"')
-    assert page["CommonPrefixes"] == [{"Prefix": "ü/"}]
-    assert (page["IsTruncated"], page["NextContinuationToken"]) == (True, "next")
+    assert entry["LastModified"] == datetime(2026, 11, 25, tzinfo=UTC)
+    assert list(page["CommonPrefixes"]) == [{"Prefix": "ü/"}]
+    assert [len(page[name]) for name in ("Contents", "CommonPrefixes")] == [1, 1]
+    assert (page["Contents"][-1], page["Contents"][:2]) == (entry, [entry])
+    assert len(parsed) == 1
+
+
+def test_last_page_says_so() -> None:
+    last = PAGE.format(namespace="").replace("true", "false")
+    assert page_of(last.encode())["IsTruncated"] is False
 
 
 @pytest.mark.parametrize(
@@ -295,13 +379,22 @@ def test_page_is_read_in_pieces(namespace: str) -> None:
         lambda page: page.replace("NextContinuationToken", "Next"),
         lambda page: page.replace("LastModified>2026", "LastModified>x"),
         lambda page: page.replace("<Key>a%2Bb+c</Key>", "<Key/>"),
+        lambda page: page.replace("<LastModified>2026-11-25T00:00:00Z</LastModified>", ""),
+        lambda page: page.replace("<Prefix>%C3%BC/</Prefix>", ""),
+        # What looks as if it were the page's own.
+        lambda page: page.replace(
+            "<EncodingType>", "<Owner><IsTruncated>false</IsTruncated></Owner><EncodingType>"
+        ),
     ],
 )
 def test_what_is_no_whole_page_is_an_error(damage: Callable[[str], str]) -> None:
-    parser = PageParser()
-    with pytest.raises(ResponseParserError):
-        parser.feed(damage(PAGE.format(namespace="")).encode())
-        parser.close()
+    body = damage(PAGE.format(namespace="")).encode()
+    assert body != PAGE.format(namespace="").encode()
+    with pytest.raises(UnavailableError) as failure:  # now, or when it is looked at
+        page = page_of(body)
+        list(page["Contents"])
+        list(page["CommonPrefixes"])
+    assert "page of a listing" in failure.value.message
 
 
 class Without:
@@ -326,9 +419,7 @@ def test_page_of_a_proxy_is_no_object(missing: str, seaweedfs_bucket: Mapping[st
             original = direct._send
 
             async def send(*call: Any) -> Any:
-                response = await original(*call)
-                response.raw = Without(response.raw, missing)
-                return response
+                return Without(await original(*call), missing)
 
             direct._send = send  # type: ignore[method-assign,assignment]  # a proxy
             for call in (storage.get_content, storage.stat):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import re
+from calendar import month_abbr
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import pytest
 from botocore.utils import parse_timestamp as sdk_parse_timestamp
 from storagedriver_s3._body import Body, body_of
@@ -197,6 +200,9 @@ class _Successive(dict[str, Any]):
         "2026-11-25T18:30:00Z",
         "2026-11-25T18:30:00.000000+00:00",
         "Wed, 25 Nov 2026 18:30:00 GMT",
+        *(f"Wed, 05 {month} 2026 23:59:08 GMT" for month in month_abbr[1:]),
+        "Wed,  5 Nov 2026 18:30:00 GMT",
+        "Wednesday, 25 Nov 26 18:30:00 GMT",
         "Wed, 25 Nov 2026 18:30:00 -0000",
         "20261125T183000Z",
         "1764095400",
@@ -209,6 +215,12 @@ def test_times_are_read_as_the_sdk_reads_them(text: object) -> None:
     assert read.utcoffset() is not None
 
 
+@pytest.mark.parametrize("text", ["Wed, 25 Nev 2026 18:30:00 GMT", "Wed, 45 Nov 2026 18:30:00 GMT"])
+def test_what_is_no_time_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(text[8:11])):
+        parse_timestamp(text)
+
+
 def test_client_is_adapted_as_it_says(seaweedfs_bucket: Mapping[str, object]) -> None:
     sent: list[Any] = []
 
@@ -216,18 +228,22 @@ def test_client_is_adapted_as_it_says(seaweedfs_bucket: Mapping[str, object]) ->
         driver = S3Driver(S3Config.model_validate({**seaweedfs_bucket, "useragent": "mine/1"}))
         async with Storage(driver) as storage:
             session = driver._bucket.connection.client._endpoint.http_session
-            send = session.send
 
-            async def watched(request: Any) -> Any:
-                sent.append(request)
-                return await send(request)
+            def watched(send: Any) -> Any:
+                async def note(request: Any) -> Any:
+                    sent.append(request)
+                    return await send(request)
 
-            session.send = watched
+                return note
+
+            session.send, session.answer_to = watched(session.send), watched(session.answer_to)
             await storage.put_content("/adapted", b"x" * (MIN_PART_SIZE))
             info = await storage.stat("/adapted")
             assert info.mod_time is not None
             await storage.delete("/adapted")
-            assert [each._retry_connection for each in session._sessions.values()] == [False]
+            (only,) = session._sessions.values()
+            assert not only._retry_connection
+            assert isinstance(only.cookie_jar, aiohttp.DummyCookieJar)
 
     asyncio.run(use())
     assert len(sent) == 4  # the first by the SDK, the others directly
@@ -236,6 +252,9 @@ def test_client_is_adapted_as_it_says(seaweedfs_bucket: Mapping[str, object]) ->
         agent = agent if isinstance(agent, str) else agent.decode()
         assert agent.startswith("storagedriver-s3/") and "mine/1" in agent.split()
         assert "Expect" not in request.headers
+    for request in sent[1:]:
+        assert request.headers["Accept-Encoding"] == "identity"
+        assert "accept-encoding" not in request.headers["Authorization"]
     assert all(logging.getLogger(name).level != logging.NOTSET for name in SDK_LOGGERS)
 
 

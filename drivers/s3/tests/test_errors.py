@@ -131,6 +131,23 @@ def test_refused_connection_has_changed_nothing() -> None:
     assert (type(made), made.outcome, made.temporary) == (UnavailableError, "none", True)
 
 
+@pytest.mark.parametrize(
+    ("error", "kind", "outcome"),
+    [
+        (aiohttp.ConnectionTimeoutError("Connection timeout"), UnavailableError, "none"),
+        (aiohttp.SocketTimeoutError("Timeout on reading"), OperationTimeoutError, "unknown"),
+        (aiohttp.ServerDisconnectedError(), UnavailableError, "unknown"),
+        (made_of(aiohttp.ClientConnectorCertificateError), ConfigurationError, "none"),
+        (made_of(aiohttp.ClientConnectorSSLError), ConfigurationError, "none"),
+    ],
+)
+def test_what_a_direct_request_raises_is_told_like_the_sdks(
+    error: Exception, kind: type[StorageDriverError], outcome: str
+) -> None:
+    made = translated(error)
+    assert (type(made), made.outcome) == (kind, outcome)
+
+
 def test_missing_answer_is_a_timeout() -> None:
     assert isinstance(translated(TimeoutError()), OperationTimeoutError)
     late = sdk.ReadTimeoutError(endpoint_url="http://x")

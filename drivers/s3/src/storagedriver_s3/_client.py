@@ -26,8 +26,6 @@ from contextlib import closing
 from importlib.metadata import version
 from typing import Any
 
-import aiohttp
-from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory
 from aiobotocore.session import AioSession
 from botocore.handlers import add_expect_header
@@ -35,6 +33,7 @@ from s3fs import S3FileSystem
 
 from storagedriver_s3._config import S3Config
 from storagedriver_s3._direct import DirectCalls
+from storagedriver_s3._session import OneAttemptSession
 from storagedriver_s3._times import parse_timestamp
 
 # Source: Amazon S3 API Reference, "Response Syntax" of each operation. How the names end differs
@@ -56,8 +55,6 @@ SDK_LOGGERS = ("botocore", "aiobotocore", "s3fs", "fsspec")
 # These have no document to tell of their success, and so no body.
 BODILESS = {"DeleteObject", "AbortMultipartUpload"}
 
-# With aiohttp's own 64 KiB the transport is paused and resumed at nearly every read.
-_READ_BUFFER_BYTES = 256 * 1024
 # Spaces that keep a slow answer alive come before the element.
 _LOOK_FOR_ROOT_BYTES = 64 * 1024
 
@@ -133,14 +130,6 @@ class Connection:
         await self._filesystem._s3creator.__aexit__(None, None, None)
 
 
-class _OneAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
-    async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
-        session: aiohttp.ClientSession = await super()._get_session(proxy_url)
-        session._retry_connection = False
-        session._read_bufsize = _READ_BUFFER_BYTES
-        return session
-
-
 def is_plain(endpoint_url: str | None) -> bool:
     """Tell whether requests go without TLS."""
     return endpoint_url is not None and endpoint_url.startswith("http:")
@@ -194,7 +183,7 @@ def _client_options(config: S3Config) -> dict[str, Any]:
             "payload_signing_enabled": _signs_payload(config),
             **({"use_accelerate_endpoint": True} if config.accelerate else {}),
         },
-        "http_session_cls": _OneAttemptSession,
+        "http_session_cls": OneAttemptSession,
     }
     if config.use_dualstack:
         options["use_dualstack_endpoint"] = True

@@ -1,4 +1,4 @@
-"""The hot calls, sent by the SDK's HTTP session and signed by its signer, and nothing between.
+"""The hot calls, sent by the SDK's HTTP session, with nothing between.
 
 Of what a call of the SDK costs, a fifth is the request: the rest are its event hooks, the rules of
 its endpoints, validation and general parsing. So the calls that there are many of take their route
@@ -16,18 +16,20 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 from aiobotocore.parsers import AioResponseParserFactory
 from aiobotocore.response import AioStreamingBody
 from botocore.auth import EMPTY_SHA256_HASH, UNSIGNED_PAYLOAD
+from botocore.awsrequest import HeadersDict
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from storagedriver_s3._body import Body
-from storagedriver_s3._pages import PageParser
+from storagedriver_s3._pages import page_of
 from storagedriver_s3._route import Request, Route, Signer
+from storagedriver_s3._session import OneAttemptSession
 from storagedriver_s3._times import parse_timestamp
 
-_READ_BYTES = 64 * 1024
 _META = "x-amz-meta-"
 
 # Source: botocore.utils.S3RegionRedirectorv2: what the SDK follows to another region.
@@ -58,7 +60,7 @@ class DirectCalls:
         self._client = client
         self._bucket = bucket
         self._signs_payload = signs_payload
-        self._session = client._endpoint.http_session
+        self._session: OneAttemptSession = client._endpoint.http_session
         self._agent = client.meta.config.user_agent
         self._parser = AioResponseParserFactory().create_parser("rest-xml")
         readers = _READERS if is_plain else {}
@@ -83,10 +85,10 @@ class DirectCalls:
         if signer is None:
             return await self._by_sdk(method, parameters, learns=True)
         response = await self._send(operation, signer, parameters)
-        if response.status_code < 300:
+        if response.status < 300:
             return await operation.read(response)
         told = await self._told(operation, response)
-        if _leads_elsewhere(operation, response.status_code, told["Error"].get("Code")):
+        if _leads_elsewhere(operation, response.status, told["Error"].get("Code")):
             self._signer = None
             return await self._by_sdk(method, parameters, learns=True)
         raise ClientError(told, operation.name)
@@ -119,7 +121,7 @@ class DirectCalls:
 
     async def _send(
         self, operation: _Operation, signer: Signer, parameters: Mapping[str, Any]
-    ) -> Any:
+    ) -> aiohttp.ClientResponse:
         query, headers = operation.described(parameters)
         headers["User-Agent"] = self._agent
         body: bytes | Body | None = parameters.get("Body")
@@ -131,23 +133,22 @@ class DirectCalls:
             headers,
             body,
             UNSIGNED_PAYLOAD,
-            operation.is_streamed,
-            None,
-            {},
         )
         if signer.route.region is not None:
             if self._signs_payload:
                 request.payload = await _digest(body)
             credentials = await self._client._get_credentials().get_frozen_credentials()
             signer.sign(request, credentials)
-        return await self._session.send(request)
+        return await self._session.answer_to(request)
 
-    async def _told(self, operation: _Operation, response: Any) -> dict[str, Any]:
+    async def _told(
+        self, operation: _Operation, response: aiohttp.ClientResponse
+    ) -> dict[str, Any]:
         """Give what an answer says of an error."""
         answer = {
-            "headers": response.headers,
-            "status_code": response.status_code,
-            "body": await response.content,
+            "headers": HeadersDict(response.headers),
+            "status_code": response.status,
+            "body": await response.read(),
             "context": {"operation_name": operation.name},
         }
         told: dict[str, Any] = await self._parser.parse(answer, operation.output)
@@ -160,7 +161,6 @@ class _Operation:
     Attributes:
         name: As `GetObject`.
         http_method: As `GET`.
-        is_streamed: Whether the answer's body is read as it comes.
         output: Shape of the answer.
         read: Makes the SDK's result of a good answer.
     """
@@ -171,7 +171,6 @@ class _Operation:
         self.http_method: str = model.http["method"]
         self.output = model.output_shape
         self.read = read
-        self.is_streamed = read in (_content, _page)
         self._query = model.http["requestUri"].partition("?")[2]
         self._places = {
             name: (member.serialization.get("location"), member.serialization.get("name"))
@@ -197,28 +196,33 @@ class _Operation:
         return "&".join(query), headers
 
 
-Reader = Callable[[Any], Awaitable[dict[str, Any]]]
+Reader = Callable[[aiohttp.ClientResponse], Awaitable[dict[str, Any]]]
 
 
-async def _outline(response: Any) -> dict[str, Any]:
-    """Read an answer that has no body, and no more to say of the object than its etag."""
+async def _outline(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """Read an answer that has no more to say of the object than its etag."""
+    await response.read()
     found = _metadata_of(response)
     if etag := response.headers.get("etag"):
         found["ETag"] = etag
     return found
 
 
-async def _nothing(response: Any) -> dict[str, Any]:
+async def _nothing(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """Read an answer that has nothing to say; a body is somebody else's."""
-    if await response.content:
+    if await response.read():
         raise ResponseParserError("a document came where there is none")
     return _metadata_of(response)
 
 
-async def _properties(response: Any) -> dict[str, Any]:
-    """Read what headers say of an object."""
-    # aiohttp's own: the SDK's copy of them looks each name up anew.
-    found, headers = _metadata_of(response), response.raw.headers
+async def _properties(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """Read what headers say of an object, which has no body here."""
+    await response.read()
+    return _described(response)
+
+
+def _described(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    found, headers = _metadata_of(response), response.headers
     try:
         found["ContentLength"] = int(headers["content-length"])
         found["LastModified"] = parse_timestamp(headers["last-modified"])
@@ -233,34 +237,28 @@ async def _properties(response: Any) -> dict[str, Any]:
     return found
 
 
-async def _content(response: Any) -> dict[str, Any]:
+async def _content(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """Read what headers say of an object, and leave its bytes to be read."""
     try:
-        found = await _properties(response)
+        found = _described(response)
     except BaseException:
-        response.raw.close()
+        response.close()
         raise
-    if (extent := response.raw.headers.get("content-range")) is not None:
+    if (extent := response.headers.get("content-range")) is not None:
         found["ContentRange"] = extent
-    found["Body"] = AioStreamingBody(response.raw, found["ContentLength"])
+    found["Body"] = AioStreamingBody(response, found["ContentLength"])
     return found
 
 
-async def _page(response: Any) -> dict[str, Any]:
-    """Read a page of a listing as it comes."""
-    body, parser = AioStreamingBody(response.raw, None), PageParser()
-    try:
-        while chunk := await body.read(_READ_BYTES):
-            parser.feed(chunk)
-    finally:
-        body.close()
-    return {**parser.close(), **_metadata_of(response)}
+async def _page(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """Read a page of a listing."""
+    return {**page_of(await response.read()), **_metadata_of(response)}
 
 
-def _metadata_of(response: Any) -> dict[str, Any]:
+def _metadata_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
     return {
         "ResponseMetadata": {
-            "HTTPStatusCode": response.status_code,
+            "HTTPStatusCode": response.status,
             "HTTPHeaders": response.headers,
         }
     }

@@ -161,6 +161,10 @@ SDK_ERROR_TYPES: Mapping[type[Exception], tuple[type[StorageDriverError], bool]]
     sdk.IncompleteReadError: (UnavailableError, True),
     sdk.FlexibleChecksumError: (ChecksumMismatchError, True),
     ResponseParserError: (UnavailableError, True),
+    # What a request that goes directly raises.
+    aiohttp.ClientSSLError: (ConfigurationError, False),
+    aiohttp.ConnectionTimeoutError: (UnavailableError, False),
+    aiohttp.ServerTimeoutError: (OperationTimeoutError, True),
     aiohttp.ClientError: (UnavailableError, True),
     asyncio.TimeoutError: (OperationTimeoutError, True),
     OSError: (UnavailableError, True),

@@ -7,12 +7,14 @@ read off a request that it has sent.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from botocore.auth import SIGNED_HEADERS_BLACKLIST, S3SigV4Auth
+from botocore.auth import SIGNED_HEADERS_BLACKLIST, SIGV4_TIMESTAMP
+from botocore.compat import get_current_datetime
 
 # As the SDK quotes a key.
 _KEY_SAFE = "/~"
@@ -21,7 +23,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256 Credential="
 
 @dataclass(slots=True)
 class Request:
-    """A request as the SDK's signer and its HTTP session take it.
+    """A request as the SDK's HTTP session takes it.
 
     Attributes:
         method: HTTP method.
@@ -29,9 +31,9 @@ class Request:
         headers: Without those that HTTP itself needs.
         body: Its bytes.
         payload: What is signed of the body: its SHA-256, or that it is not signed.
-        stream_output: Whether the answer's body is left to be read.
+        stream_output: The answer's body is left to be read.
         params: None: they are in the URL.
-        context: What the signer keeps here.
+        context: Nothing.
     """
 
     method: str
@@ -39,9 +41,9 @@ class Request:
     headers: dict[str, str]
     body: Any
     payload: str
-    stream_output: bool
-    params: None
-    context: dict[str, Any]
+    stream_output: bool = True
+    params: None = None
+    context: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +96,20 @@ class Route:
         return f"{url}?{query}" if query else url
 
 
-class Signer(S3SigV4Auth):  # type: ignore[misc]  # untyped
-    """The SDK's signer, with what takes it longest kept or left out.
+class Signer:
+    """Signature Version 4 for one route; the SDK's signer takes more than twice as long.
 
     Attributes:
         route: What is signed for.
     """
 
+    # Source: Amazon S3 API Reference, "Signature Calculations for the Authorization Header".
+
     def __init__(self, route: Route) -> None:
-        super().__init__(None, route.service, route.region)
         self.route = route
-        self._host = urlsplit(route.keys_url).netloc
+        parts = urlsplit(route.keys_url)
+        self._host = parts.netloc
+        self._origin_length = len(f"{parts.scheme}://{parts.netloc}")
         self._day = self._secret = ""
         self._key = b""
 
@@ -112,37 +117,42 @@ class Signer(S3SigV4Auth):  # type: ignore[misc]  # untyped
         """Put a signature into the headers.
 
         Args:
-            request: The request.
+            request: The request, whose query has its names in order.
             credentials: Frozen ones.
         """
-        self.credentials = credentials
-        self.add_auth(request)
+        timestamp = get_current_datetime().strftime(SIGV4_TIMESTAMP)
+        headers = request.headers
+        headers["X-Amz-Date"] = timestamp
+        headers["X-Amz-Content-SHA256"] = request.payload
+        if credentials.token:
+            headers["X-Amz-Security-Token"] = credentials.token
+        signed, canonical = self._canonical(request)
+        day = timestamp[:8]
+        scope = f"{day}/{self.route.region}/{self.route.service}/aws4_request"
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        text = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{digest}"
+        signature = hmac.digest(self._key_of(day, credentials.secret_key), text.encode(), "sha256")
+        headers["Authorization"] = (
+            f"{_ALGORITHM}{credentials.access_key}/{scope}, "
+            f"SignedHeaders={signed}, Signature={signature.hex()}"
+        )
 
-    def payload(self, request: Any) -> str:
-        """Give what is signed of the body."""
-        return str(request.payload)
+    def _canonical(self, request: Request) -> tuple[str, str]:
+        """Give the names of the headers that are signed, and all that is signed."""
+        lowered = {name.lower(): value for name, value in request.headers.items()}
+        lowered["host"] = self._host
+        names = sorted(lowered.keys() - SIGNED_HEADERS_BLACKLIST)
+        signed = ";".join(names)
+        headers = "".join([f"{name}:{' '.join(lowered[name].split())}\n" for name in names])
+        path, _, query = request.url[self._origin_length :].partition("?")
+        lines = f"{request.method}\n{path}\n{query}\n{headers}\n{signed}\n{request.payload}"
+        return signed, lines
 
-    def headers_to_sign(self, request: Any) -> _Headers:
-        """Give the headers by their names in small letters."""
-        lowered = ((name.lower(), value) for name, value in request.headers.items())
-        headers = _Headers(pair for pair in lowered if pair[0] not in SIGNED_HEADERS_BLACKLIST)
-        headers["host"] = self._host
-        return headers
-
-    def signature(self, string_to_sign: str, request: Any) -> str:
-        """Sign; the key is the same all day."""
-        day, secret = request.context["timestamp"][:8], self.credentials.secret_key
+    def _key_of(self, day: str, secret: str) -> bytes:
+        """Give the key of a day, which is the same all day."""
         if day != self._day or secret != self._secret:
             key = f"AWS4{secret}".encode()
-            for part in (day, self._region_name, self._service_name, "aws4_request"):
+            for part in (day, self.route.region or "", self.route.service or "", "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
             self._day, self._secret, self._key = day, secret, key
-        return hmac.digest(self._key, string_to_sign.encode(), "sha256").hex()
-
-
-class _Headers(dict[str, str]):
-    """What the signer asks of its own, slower kind."""
-
-    def get_all(self, name: str) -> tuple[str]:
-        """Give the values of a header."""
-        return (self[name],)
+        return self._key
