@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -16,14 +17,18 @@ from botocore.auth import EMPTY_SHA256_HASH, S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+from multidict import CIMultiDict
 from storagedriver_s3._body import Body
+from storagedriver_s3._client import SDK_LOGGERS
 from storagedriver_s3._config import MIN_PART_SIZE, S3Config
-from storagedriver_s3._direct import DirectCalls
+from storagedriver_s3._direct import DirectCalls, _content, _properties
 from storagedriver_s3._driver import S3Driver
 from storagedriver_s3._errors import translating
 from storagedriver_s3._pages import _Parsed, page_of
 from storagedriver_s3._route import Request, Route, Signer
 from storagedriver_s3._session import OneAttemptSession
+from yarl import URL
 
 from storagedriver_core import PathNotFoundError, Storage, StorageDriverError, UnavailableError
 
@@ -42,8 +47,11 @@ async def learn(storage: Storage) -> None:
 
 @pytest.mark.parametrize("token", [None, "the/session+token"])
 @pytest.mark.parametrize("key", ["a", "b/ü ?#%41'(x)", None])
-def test_signature_is_the_sdks(key: str | None, token: str | None) -> None:
-    route = Route(f"{HOST}/", f"{HOST}/", "eu-west-1", "s3")
+@pytest.mark.parametrize(
+    "origin", [HOST, "https://h:443", "http://h:80", "http://h:443", "http://[::1]:9000"]
+)
+def test_signature_is_the_sdks(origin: str, key: str | None, token: str | None) -> None:
+    route = Route(f"{origin}/", f"{origin}/", "eu-west-1", "s3")
     headers = {
         "Content-Type": "text/plain",
         "x-amz-meta-two": "a  b",
@@ -60,6 +68,7 @@ def test_signature_is_the_sdks(key: str | None, token: str | None) -> None:
     expected.context["client_config"] = SimpleNamespace(s3={"payload_signing_enabled": True})
     AsOf(credentials, "s3", "eu-west-1", request.headers["X-Amz-Date"]).add_auth(expected)
     assert request.headers["Authorization"] == expected.headers["Authorization"]
+    assert signer._host == URL(url, encoded=True).host_port_subcomponent  # what is sent
 
 
 class AsOf(S3SigV4Auth):  # type: ignore[misc]  # untyped
@@ -214,7 +223,8 @@ def test_requests_take_the_sdks_way_where_there_are_proxies(
         driver = S3Driver(S3Config.model_validate(seaweedfs_bucket))
         async with Storage(driver) as storage:
             await learn(storage)
-            driver._bucket.connection._calls._session._has_proxies = has_proxies
+            if has_proxies:
+                driver._bucket.connection._calls._session._proxied = ["http"]
             monkeypatch.setattr(AIOHTTPSession, "send", watched)
             await storage.put_content("/by/proxy", b"12")
             assert await storage.get_content("/by/proxy") == b"12"
@@ -229,9 +239,39 @@ def test_requests_take_the_sdks_way_where_there_are_proxies(
     assert by_sdk == (["PUT", "GET", "HEAD", "GET", "HEAD", "GET"] if has_proxies else [])
 
 
-@pytest.mark.parametrize("proxies", [None, {}, {"http": "http://127.0.0.1:1"}])
-def test_session_knows_whether_there_are_proxies(proxies: dict[str, str] | None) -> None:
-    assert OneAttemptSession(timeout=1, proxies=proxies)._has_proxies is bool(proxies)
+@pytest.mark.parametrize(
+    ("proxies", "proxied"),
+    [
+        (None, []),
+        ({}, []),
+        ({"no": "10.0.0.0/8"}, []),
+        ({"http": "http://127.0.0.1:1", "no": "10.0.0.0/8"}, ["http"]),
+        ({"https": "http://127.0.0.1:1"}, ["https"]),
+    ],
+)
+def test_session_knows_which_requests_have_a_proxy(
+    proxies: dict[str, str] | None, proxied: list[str]
+) -> None:
+    assert OneAttemptSession(timeout=1, proxies=proxies)._proxied == proxied
+
+
+def test_log_shows_what_requests_carry_and_only_if_asked(
+    seaweedfs_bucket: Mapping[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def look() -> None:
+        async with Storage(S3Driver(S3Config.model_validate(seaweedfs_bucket))) as storage:
+            await learn(storage)
+            with pytest.raises(PathNotFoundError):
+                await storage.stat("/nobody")
+            assert not [record for record in caplog.records if record.name in SDK_LOGGERS]
+            caplog.set_level(logging.DEBUG, OneAttemptSession.__module__)
+            with pytest.raises(PathNotFoundError):
+                await storage.stat("/nobody")
+
+    with caplog.at_level(logging.DEBUG):
+        asyncio.run(look())
+    text = caplog.text
+    assert "HEAD http://" in text and "Signature=" in text and "404 <CIMultiDictProxy" in text
 
 
 def test_request_after_the_end_of_the_session_is_an_error_of_the_store() -> None:
@@ -334,6 +374,7 @@ PAGE = """<?xml version="1.0"?><ListBucketResult{namespace}><EncodingType>url</E
         (True, lambda page: page.replace("><", "> <")),
         (False, lambda page: page.replace("<Contents>", "<!-- <IsTruncated>no --><Contents>")),
         (False, lambda page: page.replace("next", "<![CDATA[next]]>")),
+        (False, lambda page: page.replace("next", "ü")),
         (False, lambda page: page.replace("IsTruncated>t", "IsTruncated >t", 1)),
     ],
 )
@@ -349,7 +390,8 @@ def test_page_is_known_by_its_end_and_parsed_later(
 
     monkeypatch.setattr(_Parsed, "__init__", count)
     page = page_of(change(PAGE.format(namespace=namespace)).encode())
-    assert (page["IsTruncated"], page["NextContinuationToken"]) == (True, "next")
+    assert page["IsTruncated"] is True
+    assert page["NextContinuationToken"] in ("next", "ü")
     assert len(parsed) == (not is_glanced_at)
     (entry,) = page["Contents"]
     assert (entry["Key"], entry["Size"], entry["ETag"]) == ("a+b c", 1, '"e"')
@@ -378,6 +420,7 @@ def test_last_page_says_so() -> None:
         lambda page: page.replace("<IsTruncated>true</IsTruncated>", ""),
         lambda page: page.replace("NextContinuationToken", "Next"),
         lambda page: page.replace("LastModified>2026", "LastModified>x"),
+        lambda page: page.replace("2026-11-25T00:00:00Z", "99999999999999999999"),
         lambda page: page.replace("<Key>a%2Bb+c</Key>", "<Key/>"),
         lambda page: page.replace("<LastModified>2026-11-25T00:00:00Z</LastModified>", ""),
         lambda page: page.replace("<Prefix>%C3%BC/</Prefix>", ""),
@@ -407,6 +450,27 @@ class Without:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._response, name)
+
+
+@pytest.mark.parametrize("name", ["ETag", "Content-Type", "x-amz-meta-a"])
+@pytest.mark.parametrize("read", [_content, _properties])
+def test_header_that_is_no_text_is_an_error(name: str, read: Any) -> None:
+    async def nothing() -> bytes:
+        return b""
+
+    good = {"ETag": "e", "Last-Modified": "Wed, 25 Nov 2026 18:30:00 GMT", "Content-Length": "1"}
+    closed: list[bool] = []
+    answer = SimpleNamespace(
+        status=200,
+        headers=CIMultiDict({**good, name: "caf\udce9"}),
+        read=nothing,
+        close=lambda: closed.append(True),
+    )
+    with pytest.raises(ResponseParserError):
+        asyncio.run(read(answer))
+    assert bool(closed) == (read is _content)
+    answer.headers = CIMultiDict({**good, name: "café"})
+    assert "café" in str(asyncio.run(read(answer)))
 
 
 @pytest.mark.parametrize("missing", ["etag", "last-modified", "content-length"])

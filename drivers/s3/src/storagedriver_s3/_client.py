@@ -50,7 +50,7 @@ ROOT_ELEMENTS = {
     "DeleteObjects": b"<Delete",
 }
 
-SDK_LOGGERS = ("botocore", "aiobotocore", "s3fs", "fsspec")
+SDK_LOGGERS = ("botocore", "aiobotocore", "s3fs", "fsspec", "storagedriver_s3._session")
 
 # These have no document to tell of their success, and so no body.
 BODILESS = {"DeleteObject", "AbortMultipartUpload"}

@@ -2,8 +2,8 @@
 
 Of what a call of the SDK costs, a fifth is the request: the rest are its event hooks, the rules of
 its endpoints, validation and general parsing. So the calls that there are many of take their route
-from the first that the SDK has sent, and go by themselves: see docs/decisions/0013. Parameters,
-results and errors are the SDK's. Whatever is not plain goes by the SDK, and so does what the
+from the first that the SDK has sent, and go by themselves: see docs/decisions/0013. Parameters
+and results are the SDK's. Whatever is not plain goes by the SDK, and so does what the
 store redirects, which then shows the new route.
 """
 
@@ -76,7 +76,7 @@ class DirectCalls:
             parameters: Its parameters, without the bucket.
 
         Raises:
-            Exception: Whatever the client raises.
+            Exception: Whatever the client raises, and what `OneAttemptSession.answer_to` does.
         """
         operation = self._operations.get(method)
         if operation is None:
@@ -204,7 +204,7 @@ async def _outline(response: aiohttp.ClientResponse) -> dict[str, Any]:
     await response.read()
     found = _metadata_of(response)
     if etag := response.headers.get("etag"):
-        found["ETag"] = etag
+        found["ETag"] = _text(etag)
     return found
 
 
@@ -226,13 +226,13 @@ def _described(response: aiohttp.ClientResponse) -> dict[str, Any]:
     try:
         found["ContentLength"] = int(headers["content-length"])
         found["LastModified"] = parse_timestamp(headers["last-modified"])
-        found["ETag"] = headers["etag"]
+        found["ETag"] = _text(headers["etag"])
     except (KeyError, ValueError) as error:
         raise ResponseParserError("the answer is not that of an S3 store") from error
-    found["ContentType"] = headers.get("content-type")
+    found["ContentType"] = _text(headers.get("content-type", "")) or None
     lowered = ((name.lower(), value) for name, value in headers.items())
     found["Metadata"] = {
-        name[len(_META) :]: value for name, value in lowered if name.startswith(_META)
+        name[len(_META) :]: _text(value) for name, value in lowered if name.startswith(_META)
     }
     return found
 
@@ -253,6 +253,16 @@ async def _content(response: aiohttp.ClientResponse) -> dict[str, Any]:
 async def _page(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """Read a page of a listing."""
     return {**page_of(await response.read()), **_metadata_of(response)}
+
+
+def _text(value: str) -> str:
+    """Give a header's value as it is, if it is text: aiohttp lets any bytes through."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ResponseParserError("a header is not UTF-8") from error
+    return value
 
 
 def _metadata_of(response: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -172,7 +172,7 @@ SDK_ERROR_TYPES: Mapping[type[Exception], tuple[type[StorageDriverError], bool]]
 
 
 def translate(error: Exception, *, changes: bool) -> StorageDriverError | None:
-    """Give the error of the contract for one of the SDK; None for what is a bug.
+    """Give the error of the contract for one of the SDK or of aiohttp; None for what is a bug.
 
     Args:
         error: What a call of the SDK raised.

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from botocore.compat import unquote_str
+from botocore.parsers import ResponseParserError
 
 from storagedriver_core import UnavailableError
 from storagedriver_s3._times import parse_timestamp
@@ -131,7 +132,7 @@ class _Entries(Sequence[dict[str, Any]]):
     def _made(self, elements: Sequence[Element]) -> Iterator[dict[str, Any]]:
         try:
             yield from self._make(elements, self._document.parsed)
-        except (ValueError, TypeError) as error:
+        except (ValueError, ResponseParserError) as error:
             raise UnavailableError(f"{_NO_PAGE}: {error}") from error
 
 
@@ -176,7 +177,10 @@ def _text_in(body: bytes, name: bytes) -> str | None:
     end = body.find(b"</%s>" % name, start)
     if start < 0 or end < 0:
         return None
-    return ElementTree.fromstring(body[start:end] + b"</%s>" % name).text
+    text = body[start:end]
+    if not text.isascii():
+        raise ValueError("what it says depends on the document's encoding")
+    return ElementTree.fromstring(text + b"</%s>" % name).text
 
 
 def _end(more: str | None, token: str | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from botocore.auth import SIGNED_HEADERS_BLACKLIST, SIGV4_TIMESTAMP
 from botocore.compat import get_current_datetime
+from yarl import URL
 
 # As the SDK quotes a key.
 _KEY_SAFE = "/~"
@@ -107,8 +108,9 @@ class Signer:
 
     def __init__(self, route: Route) -> None:
         self.route = route
+        # As aiohttp sends it: without a port that goes without saying.
+        self._host = URL(route.keys_url, encoded=True).host_port_subcomponent or ""
         parts = urlsplit(route.keys_url)
-        self._host = parts.netloc
         self._origin_length = len(f"{parts.scheme}://{parts.netloc}")
         self._day = self._secret = ""
         self._key = b""

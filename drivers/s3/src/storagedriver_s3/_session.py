@@ -2,11 +2,12 @@
 
 The SDK's own way looks for a proxy, reads an experimental variable, copies headers to and fro and
 reads the URL again, for each request: a fifth of what a small one costs. Connections, their pool,
-TLS and timeouts are the same either way.
+TLS and timeouts are the same either way. No cookie is kept, whoever sends.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,8 @@ from botocore.exceptions import HTTPClientError
 from yarl import URL
 
 from storagedriver_s3._route import Request
+
+logger = logging.getLogger(__name__)
 
 # With aiohttp's own 64 KiB the transport is paused and resumed at nearly every read.
 _READ_BUFFER_BYTES = 256 * 1024
@@ -25,7 +28,8 @@ class OneAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
 
     def __init__(self, *args: Any, proxies: dict[str, str] | None = None, **options: Any) -> None:
         super().__init__(*args, proxies=proxies, **options)
-        self._has_proxies = bool(proxies)
+        # Which hosts have none is among the proxies, too.
+        self._proxied = [scheme for scheme in ("http", "https") if (proxies or {}).get(scheme)]
 
     async def answer_to(self, request: Request) -> aiohttp.ClientResponse:
         """Send a request, and give the answer when its head has come; the body is left to be read.
@@ -34,16 +38,17 @@ class OneAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
             aiohttp.ClientError: No answer came.
             OSError: The same.
             HTTPClientError: The same, where aiohttp does not expect what happened.
-            Exception: What `send` raises, where there are proxies.
+            BotoCoreError: What `send` raises, where there is a proxy.
         """
-        if self._has_proxies:
+        logger.debug("%s %s %s", request.method, request.url, request.headers)
+        if request.url.partition(":")[0] in self._proxied:
             answer: aiohttp.ClientResponse = (await self.send(request)).raw
             return answer
         # As the SDK does, after signing: some stores change it on its way.
         request.headers["Accept-Encoding"] = "identity"
         try:
             session = await self._get_session(None)
-            return await session.request(
+            answer = await session.request(
                 request.method,
                 URL(request.url, encoded=True),
                 headers=request.headers,
@@ -53,10 +58,13 @@ class OneAttemptSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
             raise
         except Exception as error:
             raise HTTPClientError(error=error) from error
+        logger.debug("%d %s", answer.status, answer.headers)
+        return answer
 
     async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
         session: aiohttp.ClientSession = await super()._get_session(proxy_url)
-        session._retry_connection = False
-        session._cookie_jar = aiohttp.DummyCookieJar()
-        session._read_bufsize = _READ_BUFFER_BYTES
+        if session._retry_connection:  # it is new
+            session._retry_connection = False
+            session._read_bufsize = _READ_BUFFER_BYTES
+            session._cookie_jar = aiohttp.DummyCookieJar()
         return session

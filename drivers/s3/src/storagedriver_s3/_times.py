@@ -6,13 +6,18 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from botocore.parsers import ResponseParserError
 from botocore.utils import parse_timestamp as sdk_parse_timestamp
 
 _MONTHS = " Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec "
 
 
 def parse_timestamp(value: Any) -> datetime:
-    """Read a time of a header or a listing: the SDK's own way takes twenty times as long."""
+    """Read a time of a header or a listing: the SDK's own way takes twenty times as long.
+
+    Raises:
+        ResponseParserError: It is none.
+    """
     if isinstance(value, str):
         try:
             if value[4:5] == "-":
@@ -22,9 +27,12 @@ def parse_timestamp(value: Any) -> datetime:
             else:
                 time = parsedate_to_datetime(value)
             return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
-    parsed: datetime = sdk_parse_timestamp(value)
+    try:
+        parsed: datetime = sdk_parse_timestamp(value)
+    except (ValueError, OverflowError, RuntimeError, TypeError) as error:
+        raise ResponseParserError(f"not a time: {value}") from error
     return parsed
 
 
