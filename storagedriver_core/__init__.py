@@ -7,7 +7,7 @@
 #   _durations, _service_url            what configurations spell: spans of time, URLs
 #   _client_address                     who a redirect URL is for
 #   _driver, _cuts                      the contract that authors fulfil, and a help for uploads
-#   _context, _hashing, _hash_queue,
+#   _hashing, _hash_queue, _context,
 #   _token, _sidecars, _parts, _shield,
 #   _uploader, _commit, _writer         resumable writers over the upload calls
 #   _reader, _body                      readers, and what can be put

@@ -18,6 +18,7 @@ from storagedriver_core._errors import (
     StorageDriverError,
     UnsupportedMethodError,
 )
+from storagedriver_core._hash_queue import HashRoom
 from storagedriver_core._paths import path_checker
 from storagedriver_core._types import OperationEvent
 
@@ -37,6 +38,7 @@ class Context:
         part_size: Bytes of a part, where the store's limits allow.
         observe: Called with each finished operation; None if nobody listens.
         locate: Says of an error with a key where that was given; None if nobody knows.
+        hash_room: How much of all uploads may wait to be hashed.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Context:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._workers: ThreadPoolExecutor | None = None
+        self.hash_room = HashRoom()
 
     @property
     def is_open(self) -> bool:

@@ -6,14 +6,39 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from weakref import WeakSet
 
 from storagedriver_core._hashing import INLINE_BYTES, Hasher
 from storagedriver_core._types import Buffer
 
-_BATCH_BYTES = 512 * 1024
-MAX_PENDING_BYTES = 16 * 1024 * 1024
+_MIB = 1024 * 1024
+_BATCH_BYTES = _MIB // 2
+
+_ROOM_BYTES = 16 * _MIB
+_LEAST_SHARE_BYTES = 2 * _MIB
 
 HashStates = Mapping[str, bytes | None]
+
+
+class HashRoom:
+    """How much may wait to be hashed: 16 MiB, shared by all queues that hash at the moment."""
+
+    def __init__(self) -> None:
+        # Weak: an event loop that has ended does not say that a worker has.
+        self._queues: WeakSet[HashQueue] = WeakSet()
+
+    @property
+    def share(self) -> int:
+        """Bytes that may wait in one queue; at least 2 MiB, however many there are."""
+        return max(_ROOM_BYTES // max(len(self._queues), 1), _LEAST_SHARE_BYTES)
+
+    def enter(self, queue: HashQueue) -> None:
+        """Count a queue."""
+        self._queues.add(queue)
+
+    def leave(self, queue: HashQueue) -> None:
+        """Count it no more."""
+        self._queues.discard(queue)
 
 
 class HashQueue:
@@ -25,11 +50,14 @@ class HashQueue:
         offset: Bytes hashed so far, counted from the start of the object.
     """
 
-    def __init__(self, hashers: Mapping[str, Hasher], offset: int, executor: Executor) -> None:
+    def __init__(
+        self, hashers: Mapping[str, Hasher], offset: int, executor: Executor, room: HashRoom
+    ) -> None:
         self.offset = offset
         self._accepted = offset
         self._hashers = hashers
         self._executor = executor
+        self._room = room
         self._chunks: deque[tuple[Buffer, int | None]] = deque()
         self._snapshots: dict[int, HashStates] = {}
         self._worker: asyncio.Future[None] | None = None
@@ -61,8 +89,8 @@ class HashQueue:
                 await self._wait_for_worker()
 
     async def wait_for_room(self) -> None:
-        """Wait until no more than `MAX_PENDING_BYTES` are waiting."""
-        while self.pending > MAX_PENDING_BYTES and self._worker is not None:
+        """Wait until no more than its share of the room is waiting."""
+        while self.pending > self._room.share and self._worker is not None:
             await self._wait_for_worker()
         self._raise_failure()
 
@@ -85,6 +113,7 @@ class HashQueue:
     def _start(self) -> None:
         if self._worker is None and self._chunks and self._error is None:
             loop = asyncio.get_running_loop()
+            self._room.enter(self)
             self._worker = loop.run_in_executor(self._executor, self._work)
             self._worker.add_done_callback(self._worked)
 
@@ -96,6 +125,7 @@ class HashQueue:
 
     def _worked(self, _: asyncio.Future[None]) -> None:
         self._worker = None
+        self._room.leave(self)
         # What was put while the worker was ending waits here for its turn.
         if self.pending >= _BATCH_BYTES:
             self._start()

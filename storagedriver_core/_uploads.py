@@ -42,7 +42,7 @@ async def open_writer(
     hashers = {name: new_hasher(name) for name in (*hashes, *context.driver.wanted_digests)}
     options = UploadOptions(content_type=content_type, metadata=metadata, part_size=plan.part_size)
     upload = await context.driver.open_upload(path, new_holder(), options)
-    queue = HashQueue(hashers, 0, context.workers)
+    queue = HashQueue(hashers, 0, context.workers, context.hash_room)
     uploader = PartUploader(
         context.driver, context.capabilities, upload, plan, queue, concurrency=PARTS_IN_FLIGHT
     )
@@ -73,7 +73,7 @@ async def resume_writer(context: Context, token: UploadToken) -> FileWriter:
             tail = await read_tail(context, token, token.offset - in_parts)
         is_whole = completed is None or completed.size == token.offset
         hashers = _restored_hashers(token) if is_whole else {}
-        queue = HashQueue(hashers, token.offset, context.workers)
+        queue = HashQueue(hashers, token.offset, context.workers, context.hash_room)
     except BaseException:
         context.driver.release_upload(upload)
         raise
