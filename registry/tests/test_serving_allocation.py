@@ -13,9 +13,9 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc
 
 # Several pieces at a time, all let go of together, as several streams do.
 PIECES = """
-import resource, sys
+import resource
 from storagedriver_registry.serving.allocation import keep_freed_memory
-keep_freed_memory(int(sys.argv[1]))
+keep_freed_memory()
 
 def pass_on():
     pieces = [b"x" * (256 * 1024) for _ in range(16)]
@@ -30,11 +30,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 PAGES = 100 * 16 * 64
 
 
-def faults(workers: int = 1, **variables: str) -> int:
+def faults(**variables: str) -> int:
     environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
     environment.pop("GLIBC_TUNABLES", None)
     done = subprocess.run(
-        [sys.executable, "-c", PIECES, str(workers)],
+        [sys.executable, "-c", PIECES],
         env=environment | variables,
         capture_output=True,
         text=True,
@@ -45,11 +45,6 @@ def faults(workers: int = 1, **variables: str) -> int:
 
 def test_memory_that_was_let_go_of_is_used_again() -> None:
     assert faults() < PAGES / 20
-
-
-def test_workers_share_what_is_kept() -> None:
-    assert faults(workers=2) < PAGES / 20
-    assert faults(workers=8) > PAGES / 2
 
 
 def test_the_environment_has_the_last_word() -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 _MIB = 1024 * 1024
 
 KEPT_BYTES = 16 * _MIB
-"""Free bytes at the top of the heap that are kept, by all workers together."""
+"""Free bytes at the top of the heap that are kept."""
 
 LARGE_BYTES = 2 * _MIB
 """Blocks of this size, as the parts of uploads are, go back to the system when they are freed."""
@@ -28,16 +28,12 @@ _VARIABLES = (
 )
 
 
-def keep_freed_memory(workers: int) -> None:
-    """Keep some, unless the environment says how much; other C libraries stay as they are.
-
-    Args:
-        workers: How many processes serve.
-    """
+def keep_freed_memory() -> None:
+    """Keep some, unless the environment says how much; other C libraries stay as they are."""
     if any(name in os.environ for name in _VARIABLES):
         return
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES // workers)
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
         mallopt(_M_ARENA_MAX, 1)

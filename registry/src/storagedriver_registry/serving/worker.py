@@ -103,7 +103,7 @@ def work(job: Job, signals: Sequence[signal.Signals], parent: int | None = None)
         StartError: The application does not start up, or the address cannot be used.
     """
     _raise_descriptors()
-    keep_freed_memory(job.options.workers)
+    keep_freed_memory()
     return uvloop.run(_work(job, signals, parent))
 
 
