@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--url", help="load one that runs already, as http://127.0.0.1:5000")
     option("--pid", type=int, help="the process of --url")
     option("--against", choices=KINDS, help="start this one, too, and load both by turns")
-    option("--workers", type=int, default=1, help="processes of ours (%(default)s)")
+    option("--workers", type=int, help="processes of ours (its default)")
     option("--rows", nargs="+", default=[], metavar="NAME", help=f"of {', '.join(_names())} (all)")
     option("--rounds", type=int, metavar="N", help="fresh starts of each (6)")
     option("--connections", type=int, metavar="N", help="that make small requests (16)")
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _contenders(arguments: argparse.Namespace) -> list[Contender]:
     def started(name: str) -> Contender:
-        return Contender(name, KINDS[name], arguments.workers if name == "ours" else 1)
+        return Contender(name, KINDS[name], arguments.workers if name == "ours" else None)
 
     if arguments.url is not None:
         given = Given(arguments.url.rstrip("/"), arguments.pid)

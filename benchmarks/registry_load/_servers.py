@@ -63,14 +63,19 @@ class Registry(Server):
     Args:
         directory: For its configuration and log.
         section: The driver with its parameters.
-        workers: How many processes serve, where it lets one choose.
+        workers: How many processes serve, where it lets one choose; None for its default.
         redirects: Whether clients are sent to the store for blobs.
     """
 
     stop_seconds: ClassVar[float] = 30.0
 
     def __init__(
-        self, directory: Path, section: Section, *, workers: int = 1, redirects: bool = True
+        self,
+        directory: Path,
+        section: Section,
+        *,
+        workers: int | None = None,
+        redirects: bool = True,
     ) -> None:
         super().__init__(directory)
         self._section = section
@@ -112,7 +117,7 @@ class Ours(Registry):
 
     def arguments(self) -> Sequence[str]:
         """Give the number of workers, too."""
-        workers = ["--workers", str(self._workers)] if self._workers > 1 else []
+        workers = [] if self._workers is None else ["--workers", str(self._workers)]
         return [*super().arguments(), *workers]
 
 
@@ -170,7 +175,7 @@ class Contender:
     Attributes:
         name: In tables.
         kind: How it is started; None for one that runs already.
-        workers: How many processes serve.
+        workers: How many processes serve; None for its default.
         given: The one that runs already.
         store: Makes the store that it serves.
         redirects: Whether it sends clients to the store for blobs.
@@ -178,7 +183,7 @@ class Contender:
 
     name: str
     kind: Kind | None = None
-    workers: int = 1
+    workers: int | None = None
     given: Given | None = None
     store: Storing = on_files
     redirects: bool = True

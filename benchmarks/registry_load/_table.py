@@ -116,7 +116,7 @@ def _notes(contenders: Sequence[Contender], plan: Plan) -> Iterator[str]:
     packages = ["storagedriver-registry", "httptools", "uvloop"]
     others = [f"docker-registry {found}" for found in versions(contenders)]
     yield circumstances([each for each in packages if _is_there(each)], others)
-    workers = [f"{each.name}: {each.workers} workers" for each in contenders if each.workers > 1]
+    workers = [f"{each.name}: --workers {each.workers}" for each in contenders if each.workers]
     yield (
         "; ".join(
             [

@@ -48,7 +48,7 @@ def eventually(
 class Served:
     """`registry serve`, started."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], workers: int) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], workers: int | None) -> None:
         self.data = folder / "data"
         self.port = free_port()
         everything: dict[str, Any] = {
@@ -61,7 +61,8 @@ class Served:
         config.write_text(yaml.safe_dump({**everything, "http": http}))
         self._log = folder / "log"
         self._children: list[psutil.Process] = []
-        command = [REGISTRY, "serve", "--workers", str(workers), str(config)]
+        option = [] if workers is None else ["--workers", str(workers)]
+        command = [REGISTRY, "serve", *option, str(config)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
@@ -127,7 +128,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path, workers: int = 1, **settings: Mapping[str, Any]) -> Iterator[Served]:
+def served(
+    folder: Path, workers: int | None = 1, **settings: Mapping[str, Any]
+) -> Iterator[Served]:
     server = Served(folder, settings, workers)
     try:
         server.wait_until_ready()

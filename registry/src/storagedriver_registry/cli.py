@@ -65,7 +65,14 @@ def _options(
 @app.command()
 def serve(
     config: _ServedArgument = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that serve.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            show_default="2 for files, where there are as many processors; else 1",
+            help="Processes that serve.",
+        ),
+    ] = None,
 ) -> None:
     """Serve a registry until it is interrupted."""
     # Imported here: the other commands need no server.

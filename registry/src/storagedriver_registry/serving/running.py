@@ -19,6 +19,7 @@ from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models import HttpSettings
 from storagedriver_registry.logs import set_up_logging
 from storagedriver_registry.metrics.sharing import shared_by_processes
+from storagedriver_registry.serving.default_workers import default_workers
 from storagedriver_registry.serving.errors import StartError
 from storagedriver_registry.serving.options import ServingOptions, options_of
 from storagedriver_registry.serving.signals import STOP_SIGNALS
@@ -35,13 +36,15 @@ logger = logging.getLogger(__name__)
 _CUT_OFF_STATUS = 1
 
 
-def serve(configuration: Configuration, announce: Callable[[str], None], workers: int = 1) -> None:
+def serve(
+    configuration: Configuration, announce: Callable[[str], None], workers: int | None = None
+) -> None:
     """Serve a registry until SIGTERM or SIGINT, as `serve_application` does.
 
     Args:
         configuration: What to serve, and where.
         announce: Called with the URL once requests are answered.
-        workers: Processes that serve.
+        workers: Processes that serve; None for as many as `default_workers` gives.
 
     Raises:
         ConfigurationError: There is no storage.
@@ -49,6 +52,8 @@ def serve(configuration: Configuration, announce: Callable[[str], None], workers
     """
     log, http = configuration.settings.log, configuration.settings.http
     set_up_logging(log.level, log.formatter, log.fields, report_caller=log.reportcaller)
+    if workers is None:
+        workers = default_workers(configuration)
     with ExitStack() as stack:
         if workers > 1 and http.debug.addr is not None and http.debug.prometheus.enabled:
             # Before anything imports prometheus-client.
