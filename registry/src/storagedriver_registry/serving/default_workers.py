@@ -13,9 +13,9 @@ _MOST = 2
 def default_workers(configuration: Configuration) -> int:
     """Two on several processors, where they need not know of each other; else one.
 
-    They need not for files: the kernel tells each of them at once what another has done. Of a remote
-    store each remembers links by itself, an `inmemory` storage is one process's, and two proxies
-    would fetch a blob twice.
+    They need not for files: the kernel tells each of them at once what another has done. Of a
+    remote store each remembers links by itself, an `inmemory` storage is one process's, and two
+    proxies would fetch a blob twice.
 
     Raises:
         ConfigurationError: There is no storage, or it cannot be made.
