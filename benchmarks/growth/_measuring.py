@@ -61,7 +61,7 @@ def planted(plant: Callable[[Tree], None]) -> Iterator[tuple[Tree, Running]]:
         place = quick_directory(base)
         tree = Tree(place / "data")
         plant(tree)
-        with Contender("ours", KINDS["ours"]).running(place) as server:
+        with Contender("ours", KINDS["ours"], workers=1).running(place) as server:
             yield tree, server
         shutil.rmtree(place)
 

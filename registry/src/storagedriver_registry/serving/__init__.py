@@ -13,7 +13,7 @@
 #   http1            the server of HTTP/1.1 in the clear
 #   granian_server   the server of TLS and HTTP/2
 #   worker           one process that serves
-#   default_workers  how many there are where nobody has said so
+#   worker_count     how many there are where nobody has said so
 #   supervisor       the process that watches over several
 #   running          from a configuration to all of these
 

@@ -19,7 +19,6 @@ from storagedriver_registry.configuration import Configuration
 from storagedriver_registry.configuration.models import HttpSettings
 from storagedriver_registry.logs import set_up_logging
 from storagedriver_registry.metrics.sharing import shared_by_processes
-from storagedriver_registry.serving.default_workers import default_workers
 from storagedriver_registry.serving.errors import StartError
 from storagedriver_registry.serving.options import ServingOptions, options_of
 from storagedriver_registry.serving.signals import STOP_SIGNALS
@@ -27,6 +26,7 @@ from storagedriver_registry.serving.sockets import bind
 from storagedriver_registry.serving.supervisor import READY, Supervisor
 from storagedriver_registry.serving.tls import prepare_tls
 from storagedriver_registry.serving.worker import Job, work
+from storagedriver_registry.serving.worker_count import default_workers
 
 if TYPE_CHECKING:
     from storagedriver_registry.serving.debug import DebugServer
