@@ -154,5 +154,5 @@ def _notes(rounds: int, numbers: Numbers) -> Iterator[str]:
     )
     yield (
         f"Idle ones have asked once and keep their connection; a slow reader takes {numbers.step} "
-        f"bytes of a blob every {numbers.pause:g} s. One process of ours serves."
+        f"bytes of a blob every {numbers.pause:g} s."
     )
