@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import signal
 import socket
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -15,7 +18,7 @@ import pytest
 from registry.tests.application import Application, run
 from registry.tests.authentication import basic, living
 from registry.tests.client import Repository, sha256
-from registry.tests.serving import Served, eventually, fails_to_serve, served
+from registry.tests.serving import SECONDS, Served, eventually, fails_to_serve, served
 
 DATA = bytes(range(256)) * 8_000
 
@@ -110,6 +113,36 @@ def test_workers_stop_when_the_process_above_them_is_gone(tmp_path: Path) -> Non
             lambda: [pid for pid in workers if psutil.pid_exists(pid)], lambda left: not left
         )
         assert server.refuses()
+
+
+def test_workers_finish_what_they_are_at_when_the_process_above_them_is_gone(
+    tmp_path: Path,
+) -> None:
+    with served(tmp_path, 2) as server, contextlib.ExitStack() as stack:
+        uploads = [stack.enter_context(contextlib.closing(begin_upload(server))) for _ in range(8)]
+        workers = server.workers()
+        server.process.kill()
+        server.process.wait()
+        # Whoever starts another at once is not in the way of these, nor they in its.
+        eventually(server.refuses, bool)
+        assert [pid for pid in workers if psutil.pid_exists(pid)]
+        for upload in uploads:
+            upload.send(DATA[1:])
+            with upload.getresponse() as answer:
+                assert answer.status == 202
+        eventually(
+            lambda: [pid for pid in workers if psutil.pid_exists(pid)], lambda left: not left
+        )
+
+
+def begin_upload(server: Served) -> http.client.HTTPConnection:
+    """Begin an upload, and send the first byte of its only chunk."""
+    place = httpx.post(f"{server.url}/v2/a/b/blobs/uploads/").headers["Location"]
+    upload = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)
+    upload.putrequest("PATCH", urlsplit(place)._replace(scheme="", netloc="").geturl())
+    upload.putheader("Content-Length", str(len(DATA)))
+    upload.endheaders(DATA[:1])
+    return upload
 
 
 def test_worker_that_is_stopped_by_itself_is_replaced(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -142,8 +141,8 @@ def serve_application(
 
 
 def _supervise(job: Job) -> bool:
-    def main(number: int, words: Connection) -> None:
-        _be_worker(job, number, words)
+    def main(number: int, words: Connection, parent: int) -> None:
+        _be_worker(job, number, words, parent)
 
     def on_stop() -> None:
         job.listener.remove_file()
@@ -155,9 +154,7 @@ def _supervise(job: Job) -> bool:
     )
 
 
-def _be_worker(job: Job, number: int, words: Connection) -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+def _be_worker(job: Job, number: int, words: Connection, parent: int) -> None:
     own = replace(
         job,
         prepare=job.prepare if number == 0 else None,
@@ -165,7 +162,7 @@ def _be_worker(job: Job, number: int, words: Connection) -> None:
         on_stop=lambda: None,
     )
     try:
-        is_finished = work(own, (SIGTERM,), parent.sentinel)
+        is_finished = work(own, (SIGTERM,), parent)
     except StartError as error:
         logger.debug("worker %d: %s", number, error)
         with suppress(OSError):  # said before, or nobody listens

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import time
@@ -24,8 +25,9 @@ from storagedriver_registry.serving.signals import STOP_SIGNALS, die_of
 
 logger = logging.getLogger(__name__)
 
-WorkerMain = Callable[[int, Connection], None]
-"""What a worker does: its number, and where it says that it is ready, or why it cannot start."""
+WorkerMain = Callable[[int, Connection, int], None]
+"""What a worker does: its number, where it says that it is ready, or why it cannot start, and a
+descriptor that can be read when the process above it is gone."""
 
 READY = ""
 """What a worker says when it answers requests."""
@@ -70,6 +72,9 @@ class Supervisor:
         self._main = main
         self._slots = [_Slot(number) for number in range(count)]
         self._drain_seconds = drain_seconds
+        # Nobody writes to it: its end is read when this process is gone, killed or not. Those that
+        # `multiprocessing` has are inherited by workers that are forked later.
+        self._life = os.pipe()
         self._failure = ""
         self._has_started = False
 
@@ -96,6 +101,8 @@ class Supervisor:
                 return self._stop(notes)
             finally:
                 self._kill()
+                for descriptor in self._life:
+                    os.close(descriptor)
 
     def _start(self, notes: socket.socket, on_ready: Callable[[], None]) -> bool:
         """Start the first worker, then the others; tell whether that came to its end."""
@@ -137,7 +144,7 @@ class Supervisor:
     def _fork(self, slot: _Slot) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("fork").Process(
-            target=_work, args=(self._main, slot.number, theirs), daemon=True
+            target=_work, args=(self._main, slot.number, theirs, self._life), daemon=True
         )
         # A signal that comes before the worker knows what to do with it waits for that.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -207,14 +214,16 @@ class Supervisor:
                 slot.process.join()
 
 
-def _work(main: WorkerMain, number: int, words: Connection) -> None:
+def _work(main: WorkerMain, number: int, words: Connection, life: tuple[int, int]) -> None:
     """Be a worker."""
+    parent, own = life
+    os.close(own)
     signal.set_wakeup_fd(-1)
     # Ctrl-C reaches every process of the terminal; here the parent says what is to be done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-    main(number, words)
+    main(number, words, parent)
 
 
 @contextmanager
