@@ -164,7 +164,8 @@ def our_server(
         sections[name] = {**sections.get(name, {}), **section}
     config = folder / f"registry-{port}.yml"
     config.write_text(yaml.safe_dump({"version": "0.1", **sections}))
-    # One process: killed, nothing of it is left that serves.
+    # One process: killed, nothing of it is left that serves; and who goes on with an upload whose
+    # first chunk was cut off waits until that is noticed.
     command = [REGISTRY, "serve", "--workers", "1", str(config)]
     return ServerProcess(command, port, data, folder / f"registry-{port}.log", authority=authority)
 

@@ -69,8 +69,8 @@ def serve(
         int | None,
         typer.Option(
             min=1,
-            show_default="2 for files, where there are as many processors; else 1",
-            help="Processes that serve.",
+            help="Processes that serve. Without it two for local files on several processors, else "
+            "one.",
         ),
     ] = None,
 ) -> None:
