@@ -7,14 +7,16 @@ read off a request that it has sent.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from botocore.auth import SIGNED_HEADERS_BLACKLIST, SIGV4_TIMESTAMP
-from botocore.compat import get_current_datetime
 from yarl import URL
 
 # As the SDK quotes a key.
@@ -122,7 +124,7 @@ class Signer:
             request: The request, whose query has its names in order.
             credentials: Frozen ones.
         """
-        timestamp = get_current_datetime().strftime(SIGV4_TIMESTAMP)
+        timestamp = time.strftime(SIGV4_TIMESTAMP, time.gmtime())
         headers = request.headers
         headers["X-Amz-Date"] = timestamp
         headers["X-Amz-Content-SHA256"] = request.payload
@@ -141,11 +143,9 @@ class Signer:
 
     def _canonical(self, request: Request) -> tuple[str, str]:
         """Give the names of the headers that are signed, and all that is signed."""
-        lowered = {name.lower(): value for name, value in request.headers.items()}
-        lowered["host"] = self._host
-        names = sorted(lowered.keys() - SIGNED_HEADERS_BLACKLIST)
-        signed = ";".join(names)
-        headers = "".join([f"{name}:{' '.join(lowered[name].split())}\n" for name in names])
+        values = {**request.headers, "Host": self._host}
+        signed, names = _in_order(tuple(values))
+        headers = "".join([f"{low}:{' '.join(values[name].split())}\n" for low, name in names])
         path, _, query = request.url[self._origin_length :].partition("?")
         lines = f"{request.method}\n{path}\n{query}\n{headers}\n{signed}\n{request.payload}"
         return signed, lines
@@ -158,3 +158,16 @@ class Signer:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._day, self._secret, self._key = day, secret, key
         return self._key
+
+
+# Requests of one kind have the same headers, but for those that carry a user's metadata.
+@functools.lru_cache(maxsize=64)
+def _in_order(names: Sequence[str]) -> tuple[str, Sequence[tuple[str, str]]]:
+    """Give what the signature says of the headers that it is for, and each in small letters first.
+
+    Args:
+        names: Of all headers of a request.
+    """
+    lowered = {name.lower(): name for name in names}
+    signed = sorted(lowered.keys() - SIGNED_HEADERS_BLACKLIST)
+    return ";".join(signed), [(low, lowered[low]) for low in signed]
