@@ -230,9 +230,11 @@ def _described(response: aiohttp.ClientResponse) -> dict[str, Any]:
     except (KeyError, ValueError) as error:
         raise ResponseParserError("the answer is not that of an S3 store") from error
     found["ContentType"] = _text(headers.get("content-type", "")) or None
-    lowered = ((name.lower(), value) for name, value in headers.items())
+    start = len(_META)
     found["Metadata"] = {
-        name[len(_META) :]: _text(value) for name, value in lowered if name.startswith(_META)
+        name[start:].lower(): _text(value)
+        for name, value in headers.items()
+        if name[:start].lower() == _META
     }
     return found
 
