@@ -296,7 +296,7 @@ def test_redirected_call_goes_by_the_sdk_and_shows_the_new_route(
             direct = directly(driver)
             assert direct._signer is not None
             route = direct._signer.route
-            for error in (_malformed, _moved):
+            for error in (_malformed, _moved, _redirected):
                 direct._send = error  # type: ignore[method-assign,assignment]  # elsewhere
                 await storage.put_content("/redirected", b"x")
                 del direct._send
@@ -319,6 +319,10 @@ async def _malformed(*_: Any) -> Any:
 
 async def _moved(*_: Any) -> Any:
     return await _answer(301, "PermanentRedirect")
+
+
+async def _redirected(*_: Any) -> Any:
+    return await _answer(308, "")
 
 
 def test_large_body_is_hashed_beside_the_event_loop(

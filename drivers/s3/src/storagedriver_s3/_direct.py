@@ -32,8 +32,9 @@ from storagedriver_s3._times import parse_timestamp
 
 _META = "x-amz-meta-"
 
-# Source: botocore.utils.S3RegionRedirectorv2: what the SDK follows to another region.
-_ELSEWHERE_STATUSES = (301, 302, 307)
+# Source: botocore.utils.S3RegionRedirectorv2: what the SDK follows to another region. Its HTTP
+# session follows those that say where.
+_ELSEWHERE_STATUSES = (301, 302, 303, 307, 308)
 _ELSEWHERE_CODES = (
     "PermanentRedirect",
     "AuthorizationHeaderMalformed",
