@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+import psutil
 import yaml
 
 from servers._ports import Ports
@@ -112,8 +113,16 @@ class ServerProcess:
         return self.is_docker_registry or b"serving " in self._log.read_bytes()[begin:]
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
+        """Kill it, and its workers, at once."""
+        workers: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            workers = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
         self.process.wait()
+        psutil.wait_procs(workers)
 
     def stop(self) -> int:
         """Ask it to end, and give its exit status."""
@@ -164,9 +173,7 @@ def our_server(
         sections[name] = {**sections.get(name, {}), **section}
     config = folder / f"registry-{port}.yml"
     config.write_text(yaml.safe_dump({"version": "0.1", **sections}))
-    # One process: killed, nothing of it is left that serves; and who goes on with an upload whose
-    # first chunk was cut off waits until that is noticed.
-    command = [REGISTRY, "serve", "--workers", "1", str(config)]
+    command = [REGISTRY, "serve", str(config)]
     return ServerProcess(command, port, data, folder / f"registry-{port}.log", authority=authority)
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ import pytest
 
 from registry.tests.application import Application, run
 from registry.tests.authentication import basic, living
-from registry.tests.client import Repository, sha256
+from registry.tests.client import Repository, SlowRequest, sha256
 from registry.tests.serving import SECONDS, Served, eventually, fails_to_serve, served
 
 DATA = bytes(range(256)) * 8_000
@@ -55,13 +56,17 @@ def test_worker_that_is_killed_is_replaced_while_the_others_go_on(tmp_path: Path
     assert server.log.count("serving ") == 1
 
 
+def suspend(worker: psutil.Process) -> None:
+    worker.suspend()
+    while worker.status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)
+
+
 def test_connection_that_waits_is_not_lost_with_a_worker(tmp_path: Path) -> None:
     with served(tmp_path, 2) as server:
         first, second = (psutil.Process(pid) for pid in server.workers())
         for worker in (first, second):
-            worker.suspend()
-            while worker.status() != psutil.STATUS_STOPPED:
-                time.sleep(0.01)
+            suspend(worker)
         # Nobody can take it: it waits at the socket that both share.
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as waiting:
             waiting.sendall(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -83,6 +88,35 @@ def test_workers_share_the_sessions_that_only_were_begun(tmp_path: Path) -> None
                 repository = Repository(http, name)
                 location = repository.location(response)
                 assert repository.finish(location, sha256(DATA)).status_code == 201
+
+
+def test_worker_waits_for_another_that_is_at_the_first_chunk(tmp_path: Path) -> None:
+    with (
+        served(tmp_path, 2) as server,
+        httpx.Client(base_url=server.url) as http,
+        ThreadPoolExecutor() as threads,
+    ):
+        first, second = (psutil.Process(pid) for pid in server.workers())
+        repository = Repository(http, "shared")
+        location = repository.begin()
+        suspend(second)
+        with SlowRequest("PATCH", location, content_length=len(DATA) + 1) as slow:
+            second.resume()
+            suspend(first)
+            slow.send(DATA[:1000])
+            slow.go_away("close")
+        # Goes to the other worker. It is refused for its range, and told what has come.
+        headers = {"content-range": "9999999-9999999"}
+        asking = threads.submit(httpx.patch, location, content=b"x", headers=headers)
+        with pytest.raises(TimeoutError):
+            asking.result(0.5)
+        first.resume()
+        response = asking.result(SECONDS)
+        assert (response.status_code, response.headers["range"]) == (416, "0-999")
+        response = repository.patch(repository.location(response), DATA[1000:])
+        assert response.status_code == 202
+        location = repository.location(response)
+        assert repository.finish(location, sha256(DATA)).status_code == 201
 
 
 def test_password_that_is_made_is_logged_once(tmp_path: Path) -> None:

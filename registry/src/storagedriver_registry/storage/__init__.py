@@ -10,7 +10,7 @@
 #   markers, condemned     what a server has to know of garbage
 #   bodies     bodies that come piece by piece
 #   blobs, manifests, tags, referrers, tickets, records, locks, turns,
-#   upload_session, uploads, catalog
+#   process_locks, upload_session, uploads, catalog
 #   sessions   all upload sessions: listed, and purged
 #   garbage_scan, garbage_report, collector_turn, garbage     what nothing names, deleted
 #   stores     all of them on one storage

@@ -14,10 +14,11 @@ Rule 1: an append that was answered is durable, and so is the record that finds 
 comes after the last token is sent again: a resumed writer drops it.
 Rule 2: a commit makes the blob and its link durable, and ends the session last. Cut off after the
 blob, the session is unknown, and the client's new one finds the blob stored.
-Rule 3: one request at a time is at work on a session. Between processes the record's lock sees to
-that on a local store (see `locks`); elsewhere a turn at the session's writer (see `turns`), and
-before there is one the record itself, which is replaced only by who has read it. The record is read
-when that is sure, so that nobody goes on from an old one. A second request waits a moment for the
+Rule 3: one request at a time is at work on a session. Between the workers of one server a lock sees
+to that (see `process_locks`). Between servers the record's lock does on a local store (see
+`locks`), once there is a record; elsewhere a turn at the session's writer (see `turns`), and before
+there is one the record itself, which is replaced only by who has read it. The record is read when
+that is sure, so that nobody goes on from an old one. A second request waits a moment for the
 first, which may be the client's own: its connection was cut, and what it had sent is being made
 durable.
 """
@@ -36,6 +37,7 @@ from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.blobs import BlobStore
 from storagedriver_registry.storage.errors import UploadBusyError, UploadUnknownError
 from storagedriver_registry.storage.locks import locked
+from storagedriver_registry.storage.process_locks import ProcessLocks
 from storagedriver_registry.storage.records import Record, RecordStore, UnreadableRecordError
 from storagedriver_registry.storage.tickets import Tickets
 from storagedriver_registry.storage.turns import settled
@@ -64,6 +66,7 @@ class UploadStore:
         self._records = RecordStore(storage)
         self._blobs = blobs
         self._tickets = tickets
+        self._locks = ProcessLocks()
         self._held: dict[str, asyncio.Event] = {}
         self._over: OrderedDict[str, None] = OrderedDict()
 
@@ -125,6 +128,7 @@ class UploadStore:
         self._held[upload_id] = asyncio.Event()
         try:
             async with AsyncExitStack() as stack:
+                await stack.enter_async_context(self._locks.hold(upload_id, patience))
                 taken = self._take(stack, name, upload_id, patience, may_be_fresh=bool(ticket))
                 session = await self._found(name, upload_id, ticket, taken)
                 try:
@@ -154,7 +158,7 @@ class UploadStore:
         *,
         may_be_fresh: bool,
     ) -> Record | None:
-        """Give the record once no other process is at work on the session."""
+        """Give the record once no other server is at work on the session."""
         if not self._is_local:
             return await settled(self._records, name, upload_id, patience)
         # Without a record there is nothing to lock: one look is enough for most pushes.
