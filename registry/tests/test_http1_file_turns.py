@@ -23,7 +23,15 @@ from storagedriver_registry.api.request import (
 )
 from storagedriver_registry.serving.http1 import sending
 
-from registry.tests.http1_server import GET, MIB, SECONDS, begin, running
+from registry.tests.http1_server import (
+    GET,
+    MIB,
+    SECONDS,
+    begin,
+    read_from_memory,
+    read_nothing,
+    running,
+)
 
 DATA = os.urandom(3 * MIB + 7)
 
@@ -51,27 +59,26 @@ def whole(path: Path, length: int = len(DATA)) -> ASGIApp:
 
 def test_fast_client_leaves_others_their_turn(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turns: list[int] = []
-    turn = 0
+    turn, length = 0, 64 * MIB
 
-    def note(out: int, file: int, offset: int, count: int) -> int:
+    def note(file: int, offset: int, buffer: memoryview) -> memoryview:
         turns.append(turn)
-        assert count <= MIB
-        return count
+        assert len(buffer) <= MIB
+        return buffer
 
     def tick() -> None:
         nonlocal turn
         turn += 1
-        if len(turns) < 64:
-            asyncio.get_running_loop().call_soon(tick)
+        asyncio.get_running_loop().call_soon(tick)
 
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: True)
-    monkeypatch.setattr(os, "sendfile", note)
-    with running(whole(path, 64 * MIB)) as server:
+    monkeypatch.setattr(sending, "_read_from_memory", note)
+    with running(whole(path, length)) as server:
         server.call(tick)
         client = server.connect()
         client.send(GET)
-        server.wait(lambda: len(turns) >= 64)
-    assert len(set(turns[:64])) == 64
+        assert len(client.answer().body) == length
+    assert len(turns) >= 64
+    assert len(set(turns)) == len(turns)
 
 
 @pytest.mark.parametrize("is_in_memory", [True, False])
@@ -81,18 +88,25 @@ def test_only_files_that_are_not_in_memory_take_a_thread(
 ) -> None:
     threads: set[int] = set()
     full = threading.Event()
-    sendfile = os.sendfile
+    sendfile, wait_for_room = os.sendfile, sending.FileSender._room
 
-    def note(out: int, file: int, offset: int, count: int) -> int:
+    def note_sent(out: int, file: int, offset: int, count: int) -> int:
         threads.add(threading.get_ident())
-        try:
-            return sendfile(out, file, offset, count)
-        except BlockingIOError:
-            full.set()
-            raise
+        return sendfile(out, file, offset, count)
 
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: is_in_memory)
-    monkeypatch.setattr(os, "sendfile", note)
+    def note_read(file: int, offset: int, buffer: memoryview) -> memoryview:
+        if not is_in_memory:
+            return buffer[:0]
+        threads.add(threading.get_ident())
+        return read_from_memory(file, offset, buffer)
+
+    async def note_full(sender: sending.FileSender) -> None:
+        full.set()
+        await wait_for_room(sender)
+
+    monkeypatch.setattr(os, "sendfile", note_sent)
+    monkeypatch.setattr(sending, "_read_from_memory", note_read)
+    monkeypatch.setattr(sending.FileSender, "_room", note_full)
     buffers = 64 * 1024 if is_slow else None
     with running(whole(path), send_bytes=buffers) as server:
         loop, before = server.call(threading.get_ident), threading.active_count()
@@ -102,6 +116,43 @@ def test_only_files_that_are_not_in_memory_take_a_thread(
         assert [client.answer().body == DATA for _ in range(2)] == [True, True]
         assert threading.active_count() == before or not is_in_memory
     assert threads == {loop} if is_in_memory else loop not in threads
+
+
+def test_little_is_read_for_a_client_that_takes_little(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def note(file: int, offset: int, buffer: memoryview) -> memoryview:
+        sizes.append(len(buffer))
+        return read_from_memory(file, offset, buffer)
+
+    monkeypatch.setattr(sending, "_read_from_memory", note)
+    buffers = 16 * 1024
+    with running(whole(path), send_bytes=buffers) as server:
+        client = server.connect(receive_bytes=buffers)
+        client.send(GET)
+        assert client.answer().body == DATA
+    assert sizes[0] == sending.TURN_BYTES
+    assert sum(sizes) < sending.TURN_BYTES + 3 * len(DATA)
+
+
+def test_file_that_is_in_memory_in_part_is_sent_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def read(file: int, offset: int, buffer: memoryview) -> memoryview:
+        nonlocal reads
+        reads += 1
+        return read_from_memory(file, offset, buffer[:100_000]) if reads % 2 else buffer[:0]
+
+    monkeypatch.setattr(sending, "_read_from_memory", read)
+    with running(whole(path)) as server:
+        client = server.connect()
+        client.send(GET + GET)
+        assert [client.answer().body == DATA for _ in range(2)] == [True, True]
+    assert reads > 4
 
 
 # What goes wrong on the way.
@@ -114,11 +165,20 @@ def test_what_comes_after_a_part_that_failed_is_not_sent(
 ) -> None:
     sendfile, failed = os.sendfile, threading.Event()
 
-    def fail_once(out: int, file: int, offset: int, count: int) -> int:
+    def fail_once(offset: int) -> None:
         if offset >= MIB and not failed.is_set():
             failed.set()
             raise OSError(number, "the file's server does not answer")
+
+    def send_file(out: int, file: int, offset: int, count: int) -> int:
+        fail_once(offset)
         return sendfile(out, file, offset, count)
+
+    def read(file: int, offset: int, buffer: memoryview) -> memoryview:
+        if not is_in_memory:
+            return buffer[:0]
+        fail_once(offset)
+        return read_from_memory(file, offset, buffer)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         with FileIO(path) as file:
@@ -128,8 +188,8 @@ def test_what_comes_after_a_part_that_failed_is_not_sent(
                 part = {"type": SEND_FILE, "file": file, "offset": at, "count": count}
                 await send({**part, "more_body": at + count < len(DATA)})
 
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: is_in_memory)
-    monkeypatch.setattr(os, "sendfile", fail_once)
+    monkeypatch.setattr(sending, "_read_from_memory", read)
+    monkeypatch.setattr(os, "sendfile", send_file)
     with running(app) as server:
         client = server.connect()
         client.send(GET + GET)
@@ -187,7 +247,7 @@ def test_sender_is_not_left_to_the_collector(
         begin_one(self, *args)
 
     monkeypatch.setattr(sending.FileSender, "__init__", note)
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: False)
+    monkeypatch.setattr(sending, "_read_from_memory", read_nothing)
     monkeypatch.setattr(os, "sendfile", fail_once)
     gc.disable()
     try:
@@ -207,29 +267,28 @@ def test_sender_is_not_left_to_the_collector(
 # What is in memory.
 
 
+def in_memory(file: FileIO, offset: int = 0) -> bytes:
+    buffer = memoryview(bytearray(len(DATA)))
+    return bytes(sending._read_from_memory(file.fileno(), offset, buffer))
+
+
 def test_file_that_was_just_written_is_in_memory(path: Path) -> None:
     with FileIO(path) as file:
-        assert sending._is_in_memory(file.fileno(), 0, len(DATA))
-        assert sending._is_in_memory(file.fileno(), len(DATA) - 1, len(DATA))
+        assert in_memory(file) == DATA
+        assert in_memory(file, len(DATA) - 1) == DATA[-1:]
+        assert in_memory(file, len(DATA)) == b""
 
 
-@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EOPNOTSUPP])
-@pytest.mark.parametrize("look", [1, 2, 25])
-def test_file_is_not_in_memory_where_a_look_fails(
-    number: int, look: int, path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EOPNOTSUPP, errno.EIO])
+def test_nothing_is_in_memory_where_a_look_fails(
+    number: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = 0
-
     def preadv(*_: Any) -> int:
-        nonlocal looks
-        looks += 1
-        if looks == look:
-            raise OSError(number, "not now")
-        return 1
+        raise OSError(number, "not now")
 
     monkeypatch.setattr(os, "preadv", preadv)
     with FileIO(path) as file:
-        assert not sending._is_in_memory(file.fileno(), 0, len(DATA))
+        assert in_memory(file) == b""
 
 
 def test_nothing_is_in_memory_where_the_system_does_not_tell(
@@ -237,7 +296,7 @@ def test_nothing_is_in_memory_where_the_system_does_not_tell(
 ) -> None:
     monkeypatch.setattr(sending, "_NOWAIT", None)
     with FileIO(path) as file:
-        assert not sending._is_in_memory(file.fileno(), 0, len(DATA))
+        assert in_memory(file) == b""
 
 
 def test_file_that_the_kernel_has_let_go_comes_from_the_disk(path: Path) -> None:
@@ -251,11 +310,11 @@ def test_file_that_the_kernel_has_let_go_comes_from_the_disk(path: Path) -> None
 
         def is_in_memory() -> bool:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            return sending._is_in_memory(file.fileno(), 0, len(DATA))
+            return in_memory(file) == DATA
 
         os.fsync(file.fileno())
         # A look begins to read, and a fast disk has done so before the look is over, now and then.
         assert not all(is_in_memory() for _ in range(100))
         client.send(GET)
         assert client.answer().body == DATA
-        assert sending._is_in_memory(file.fileno(), 0, len(DATA))
+        assert in_memory(file) == DATA

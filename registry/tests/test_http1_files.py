@@ -25,6 +25,8 @@ from registry.tests.http1_server import (
     Client,
     RunningServer,
     begin,
+    read_from_memory,
+    read_nothing,
     reply,
     running,
 )
@@ -52,7 +54,8 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(out: int, file: int, offset: int, count: int) -> int:
         raise OSError(errno.EINVAL, "of this one nothing is sent")
 
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: request.param == "memory")
+    read = read_from_memory if request.param == "memory" else read_nothing
+    monkeypatch.setattr(sending, "_read_from_memory", read)
     if request.param not in ("memory", "disk"):
         monkeypatch.setattr(os, "sendfile", refuse)
 
@@ -290,14 +293,18 @@ def test_file_that_is_shorter_than_announced_is_never_whole(goes_on: bool, path:
 def test_file_that_cannot_be_read_is_never_whole(
     number: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sendfile = os.sendfile
+    sendfile, read = os.sendfile, sending._read_from_memory
 
     def fail(out: int, file: int, offset: int, count: int) -> int:
         if offset:
             raise OSError(number, "the filesystem is gone")
         return sendfile(out, file, offset, min(count, 1000))
 
+    def read_once(file: int, offset: int, buffer: memoryview) -> memoryview:
+        return buffer[:0] if offset else read(file, offset, buffer[:1000])
+
     monkeypatch.setattr(os, "sendfile", fail)
+    monkeypatch.setattr(sending, "_read_from_memory", read_once)
     app = Files(path, WHOLE)
     with running(app) as server, nothing_left(server):
         client = server.connect()
@@ -392,7 +399,7 @@ def test_descriptors_stay_until_the_thread_is_done(
             raise error
         return count
 
-    monkeypatch.setattr(sending, "_is_in_memory", lambda *_: False)
+    monkeypatch.setattr(sending, "_read_from_memory", read_nothing)
     monkeypatch.setattr(os, "sendfile", block)
     app = Files(path, WHOLE)
     with running(app) as server, nothing_left(server):

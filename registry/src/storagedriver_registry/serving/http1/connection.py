@@ -28,12 +28,14 @@ class Shared(Protocol):
         app: The application.
         loop: The event loop.
         buffer: What each of them receives into, one at a time.
+        file_buffer: What parts of files are read into on their way, one at a time.
         is_ending: Whether the server stops.
     """
 
     app: ASGIApp
     loop: asyncio.AbstractEventLoop
     buffer: memoryview
+    file_buffer: memoryview
     is_ending: bool
 
     def date(self) -> bytes:
@@ -213,7 +215,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def file_sender(self) -> FileSender:
         """Give what sends files; it does not wait for what waits to be sent."""
-        return FileSender(self._loop, self._transport.get_extra_info("socket").fileno())
+        connection = self._transport.get_extra_info("socket").fileno()
+        return FileSender(self._loop, connection, self._shared.file_buffer)
 
     def resume(self) -> None:
         """Receive more, if that was put off."""

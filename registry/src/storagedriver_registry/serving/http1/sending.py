@@ -1,4 +1,11 @@
-"""Parts of files, which the kernel sends by itself."""
+"""Parts of files: what is in memory is sent on the loop, and the rest by the kernel, in a thread.
+
+```text
+                ┌─ in memory ──► the loop's buffer ──► connection     (no disk is waited for)
+  part of file ─┤
+                └─ on the disk ──────── sendfile ────► connection     (in a thread)
+```
+"""
 
 from __future__ import annotations
 
@@ -8,10 +15,11 @@ import os
 import socket
 from contextlib import suppress
 
-# Of one connection, before others have their turn.
-_TURN_BYTES = 512 * 1024
-# The kernel reads files ahead by so much: where a byte is in memory, its neighbours are.
-_AHEAD_BYTES = 128 * 1024
+TURN_BYTES = 768 * 1024
+"""Most bytes of one connection, before others have their turn."""
+
+# As little is read for a client that takes little at a time.
+_LEAST_BYTES = 64 * 1024
 # What is read at a time of a file that the kernel does not send.
 _READ_BYTES = 128 * 1024
 
@@ -27,17 +35,21 @@ _MORE: int = getattr(socket, "MSG_MORE", 0)
 class FileSender:
     """Sends parts of files over a connection that a transport of the loop has.
 
-    What is in memory is sent on the loop, the rest in a thread, since it waits for the disk. The
-    connection is waited for by a descriptor of its own, for the loop knows the other as the
+    The connection is waited for by a descriptor of its own, for the loop knows the other as the
     transport's.
 
     Args:
         loop: The event loop.
         connection: Descriptor of the connection; it blocks nobody.
+        buffer: `TURN_BYTES` for what is in memory, on its way; all senders of the loop share it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: int) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connection: int, buffer: memoryview
+    ) -> None:
         self._loop = loop
+        self._buffer = buffer
+        self._most = TURN_BYTES
         self._socket = socket.socket(fileno=os.dup(connection))
         self._waiting: asyncio.Future[None] | None = None
         self._is_gone = False
@@ -56,7 +68,7 @@ class FileSender:
             await self._send_head(head, _MORE if count else 0)
             end = offset + count
             while offset < end and not self._is_gone:
-                sent = await self._send_some(file, offset, min(end - offset, _TURN_BYTES))
+                sent = await self._send_some(file, offset, min(end - offset, TURN_BYTES))
                 if sent == 0:
                     raise RuntimeError(f"a file is {end - offset} bytes shorter than announced")
                 offset += sent or 0
@@ -83,14 +95,19 @@ class FileSender:
     async def _send_some(self, file: int, offset: int, count: int) -> int | None:
         """Send a part, or the beginning of it; give its size, or None if there is no room now."""
         try:
-            if _is_in_memory(file, offset, offset + count):
-                sent = _send_part(self._socket, file, offset, count)
-                await asyncio.sleep(0)
-                return sent
-            return await self._send_from_disk(file, offset, count)
+            piece = _read_from_memory(file, offset, self._buffer[: min(count, self._most)])
+            if not piece:
+                return await self._send_from_disk(file, offset, count)
+            sent = self._socket.send(piece)
         except BlockingIOError:
             await self._room()
             return None
+        self._most = min(TURN_BYTES, max(_LEAST_BYTES, 2 * sent))
+        if sent < len(piece):
+            await self._room()
+        else:
+            await asyncio.sleep(0)
+        return sent
 
     async def _send_from_disk(self, file: int, offset: int, count: int) -> int:
         sending = self._loop.run_in_executor(None, _send_part, self._socket, file, offset, count)
@@ -122,6 +139,15 @@ class FileSender:
             self._waiting = None
 
 
+def _read_from_memory(file: int, offset: int, buffer: memoryview) -> memoryview:
+    """Give what is in memory of the beginning of a part; nothing where that cannot be told."""
+    size = 0
+    if _NOWAIT is not None:
+        with suppress(OSError):
+            size = os.preadv(file, [buffer], offset, _NOWAIT)
+    return buffer[:size]
+
+
 def _send_part(connection: socket.socket, file: int, offset: int, count: int) -> int:
     """Send a part of a file, or the beginning of it, and give its size.
 
@@ -140,16 +166,3 @@ def _send_part(connection: socket.socket, file: int, offset: int, count: int) ->
 def _let_go(waiting: asyncio.Future[None]) -> None:
     if not waiting.done():
         waiting.set_result(None)
-
-
-def _is_in_memory(file: int, offset: int, end: int) -> bool:
-    """Tell whether a part of a file is in memory, as far as a look here and there tells."""
-    if _NOWAIT is None:
-        return False
-    byte = bytearray(1)
-    try:
-        for place in (*range(offset, end, _AHEAD_BYTES), end - 1):
-            os.preadv(file, [byte], place, _NOWAIT)
-    except OSError:
-        return False  # not there, or the filesystem does not tell
-    return True

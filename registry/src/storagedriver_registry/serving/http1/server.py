@@ -9,6 +9,7 @@ from typing import Any
 
 from storagedriver_registry.api.request import ASGIApp
 from storagedriver_registry.serving.http1.connection import Connection
+from storagedriver_registry.serving.http1.sending import TURN_BYTES
 from storagedriver_registry.serving.sockets import BACKLOG, Listener
 
 # As much as the kernel has of a stream that comes fast, and little enough for a processor's cache.
@@ -27,7 +28,7 @@ class Http1Server:
         idle_seconds: For how long one may be, with nothing to do.
 
     Attributes:
-        app, loop, buffer, is_ending: What connections share.
+        app, loop, buffer, file_buffer, is_ending: What connections share.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Http1Server:
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self.file_buffer = memoryview(bytearray(TURN_BYTES))
         self.is_ending = False
         self._listener = listener
         self._most = most_connections
