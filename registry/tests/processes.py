@@ -40,6 +40,19 @@ def free_port() -> int:
     return _claimed[-1].numbers[0]
 
 
+def kill_with_workers(process: subprocess.Popen[bytes]) -> None:
+    """Kill a server and the processes below it, at once, and wait until they are gone."""
+    workers: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for worker in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
+    process.wait()
+    psutil.wait_procs(workers)
+
+
 class ServerProcess:
     """One server on one directory; started, killed and started again on the same port.
 
@@ -113,16 +126,7 @@ class ServerProcess:
         return self.is_docker_registry or b"serving " in self._log.read_bytes()[begin:]
 
     def kill(self) -> None:
-        """Kill it, and its workers, at once."""
-        workers: list[psutil.Process] = []
-        with contextlib.suppress(psutil.NoSuchProcess):
-            workers = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.kill()
-        for worker in workers:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                worker.kill()
-        self.process.wait()
-        psutil.wait_procs(workers)
+        kill_with_workers(self.process)
 
     def stop(self) -> int:
         """Ask it to end, and give its exit status."""

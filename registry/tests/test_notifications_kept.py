@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from registry.tests.client import Repository
-from registry.tests.processes import free_port
+from registry.tests.processes import free_port, kill_with_workers
 from registry.tests.receivers import Answering, answering
 from registry.tests.serving import Served, eventually, served
 from registry.tests.test_notifications import section, waiting
@@ -53,16 +52,6 @@ class Receiver:
         # A line that is not whole was not answered.
         lines = self._file.read_bytes().split(b"\n")[:-1]
         return [event for line in lines for event in json.loads(line)["events"]]
-
-
-def kill_all(server: Served) -> None:
-    """Kill the registry, every process of it at once."""
-    processes = [psutil.Process(server.process.pid)]
-    processes += processes[0].children()
-    for process in processes:
-        process.kill()
-    server.process.wait()
-    psutil.wait_procs(processes[1:])
 
 
 def tags_by_repository(events: Sequence[Any]) -> dict[str, list[str]]:
@@ -124,7 +113,7 @@ def test_receiver_is_down_and_the_registry_is_killed_and_no_event_is_lost_or_out
                     receiver.kill()
                 eventually(lambda: each_has(8))
                 time.sleep(seconds)
-                kill_all(server)
+                kill_with_workers(server.process)
                 for pusher in pushers:
                     pusher.join()
                     acknowledged[pusher.name] = pusher.acknowledged

@@ -190,3 +190,16 @@ def test_delete_says_that_it_has_no_body() -> None:
             assert "content-length" not in head  # among what is signed: some proxies drop it
 
     asyncio.run(scenario())
+
+
+def test_session_that_is_opened_again_asks_by_new_connections() -> None:
+    async def scenario() -> None:
+        session = OneAttemptSession(timeout=60)
+        async with Server(OK, OK) as server:
+            for _ in range(2):
+                async with session:
+                    request = Request("GET", f"{server.url}/", {}, b"", "")
+                    assert (await session.answer_to(request)).status == 200
+            assert [number for number, *_ in server.requests] == [0, 1]
+
+    asyncio.run(scenario())
