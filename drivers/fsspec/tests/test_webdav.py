@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from storagedriver_fsspec._config import FsspecConfig
 from storagedriver_fsspec._driver import BlockingFsspecDriver, fsspec_driver
@@ -53,6 +54,54 @@ def test_drivers_share_the_authorities_unless_they_have_their_own() -> None:
     assert one["verify"] is other["verify"] and other["auth"] == "x"
     for own in ({"cert": "x"}, {"verify": False}, {"trust_env": False}):
         assert WebdavFiles.completed(own) == {**own, "limits": one["limits"]}
+
+
+def test_no_connection_is_closed_because_there_are_many(rclone_webdav: RcloneWebDav) -> None:
+    # httpcore would close one that another thread has just taken (its issue 1110).
+    server = rclone_webdav
+    options = {"base_url": server.url, "auth": [server.user, server.password]}
+
+    async def use() -> None:
+        made = driver(protocol="webdav", root_directory="/many", options=options)
+        async with Storage(made) as storage:
+            await storage.put_content("/a", b"content")
+            readers = [await storage.reader("/a") for _ in range(40)]
+            for reader in readers:
+                await reader.read()
+                await reader.aclose()
+            await storage.stat("/a")
+            connections = psutil.Process().net_connections()
+            assert sum(each.raddr[1:] == (server.port,) for each in connections) >= 40
+
+    asyncio.run(use())
+
+
+def test_upload_is_opened_though_the_reply_to_its_directory_is_lost(
+    rclone_webdav: RcloneWebDav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = rclone_webdav
+    options = {"base_url": server.url, "auth": [server.user, server.password]}
+    made = driver(protocol="webdav", root_directory="/reply", options=options)
+
+    async def use() -> None:
+        async with Storage(made) as storage:
+            files = made._objects.files
+            assert isinstance(files, WebdavFiles)
+            async with await storage.writer("/a"):
+                pass  # the directory of all uploads is there from now on
+            make = files._requests.make_collection
+
+            def lose(path: str) -> None:
+                make(path)
+                raise httpx.ReadError("the connection is gone")
+
+            monkeypatch.setattr(files._requests, "make_collection", lose)
+            async with await storage.writer("/a") as writer:
+                await writer.write(b"content")
+                await writer.commit()
+            assert await storage.get_content("/a") == b"content"
+
+    asyncio.run(use())
 
 
 def failing(times: int, call: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from storagedriver_core import (
+    AlreadyExistsError,
     Buffer,
     CompleteOptions,
     ConflictError,
@@ -86,8 +87,9 @@ class ChunkUploads:
         """Begin an upload."""
         await self.sweep()
         upload = Upload(path, new_name(path), holder=holder, options=options)
-        # It is never there, so there is no need to find that out by a write that fails.
-        with suppress(PathNotFoundError, RefusedError):
+        # It is never there, so there is no need to find that out by a write that fails. If it is,
+        # the reply to this very request was lost: nobody else has the name.
+        with suppress(PathNotFoundError, RefusedError, AlreadyExistsError):
             await self._files.make_directory(_directory(upload))
         await self._store.write(_file(upload, "head"), [holder.encode()])
         return upload

@@ -38,7 +38,6 @@ from storagedriver_fsspec._webdav_answers import info_of, length_of, named, rang
 from storagedriver_fsspec._webdav_requests import LOCK_PAUSE_SECONDS, Requests, check
 
 _CHUNK_BYTES = 1024 * 1024
-_KEPT_CONNECTIONS = 20
 _RENAME_TRIES = 20
 _REDIRECTS = range(300, 400)
 
@@ -92,8 +91,10 @@ class WebdavFiles(PlainFiles):
     def completed(options: Mapping[str, Any]) -> Mapping[str, Any]:
         import httpx
 
-        # The pool's limit would count open readers, and wait for them. Threads bound all the rest.
-        limits = httpx.Limits(max_keepalive_connections=_KEPT_CONNECTIONS)
+        # The pool's limits would count open readers, and wait for them. Beyond the limit of those
+        # that are kept, it closes some that another thread has just taken (httpcore, issue 1110).
+        # Threads bound all the rest.
+        limits = httpx.Limits()
         options = {"limits": limits, **options}
         # With a certificate of its own a context is nobody else's.
         if {"verify", "cert", "trust_env"} & options.keys():
