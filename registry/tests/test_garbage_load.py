@@ -8,6 +8,7 @@ import random
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -86,6 +87,7 @@ class Client:
     def __post_init__(self) -> None:
         self._random = random.Random(self.number)
         self._pushed: dict[str, str] = {}
+        self._layers: deque[tuple[float, bytes]] = deque()
 
     @property
     def http(self) -> httpx.Client:
@@ -199,9 +201,21 @@ class Client:
     def _image(self) -> tuple[bytes, list[bytes]]:
         numbers = self._random.sample(range(self.shared), 3)
         layers = [f"shared layer {number}".encode() * 50 for number in numbers]
-        layers.append(self._random.randbytes(2000))
+        layers.append(self._own_layer())
         # One that no other client pushes, so that none deletes it.
         return image(*layers, annotations={"by": str(self.number)}), [b"{}", *layers]
+
+    def _own_layer(self) -> bytes:
+        """Give a layer that no other client has: a new one, or one that may be garbage by now."""
+        now = time.monotonic()
+        while self._layers and now - self._layers[0][0] > 4 * self.grace:
+            self._layers.popleft()
+        old = [layer for since, layer in self._layers if now - since > self.grace]
+        layer = self._random.randbytes(2000)
+        if old and self._random.random() < 0.2:
+            layer = self._random.choice(old)
+        self._layers.append((now, layer))
+        return layer
 
     def _push_blobs(self, name: str, blobs: list[bytes]) -> None:
         """Push blobs as clients do: what is there is not pushed, and what is elsewhere mounted."""
