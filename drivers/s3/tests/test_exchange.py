@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import aiohttp
@@ -69,6 +69,11 @@ class Server:
         writer.close()
 
 
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    """Run what would wait for ever if something is wrong."""
+    asyncio.run(asyncio.wait_for(scenario, 30))
+
+
 @contextlib.asynccontextmanager
 async def origin_of(server: Server, **timeouts: float) -> AsyncIterator[Origin]:
     timeout = aiohttp.ClientTimeout(total=None, **timeouts)
@@ -92,7 +97,7 @@ def test_request_is_what_it_was_given_and_its_host() -> None:
                     body,
                 )
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_redirect_is_not_followed_whatever_is_sent() -> None:
@@ -106,7 +111,7 @@ def test_redirect_is_not_followed_whatever_is_sent() -> None:
                 assert (await session.answer_to(request)).status == 307
             assert len(server.requests) == 2
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_connection_of_a_request_that_is_cancelled_is_closed() -> None:
@@ -119,7 +124,7 @@ def test_connection_of_a_request_that_is_cancelled_is_closed() -> None:
                 await asking
             await server.ended.wait()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_header_with_an_end_of_line_is_not_sent() -> None:
@@ -130,7 +135,7 @@ def test_header_with_an_end_of_line_is_not_sent() -> None:
             await server.ended.wait()
             assert not server.requests
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_what_is_no_answer_is_an_error_of_the_store() -> None:
@@ -140,7 +145,7 @@ def test_what_is_no_answer_is_an_error_of_the_store() -> None:
                 await origin.exchange("GET", f"{server.url}/", {}, b"")
             await server.ended.wait()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_answer_that_does_not_come_is_waited_for_as_long_as_was_said() -> None:
@@ -151,7 +156,7 @@ def test_answer_that_does_not_come_is_waited_for_as_long_as_was_said() -> None:
             assert failure.value.outcome == "unknown"
             await server.ended.wait()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_connection_that_is_not_made_in_time_has_changed_nothing() -> None:
@@ -167,7 +172,7 @@ def test_connection_that_is_not_made_in_time_has_changed_nothing() -> None:
                 await origin.exchange("PUT", f"{server.url}/", {}, b"")
             assert failure.value.outcome != "unknown"
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_delete_says_that_it_has_no_body() -> None:
@@ -189,7 +194,7 @@ def test_delete_says_that_it_has_no_body() -> None:
             assert "\r\nContent-Length: 0\r\n" in head
             assert "content-length" not in head  # among what is signed: some proxies drop it
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_session_that_is_opened_again_asks_by_new_connections() -> None:
@@ -202,4 +207,4 @@ def test_session_that_is_opened_again_asks_by_new_connections() -> None:
                     assert (await session.answer_to(request)).status == 200
             assert [number for number, *_ in server.requests] == [0, 1]
 
-    asyncio.run(scenario())
+    run(scenario())
