@@ -7,10 +7,11 @@
 #   _durations, _service_url            what configurations spell: spans of time, URLs
 #   _client_address                     who a redirect URL is for
 #   _driver, _cuts                      the contract that authors fulfil, and a help for uploads
+#   _body                               what can be put
 #   _hashing, _hash_queue, _context,
 #   _token, _sidecars, _parts, _shield,
 #   _uploader, _commit, _writer         resumable writers over the upload calls
-#   _reader, _body                      readers, and what can be put
+#   _reader                             readers
 #   _threads, _blocking_driver,
 #   _blocking                           the contract for authors with a blocking SDK
 #   _at_once, _uploads, _copying,

@@ -69,13 +69,14 @@ async def put_stream(
     *,
     size: int | None,
     digest: str | None,
+    frozen: bool,
 ) -> FileInfo:
     """Store a body that comes in chunks: up to one part as one request, more through a writer."""
     chunks: list[Buffer] = []
     gathered = 0
     async with aclosing(iterate_body(data, context.workers)) as body:
         async for chunk in body:
-            chunks.append(bytes(chunk))
+            chunks.append(chunk if frozen else bytes(chunk))
             gathered += len(chunk)
             if gathered > context.part_size or not _fits_one_put(context, gathered):
                 break
@@ -89,7 +90,9 @@ async def put_stream(
             async for chunk in body:
                 yield chunk
 
-        return await _put_parts(context, path, everything(), options, size=size, digest=digest)
+        return await _put_parts(
+            context, path, everything(), options, size=size, digest=digest, frozen=frozen
+        )
 
 
 async def _put_parts(
@@ -100,6 +103,7 @@ async def _put_parts(
     *,
     size: int | None,
     digest: str | None,
+    frozen: bool = False,
 ) -> FileInfo:
     if options.if_match is not None:
         raise LimitExceededError("if_match takes what fits in one request, and this does not")
@@ -116,7 +120,7 @@ async def _put_parts(
             async for chunk in body:
                 if size is not None and writer.offset + len(chunk) > size:
                     raise ChecksumMismatchError(f"more than the {size} bytes announced came")
-                await writer.write(chunk)
+                await writer.write(chunk, frozen=frozen)
         return await writer.commit(if_absent=options.if_absent, size=size, digest=digest)
 
 

@@ -362,6 +362,7 @@ class Storage:
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
         if_match: str | None = None,
+        frozen: bool = False,
     ) -> FileInfo:
         """Store a file, replacing what is there, whole or not at all.
 
@@ -376,6 +377,8 @@ class Storage:
             metadata: User metadata to keep.
             if_absent: Refuse if there is an object.
             if_match: Refuse unless the object there has this etag.
+            frozen: Whether nobody changes what an iterator has given. Other buffers than `bytes`
+                are copied otherwise.
 
         Returns:
             What a following `stat` says.
@@ -402,7 +405,7 @@ class Storage:
                 )
             else:
                 info = await put_stream(
-                    self._context, path, data, options, size=size, digest=digest
+                    self._context, path, data, options, size=size, digest=digest, frozen=frozen
                 )
             operation.size = info.size
             return info

@@ -216,6 +216,7 @@ class SyncStorage:
         metadata: Mapping[str, str] | None = None,
         if_absent: bool = False,
         if_match: str | None = None,
+        frozen: bool = False,
     ) -> FileInfo:
         """Store a file, replacing what is there, whole or not at all.
 
@@ -230,6 +231,7 @@ class SyncStorage:
             metadata=metadata,
             if_absent=if_absent,
             if_match=if_match,
+            frozen=frozen,
         )
         with self._stamped("put_content", path):
             if not is_source(data):

@@ -139,9 +139,9 @@ class SyncWriter:
         """Lower-case hex digests of everything written, by algorithm; known after `commit`."""
         return self._writer.digests
 
-    def write(self, data: Buffer, *, offset: int | None = None) -> None:
+    def write(self, data: Buffer, *, offset: int | None = None, frozen: bool = False) -> None:
         """Accept `data`, whole."""
-        self._run(self._writer.write, data, offset=offset)
+        self._run(self._writer.write, data, offset=offset, frozen=frozen)
 
     def token(self) -> UploadToken:
         """Give the state at `durable_offset`, with which any process can go on."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from storagedriver_core._body import flat
 from storagedriver_core._capabilities import Capabilities
 from storagedriver_core._driver import StorageDriver
 from storagedriver_core._errors import ClosedError, LimitExceededError
@@ -89,8 +90,12 @@ class PartUploader:
         """Bytes that are in no part yet."""
         return b"".join(self._buffer)
 
-    async def accept(self, chunk: Buffer) -> None:
+    async def accept(self, chunk: Buffer, *, frozen: bool) -> None:
         """Take the whole chunk, or (cancelled while waiting, or refused) nothing of it.
+
+        Args:
+            chunk: The bytes.
+            frozen: Whether nobody changes them after the call.
 
         Raises:
             LimitExceededError: The chunk does not fit in the parts that are left.
@@ -100,8 +105,8 @@ class PartUploader:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
         await self._hashes.wait_for_room()
         self._raise_failure()
-        # Only bytes can be kept: the caller may change any other buffer after the call.
-        data = chunk if isinstance(chunk, bytes) else bytes(chunk)
+        # The caller may change any other buffer after the call.
+        data = flat(chunk) if frozen or isinstance(chunk, bytes) else bytes(chunk)
         self._check_room(len(data))
         view = memoryview(data)
         while view:

@@ -133,15 +133,17 @@ class FileWriter:
             raise ClosedError("digests are known after commit", path=self.path)
         return self._digests
 
-    async def write(self, data: Buffer, *, offset: int | None = None) -> None:
+    async def write(self, data: Buffer, *, offset: int | None = None, frozen: bool = False) -> None:
         """Accept `data`, whole. A cancelled call has accepted nothing.
 
         An error of an earlier part may show here. What is below `durable_offset` is safe then,
         and the token resumes from there.
 
         Args:
-            data: Bytes; another buffer than `bytes` is copied.
+            data: Bytes; another buffer than `bytes` is copied, unless it is `frozen`.
             offset: If given, must be where the writer stands.
+            frozen: Whether nobody changes `data` after the call. Its memory can be used again when
+                the last view of it is gone, which the writer, its driver or its hashing may have.
 
         Raises:
             InvalidOffsetError: `offset` is another than `self.offset`. Carries `durable_offset`.
@@ -164,7 +166,7 @@ class FileWriter:
                 raise self._closed("write", "the upload is already committed")
             return
         try:
-            await self._uploader.accept(data)
+            await self._uploader.accept(data, frozen=frozen)
         except StorageDriverError as error:
             error.stamp(self._driver.name, "write", self.path)
             raise

@@ -35,6 +35,13 @@ def put(body: bytes, path: bytes = b"/a", *headers: bytes) -> bytes:
     return b"\r\n".join(lines)
 
 
+def chunked(body: bytes, size: int) -> bytes:
+    """Give a request whose body comes in chunks of some size."""
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return b"PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%b0\r\n\r\n" % chunks
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer, with its headers by their names as they were sent."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from storagedriver_registry.api.body import Body
 from storagedriver_registry.api.request import Message, Request
+from storagedriver_registry.storage.bodies import Chunk
 from storagedriver_registry.storage.errors import BodyInterruptedError
 
 from registry.tests.client import Repository, sha256
@@ -45,8 +46,8 @@ class Server:
             self.waiting.pop(0).set_result(self._messages.pop(0))
 
 
-def read(server: Server, length: int | None = None) -> list[bytes]:
-    async def main() -> list[bytes]:
+def read(server: Server, length: int | None = None) -> list[Chunk]:
+    async def main() -> list[Chunk]:
         return [chunk async for chunk in Body(server.receive, length).chunks()]
 
     return asyncio.run(main())
@@ -123,7 +124,7 @@ def test_longer_body_than_announced_is_refused() -> None:
 def test_request_without_a_body_asks_for_none(headers: list[tuple[bytes, bytes]]) -> None:
     server = Server()
 
-    async def main() -> list[bytes]:
+    async def main() -> list[Chunk]:
         scope = {"method": "PUT", "http_version": "1.1", "headers": headers}
         return [chunk async for chunk in Request(scope, server.receive, "/", "").chunks()]
 

@@ -19,6 +19,7 @@ from registry.tests.http1_server import (
     SECONDS,
     Recorder,
     begin,
+    chunked,
     echo,
     ignore,
     more,
@@ -29,12 +30,6 @@ from registry.tests.http1_server import (
 )
 
 EXPECTING = b"PUT /a HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
-
-
-def chunked(body: bytes, size: int) -> bytes:
-    pieces = [body[at : at + size] for at in range(0, len(body), size)]
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
-    return b"PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%b0\r\n\r\n" % chunks
 
 
 REQUESTS = (

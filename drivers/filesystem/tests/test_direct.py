@@ -90,6 +90,38 @@ def test_bytes_are_where_they_belong(
     assert sum(size for _, size in writes) > len(DATA) - 2 * BLOCK
 
 
+@pytest.mark.parametrize("start", [0, 1, 4096])
+@pytest.mark.parametrize("first", [0, 1, 8192, 300_000])
+def test_whole_blocks_of_memory_are_written_from_where_they_are(
+    direct: DirectWriting, file: int, start: int, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = mmap.mmap(-1, len(DATA) + BLOCK)
+    memory[:] = DATA + bytes(BLOCK)
+    whole = memoryview(memory)[: len(DATA)]
+    own = range(address(whole), address(whole) + len(whole))
+    copied = []
+    pwrite = os.pwrite
+
+    def note(fd: int, data: memoryview, offset: int) -> int:
+        if address(data) not in own:
+            copied.append(len(data))
+        return pwrite(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", note)
+    offset = BEGIN + start
+    assert direct.write(file, offset, [whole[:first], whole[first:]]) == len(DATA)
+    assert os.pread(file, len(DATA), offset) == DATA
+    # A file's blocks and memory's have to begin alike. What is copied is a buffer at a time.
+    if start % BLOCK == 0:
+        assert sum(copied) <= (512 * KIB if first % BLOCK else 0)
+    else:
+        assert sum(copied) > len(DATA) - 2 * BLOCK
+
+
+def address(view: memoryview) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
 def keeps_all_in_memory(path: Path) -> bool:
     """Tell whether the filesystem does so whatever it is asked, as tmpfs."""
     with mmap.mmap(-1, 3 * MIB) as blocks:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from storagedriver_core import OperationEvent, Storage, StorageDriverError
 from storagedriver_registry.access_log import AccessLog, RequestEntry
@@ -75,7 +75,10 @@ class RegistryApp:
     Attributes:
         health: The checks; None where nothing is checked and nobody can ask.
         meters: What is measured; None for nothing.
+        takes_views: Parts of bodies need not be bytes, as ASGI has them.
     """
+
+    takes_views: ClassVar[bool] = True
 
     def __init__(
         self,

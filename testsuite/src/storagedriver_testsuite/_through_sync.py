@@ -261,8 +261,8 @@ class _Writer(FileWriter):
     def digests(self) -> dict[str, str]:
         return self._writer.digests
 
-    async def write(self, data: Buffer, *, offset: int | None = None) -> None:
-        await self._calls.run(self._writer.write, data, offset=offset)
+    async def write(self, data: Buffer, *, offset: int | None = None, frozen: bool = False) -> None:
+        await self._calls.run(self._writer.write, data, offset=offset, frozen=frozen)
 
     def token(self) -> UploadToken:
         return self._calls.at_once(self._writer.token)

@@ -5,14 +5,15 @@ there to the disk. Of a large upload that is much memory, taken from what others
 was not in use before, as in a virtual machine, it costs more processor time than all else that a
 push does. So from some mebibytes on (`O_DIRECT`) the disk takes the bytes from a buffer here.
 
-It takes whole blocks alone, from whole blocks of memory. So each write is copied to an aligned
-buffer, and what it has before its first whole block and after its last one is written the ordinary
-way. A write that goes on where another has ended shares such a block with it, and neither writes
-that one direct.
+It takes whole blocks alone, from whole blocks of memory. So what is not in such memory is copied to
+an aligned buffer, and what a write has before its first whole block and after its last one is
+written the ordinary way. A write that goes on where another has ended shares such a block with it,
+and neither writes that one direct.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -87,17 +88,26 @@ class DirectWriting:
     def _write_blocks(
         self, fd: int, direct: int, offset: int, views: deque[memoryview], size: int
     ) -> None:
+        end = offset + size
+        while offset < end:
+            length = _whole_blocks(views[0], end - offset)
+            if length:
+                self._write_buffer(fd, direct, offset, *_take(views, length))
+            else:
+                length = min(end - offset, _BUFFER_BYTES)
+                self._write_copy(fd, direct, offset, _take(views, length))
+            offset += length
+
+    def _write_copy(self, fd: int, direct: int, offset: int, views: Sequence[memoryview]) -> None:
         buffer = self._take_buffer()
         try:
             with memoryview(buffer) as room:
-                for start in range(0, size, _BUFFER_BYTES):
-                    length = min(size - start, _BUFFER_BYTES)
-                    at = 0
-                    for piece in _take(views, length):
-                        room[at : at + len(piece)] = piece
-                        at += len(piece)
-                    with room[:length] as filled:
-                        self._write_buffer(fd, direct, offset + start, filled)
+                at = 0
+                for view in views:
+                    room[at : at + len(view)] = view
+                    at += len(view)
+                with room[:at] as filled:
+                    self._write_buffer(fd, direct, offset, filled)
         finally:
             if len(self._buffers) < _MOST_KEPT:
                 self._buffers.append(buffer)
@@ -122,6 +132,15 @@ class DirectWriting:
 
 
 _NOT_TAKEN = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def _whole_blocks(view: memoryview, most: int) -> int:
+    """Give how many bytes of it, from its first on, are whole blocks of memory."""
+    # Where others are, as bytes, cannot be asked; they begin behind a head, and so within a block.
+    if view.readonly or len(view) < _BLOCK_BYTES:
+        return 0
+    is_at_block = ctypes.addressof(ctypes.c_char.from_buffer(view)) % _BLOCK_BYTES == 0
+    return min(len(view), most) // _BLOCK_BYTES * _BLOCK_BYTES if is_at_block else 0
 
 
 def _take(views: deque[memoryview], size: int) -> list[memoryview]:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any, ClassVar
 
+from storagedriver_registry.storage.bodies import Chunk
 from storagedriver_registry.storage.errors import BodyInterruptedError
 
 # No more than the server of HTTP/1.1 gathers by itself, or its pieces would be joined once more.
@@ -49,13 +50,13 @@ class Body:
         self._received = 0
         self._asked: deque[Awaitable[Any]] = deque()
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    async def chunks(self) -> AsyncGenerator[Chunk, None]:
         """Give what has not been read yet, about half a MiB at a time.
 
         Raises:
             BodyInterruptedError: It ended early, or late. What had come was given before.
         """
-        pieces: list[bytes] = []
+        pieces: list[Chunk] = []
         size = 0
         asked, length = self._asked, self._length
         while not self.is_read:
@@ -65,7 +66,7 @@ class Body:
                 if pieces:
                     yield b"".join(pieces)
                 raise BodyInterruptedError(f"the client went away after {self._received} bytes")
-            piece: bytes = message.get("body", b"")
+            piece: Chunk = message.get("body", b"")
             if piece:
                 pieces.append(piece)
                 size += len(piece)

@@ -9,6 +9,7 @@ from storagedriver_registry.api.codes import RANGE_INVALID, SIZE_INVALID
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.api.request import Request
 from storagedriver_registry.digest import Digest
+from storagedriver_registry.storage.bodies import Chunk
 
 _RANGE = re.compile(
     r"bytes=(?:(?P<first>\d{1,19})-(?P<last>\d{0,19})|-(?P<suffix>\d{1,19}))", re.ASCII
@@ -77,7 +78,7 @@ def announced_range(request: Request) -> tuple[int, int] | None:
     return int(found[1]), length
 
 
-async def exactly(chunks: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:
+async def exactly(chunks: AsyncIterator[Chunk], length: int) -> AsyncIterator[Chunk]:
     """Give the chunks, and see that they are `length` bytes together.
 
     Raises:

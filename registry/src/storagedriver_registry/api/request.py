@@ -15,6 +15,7 @@ from storagedriver_registry.api.codes import SIZE_INVALID
 from storagedriver_registry.api.errors import ApiError
 from storagedriver_registry.auth import Grant
 from storagedriver_registry.digest import Digest
+from storagedriver_registry.storage.bodies import Chunk
 from storagedriver_registry.storage.errors import BodyInterruptedError
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -118,7 +119,7 @@ class Request:
         """Tell whether the server takes messages of a kind that not every one does."""
         return extension in (self._scope.get("extensions") or ())
 
-    def chunks(self) -> AsyncGenerator[bytes, None]:
+    def chunks(self) -> AsyncGenerator[Chunk, None]:
         """Give the body as it comes, about half a MiB at a time.
 
         Raises:

@@ -16,6 +16,7 @@ from storagedriver_registry.api.services import Services
 from storagedriver_registry.auth.access import PULL
 from storagedriver_registry.digest import ALGORITHMS, Digest, InvalidDigestError, parse_digest
 from storagedriver_registry.reference import is_name
+from storagedriver_registry.storage.bodies import Chunk
 from storagedriver_registry.storage.errors import BlobUnknownError
 from storagedriver_registry.storage.upload_session import UploadSession
 
@@ -126,7 +127,7 @@ def _check_algorithm(request: Request) -> None:
         raise ApiError(DIGEST_INVALID, algorithm, message="the algorithm is not supported")
 
 
-def _chunks(services: Services, request: Request, session: UploadSession) -> AsyncIterator[bytes]:
+def _chunks(services: Services, request: Request, session: UploadSession) -> AsyncIterator[Chunk]:
     """Give the body, if it goes on where the session stands.
 
     Raises:

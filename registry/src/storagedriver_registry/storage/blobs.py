@@ -26,7 +26,7 @@ from storagedriver_core import (
 )
 from storagedriver_registry.digest import Digest, compute_digest
 from storagedriver_registry.storage import paths
-from storagedriver_registry.storage.bodies import gathered
+from storagedriver_registry.storage.bodies import Chunk, gathered
 from storagedriver_registry.storage.caches import Caches, NamedContent
 from storagedriver_registry.storage.condemned import Condemned
 from storagedriver_registry.storage.descriptors import Descriptor
@@ -92,7 +92,7 @@ class BlobStore:
         await self._descriptors.put(digest, Descriptor(size))
         return size
 
-    async def add(self, name: str, digest: Digest, body: AsyncIterator[bytes]) -> None:
+    async def add(self, name: str, digest: Digest, body: AsyncIterator[Chunk]) -> None:
         """Store a body whose digest is known beforehand, as a blob of the repository.
 
         A small one and its link are stored at the same time, which takes half as long: neither is
@@ -220,13 +220,19 @@ class BlobStore:
     async def put(self, digest: Digest, body: Body) -> None:
         """Store a body whose digest is known beforehand. What is there already stays.
 
+        Nobody may change what the body gives.
+
         Raises:
             DigestMismatchError: The body has another digest; nothing was stored.
         """
         await self._condemned.release_blob(digest)
         try:
             await self._storage.put_content(
-                paths.blob(digest), body, digest=str(digest), if_absent=self._if_absent
+                paths.blob(digest),
+                body,
+                digest=str(digest),
+                if_absent=self._if_absent,
+                frozen=True,
             )
         except AlreadyExistsError:
             pass  # the same bytes, or they would have another digest

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeAlias
+
+Chunk: TypeAlias = bytes | memoryview
+"""A part of a body. Nobody changes it; a view's memory is used again when its last view is gone."""
 
 
-async def chained(first: list[bytes], rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+async def chained(first: list[Chunk], rest: AsyncIterator[Chunk]) -> AsyncGenerator[Chunk, None]:
     """Give pieces that are there already, and then those that come."""
     for piece in first:
         yield piece
@@ -14,9 +18,9 @@ async def chained(first: list[bytes], rest: AsyncIterator[bytes]) -> AsyncGenera
         yield piece
 
 
-async def gathered(body: AsyncIterator[bytes], most: int) -> bytes | AsyncGenerator[bytes, None]:
+async def gathered(body: AsyncIterator[Chunk], most: int) -> bytes | AsyncGenerator[Chunk, None]:
     """Give a body of at most so many bytes in one piece; a larger one as it comes."""
-    pieces: list[bytes] = []
+    pieces: list[Chunk] = []
     size = 0
     async for piece in body:
         pieces.append(piece)

@@ -16,7 +16,7 @@ from storagedriver_core import (
 from storagedriver_registry.digest import Digest
 from storagedriver_registry.storage import paths
 from storagedriver_registry.storage.blobs import BlobStore
-from storagedriver_registry.storage.bodies import chained
+from storagedriver_registry.storage.bodies import Chunk, chained
 from storagedriver_registry.storage.errors import (
     BodyInterruptedError,
     DigestMismatchError,
@@ -64,7 +64,7 @@ class UploadSession:
         """Bytes that are durable."""
         return 0 if self._record is None else self._record.offset
 
-    async def append(self, chunks: AsyncIterator[bytes]) -> None:
+    async def append(self, chunks: AsyncIterator[Chunk]) -> None:
         """Take bytes; they and the record are durable when it returns.
 
         Raises:
@@ -83,13 +83,13 @@ class UploadSession:
         async with self._having_turn(), await self._open_writer() as writer:
             try:
                 async for chunk in chunks:
-                    await writer.write(chunk)
+                    await writer.write(chunk, frozen=True)
             except BodyInterruptedError:
                 await self._save(writer)
                 raise
             await self._save(writer)
 
-    async def commit(self, digest: Digest, chunks: AsyncIterator[bytes]) -> None:
+    async def commit(self, digest: Digest, chunks: AsyncIterator[Chunk]) -> None:
         """Take the last bytes, publish the blob, link it to the repository, and end.
 
         If the client goes away, the session stays as it was before.
@@ -135,7 +135,7 @@ class UploadSession:
         async with turn_at(self._records, self.name, self.id, self._record) as self._turn:
             yield
 
-    async def _publish(self, digest: Digest, chunks: AsyncIterator[bytes]) -> None:
+    async def _publish(self, digest: Digest, chunks: AsyncIterator[Chunk]) -> None:
         if not self._is_written:
             held = self._held()
             await self._blobs.add(self.name, digest, chained(held, chunks) if held else chunks)
@@ -145,7 +145,7 @@ class UploadSession:
             is_whole = writer.offset > self.offset
             async for chunk in chunks:
                 if not is_whole:
-                    await writer.write(chunk)
+                    await writer.write(chunk, frozen=True)
             await self._blobs.publish(writer, digest)
         await self._blobs.link(self.name, digest)
 
@@ -154,10 +154,10 @@ class UploadSession:
         """Whether there is a writer to resume."""
         return self._record is not None and self._record.token is not None
 
-    def _held(self) -> list[bytes]:
+    def _held(self) -> list[Chunk]:
         return [] if self._record is None else [self._record.held]
 
-    async def _hold(self, chunks: AsyncIterator[bytes]) -> list[bytes] | None:
+    async def _hold(self, chunks: AsyncIterator[Chunk]) -> list[Chunk] | None:
         """Hold the bytes that come with those that are held; give all if they are too many."""
         gathered = self._held()
         size = self.offset

@@ -5,6 +5,7 @@ Source: RFC 9110 and RFC 9112, and ASGI's "HTTP & WebSocket ASGI Message Format"
 
 # General layout. A module imports only from those above it:
 #
+#   blocks       memory for large bodies
 #   sending      parts of files
 #   exchange     one request and its answer, as an application sees them
 #   head         what the head of a request says

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Protocol, cast
 
 from storagedriver_registry.api.request import ASGIApp, Scope
+from storagedriver_registry.serving.http1.blocks import Blocks
 from storagedriver_registry.serving.http1.exchange import Exchange
 from storagedriver_registry.serving.http1.reading import RequestReader
 from storagedriver_registry.serving.http1.sending import FileSender
@@ -28,6 +29,7 @@ class Shared(Protocol):
         app: The application.
         loop: The event loop.
         buffer: What each of them receives into, one at a time.
+        blocks: Where large bodies are gathered; None where the application takes bytes alone.
         file_buffer: What parts of files are read into on their way, one at a time.
         is_ending: Whether the server stops.
     """
@@ -35,6 +37,7 @@ class Shared(Protocol):
     app: ASGIApp
     loop: asyncio.AbstractEventLoop
     buffer: memoryview
+    blocks: Blocks | None
     file_buffer: memoryview
     is_ending: bool
 
@@ -158,7 +161,14 @@ class Connection(asyncio.BufferedProtocol):
         if len(self._waiting) == _MOST_WAITING:
             self.refuse(HTTPStatus.TOO_MANY_REQUESTS)
             return None
-        exchange = Exchange(self, self._loop, scope, is_kept=is_kept, expects=expects)
+        exchange = Exchange(
+            self,
+            self._loop,
+            scope,
+            is_kept=is_kept,
+            expects=expects,
+            blocks=self._shared.blocks,
+        )
         if self._answering is None:
             self._answer(exchange)
         else:

@@ -8,6 +8,7 @@ from email.utils import formatdate
 from typing import Any
 
 from storagedriver_registry.api.request import ASGIApp
+from storagedriver_registry.serving.http1.blocks import Blocks
 from storagedriver_registry.serving.http1.connection import Connection
 from storagedriver_registry.serving.http1.sending import TURN_BYTES
 from storagedriver_registry.serving.sockets import BACKLOG, Listener
@@ -22,13 +23,14 @@ class Http1Server:
     """A server of HTTP/1.1.
 
     Args:
-        app: The application. It is started up already.
+        app: The application. It is started up already. If it has a true attribute `takes_views`,
+            parts of bodies are views of memory, not always bytes.
         listener: A socket that is listened at.
         most_connections: How many may be open at a time.
         idle_seconds: For how long one may be, with nothing to do.
 
     Attributes:
-        app, loop, buffer, file_buffer, is_ending: What connections share.
+        app, loop, buffer, blocks, file_buffer, is_ending: What connections share.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Http1Server:
         self.app = app
         self.loop = asyncio.get_running_loop()
         self.buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self.blocks = Blocks() if getattr(app, "takes_views", False) else None
         self.file_buffer = memoryview(bytearray(TURN_BYTES))
         self.is_ending = False
         self._listener = listener
