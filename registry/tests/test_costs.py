@@ -373,9 +373,8 @@ def test_push_of_a_small_blob(meter: Meter, tmp_path: Path) -> None:
     # there is one already.
     looks = {"open": 2, "close": 1, "stat": 1}
     # Blob and link are stored at the same time: the root and the directory of staging files are
-    # opened once, the disk begins with both files, and the kernel is given them in one call and all
-    # directories in another.
-    together = {"open": -2, "close": -2, "sync_file_range": 2, "hop": -1}
+    # opened once, and the kernel is given both files in one call and all directories in another.
+    together = {"open": -2, "close": -2, "hop": -1}
     expected = _sum(SMALL_PUT, SMALL_PUT, looks, together)
     assert meter.calls == expected
     assert meter.functions == about(231)

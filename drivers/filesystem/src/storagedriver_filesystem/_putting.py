@@ -2,9 +2,9 @@
 
 A put takes a dozen short system calls and two that wait for the disk. Eight threads that each do
 all of them spend, measured, more time on handing the interpreter's lock to each other than on the
-calls. So small puts that come at once are gathered: one thread makes all the files and has the disk
-begin with them, syncs them together, renames all, and syncs each directory once. Every file is
-still synced before its own rename, and every put waits for the sync of its directory.
+calls. So small puts that come at once are gathered: one thread makes all the files, syncs them
+together, renames all, and syncs each directory once. Every file is still synced before its own
+rename, and every put waits for the sync of its directory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from storagedriver_filesystem._staging import Staging, passing_name
 from storagedriver_filesystem._syncing import sync_together
 from storagedriver_filesystem._threads import Stop, Threads
 from storagedriver_filesystem._tree import Tree, Way
-from storagedriver_filesystem._writeback import begin_writeback
 from storagedriver_filesystem._writing import write_all
 
 # Gives seconds, like `time.perf_counter`.
@@ -132,8 +131,6 @@ class _Batch:
         """Take the puts through their steps, all through one before any through the next."""
         try:
             self._each(self._write)
-            if len(self._puts) > 1:
-                self._each(lambda put: begin_writeback(put.fd))
             self._sync()
             self._each(self._publish)
             self._settle()

@@ -15,13 +15,13 @@ from contextlib import suppress
 _SYNC_FILE_RANGE_WRITE = 2
 
 
-def begin_writeback(fd: int, offset: int = 0, size: int = 0) -> None:
+def begin_writeback(fd: int, offset: int, size: int) -> None:
     """Have the disk begin with a range of an open file, without waiting for it.
 
     Args:
         fd: The file.
         offset: First byte.
-        size: Bytes; 0 for all up to the end.
+        size: Bytes.
     """
     if _sync_file_range is not None:
         # What fails here (a full disk found late) fails at the sync, which is asked.
