@@ -108,7 +108,7 @@ class Exchange:
         self._scope = scope
         self._expects = expects
         self._blocks = blocks
-        # What is left of the block that is being filled, and where its first byte was put.
+        # The one that is being filled, and where in it the first byte was put.
         self._block: tuple[memoryview, int] | None = None
         self._pieces: list[bytes | memoryview] = []
         self._size = self._received = 0
@@ -139,9 +139,10 @@ class Exchange:
             view = view[self._fill(self._blocks, view) :]
 
     def _fill(self, blocks: Blocks, data: memoryview) -> int:
-        """Put what fits in a block, where it would be if all of the body were in blocks.
+        """Put what fits in a block, and give how much that was.
 
-        So parts of an object are where a disk takes them from: see `_AT_ONCE_BYTES`.
+        It is put where it would be if all of the body were in blocks, which its beginning is not:
+        what begins a page of the object begins one of memory, and a disk takes it from there.
         """
         at = self._received % BLOCK_BYTES
         block, begun = self._block or (blocks.take(), at)
