@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import mmap
 import os
 import threading
-from functools import partial
 
 import pytest
 from storagedriver_registry.api.request import Receive, Scope, Send
 from storagedriver_registry.serving.http1 import blocks
 from storagedriver_registry.serving.http1.blocks import BLOCK_BYTES, Blocks
 
-from registry.tests.http1_server import MIB, chunked, put, reply, running
+from registry.tests.http1_server import GET, MIB, chunked, put, reply, running
+from registry.tests.serving import eventually
 
 
 def address(view: memoryview) -> int:
@@ -149,4 +150,29 @@ def test_blocks_of_bodies_that_are_over_or_were_left_are_free() -> None:
             assert app.over.wait(60)
             app.over.clear()
             app.parts.clear()
-            server.wait(partial(lambda pool: gc.collect() >= 0 and len(pool._free) == 2, pool))
+            server.wait(lambda: gc.collect() >= 0 and len(pool._free) == 2)
+
+
+def test_block_of_a_body_that_nobody_reads_is_free_once_there_is_an_answer() -> None:
+    go_on = asyncio.Event()
+
+    class Deaf(Keeper):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await go_on.wait()
+            await reply(send)
+
+    with running(Deaf()) as server:
+        pool = server.server.blocks
+        assert pool is not None
+        client = server.connect()
+        client.send(put(bytes(MIB))[: -MIB + 100_000])
+        eventually(lambda: server.requests() == 1)
+        client.send(bytes(100_000))
+        (connection,) = server.connections()
+        exchange = connection._reader.exchange
+        server.wait(lambda: exchange is not None and exchange._received == 200_000)
+        server.call(go_on.set)
+        assert client.answer().status == 200
+        server.wait(lambda: len(pool._free) == 1)
+        client.send(bytes(MIB - 200_000) + GET)
+        assert client.answer().status == 200

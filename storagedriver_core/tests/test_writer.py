@@ -586,27 +586,57 @@ class _Noting(InMemoryDriver):
         return await super().put_part(upload, number, offset, data)
 
 
+def _kept(driver: _Noting, memory: bytearray) -> bool:
+    owned = {owner is memory for owner in driver.owners}
+    assert len(owned) == 1
+    return owned.pop()
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_frozen_memory_is_not_copied_and_any_other_is(frozen: bool) -> None:
     driver, memory = _Noting(), bytearray(DATA)
 
     async def work(storage: Storage) -> None:
         async with await storage.writer("/a") as writer:
-            await writer.write(memoryview(memory)[:40], frozen=frozen)
-            await writer.write(memory[40:], frozen=frozen)
+            await writer.write(memoryview(memory)[:48], frozen=frozen)
+            await writer.write(memoryview(memory)[48:], frozen=frozen)
             await writer.commit()
         assert await storage.get_content("/a") == DATA
 
-        async def body() -> AsyncIterator[Buffer]:
-            for at in range(0, len(DATA), 50):
-                yield memoryview(memory)[at : at + 50]
+    on(work, driver)
+    assert _kept(driver, memory) is frozen
 
-        await storage.put_content("/b", body(), frozen=frozen)
-        assert await storage.get_content("/b") == DATA
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_an_iterator_gives_is_copied_unless_it_is_frozen(frozen: bool) -> None:
+    driver, memory = _Noting(), bytearray(DATA)
+
+    async def body() -> AsyncIterator[Buffer]:
+        for at in range(0, len(DATA), PART // 2):
+            yield memoryview(memory)[at : at + PART // 2]
+
+    async def work(storage: Storage) -> None:
+        await storage.put_content("/a", body(), frozen=frozen)
+        assert await storage.get_content("/a") == DATA
 
     on(work, driver)
-    kept = [owner is memory for owner in driver.owners]
-    assert any(kept) is frozen
+    assert _kept(driver, memory) is frozen
+
+
+@pytest.mark.parametrize("size", [10, len(DATA)])
+def test_iterator_may_use_its_memory_again(size: int) -> None:
+    async def body() -> AsyncIterator[Buffer]:
+        memory = bytearray(5)
+        for at in range(0, size, 5):
+            memory[:] = DATA[at : at + 5]
+            yield memoryview(memory)
+        memory[:] = bytes(5)
+
+    async def work(storage: Storage) -> None:
+        await storage.put_content("/a", body())
+        assert await storage.get_content("/a") == DATA[:size]
+
+    on(work)
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview])

@@ -92,12 +92,17 @@ def test_bytes_are_where_they_belong(
 
 @pytest.mark.parametrize("start", [0, 1, 4096])
 @pytest.mark.parametrize("first", [0, 1, 8192, 300_000])
+@pytest.mark.parametrize("begun", [0, 512])
 def test_whole_blocks_of_memory_are_written_from_where_they_are(
-    direct: DirectWriting, file: int, start: int, first: int, monkeypatch: pytest.MonkeyPatch
+    direct: DirectWriting,
+    file: int,
+    start: int,
+    first: int,
+    begun: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    memory = mmap.mmap(-1, len(DATA) + BLOCK)
-    memory[:] = DATA + bytes(BLOCK)
-    whole = memoryview(memory)[: len(DATA)]
+    whole = memoryview(mmap.mmap(-1, len(DATA) + BLOCK))[begun : begun + len(DATA)]
+    whole[:] = DATA
     own = range(address(whole), address(whole) + len(whole))
     copied = []
     pwrite = os.pwrite
@@ -111,8 +116,9 @@ def test_whole_blocks_of_memory_are_written_from_where_they_are(
     offset = BEGIN + start
     assert direct.write(file, offset, [whole[:first], whole[first:]]) == len(DATA)
     assert os.pread(file, len(DATA), offset) == DATA
+    assert not direct._is_refused
     # A file's blocks and memory's have to begin alike. What is copied is a buffer at a time.
-    if start % BLOCK == 0:
+    if start % BLOCK == begun % BLOCK == 0:
         assert sum(copied) <= (512 * KIB if first % BLOCK else 0)
     else:
         assert sum(copied) > len(DATA) - 2 * BLOCK
