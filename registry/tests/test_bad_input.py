@@ -101,7 +101,8 @@ def requests(session: str) -> list[Bad]:
         *(Bad(404, "MANIFEST_UNKNOWN", "GET", f"/v2/a/manifests/{tag}") for tag in TAGS),
         *(Bad(404, "MANIFEST_UNKNOWN", "DELETE", f"/v2/a/manifests/{tag}") for tag in TAGS),
         *(
-            Bad(400, "TAG_INVALID", "PUT", f"/v2/a/manifests/{sha256(image())}?tag={tag}", image())
+            Bad(400, "TAG_INVALID", "PUT", f"/v2/a/manifests/{reference}?tag={tag}", image())
+            for reference in (sha256(image()), "v1")
             for tag in ("", *TAGS)
         ),
         *(

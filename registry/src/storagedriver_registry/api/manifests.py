@@ -113,14 +113,16 @@ def _headers(digest: Digest, media_type: str) -> FixedHeaders:
 def _tags(request: Request) -> list[str]:
     """Give the tags to set: that of the path, or with a digest those of the query.
 
+    Those of the query are checked either way: who sends what is no tag has made a mistake.
+
     Source: distribution-spec, "Pushing Manifests", on the parameter `tag`.
     """
-    if request.digest is None:
-        return [request.tag]
     tags = list(dict.fromkeys(request.query_values("tag")))
     for tag in tags:
         if not is_tag(tag):
             raise ApiError(TAG_INVALID, tag)
+    if request.digest is None:
+        return [request.tag]
     if len(tags) > MOST_TAGS:
         raise ApiError(TAG_INVALID, message=f"more than {MOST_TAGS} tags", status=414)
     return tags
