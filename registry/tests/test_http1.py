@@ -31,7 +31,6 @@ from registry.tests.http1_server import (
 
 EXPECTING = b"PUT /a HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
 
-
 REQUESTS = (
     (b"GET /a?b=c HTTP/1.1\r\nHost: h\r\nEmpty:\r\n\r\n", b"GET /a [host,empty] "),
     (put(b"body"), b"PUT /a [content-length] body"),

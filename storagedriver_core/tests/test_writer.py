@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,19 +13,16 @@ from storagedriver_inmemory import InMemoryDriver, Store
 
 from storagedriver_core import (
     AlreadyExistsError,
-    Buffer,
     ChecksumMismatchError,
     ClosedError,
     ConfigurationError,
     ConflictError,
-    Part,
     PathNotFoundError,
     PutOptions,
     Storage,
     StorageDriver,
     UnavailableError,
     UnsupportedMethodError,
-    Upload,
     UploadToken,
     WriterState,
 )
@@ -567,88 +564,3 @@ def test_writer_without_a_ledger_holds_two_gathered_pieces() -> None:
             assert await storage.get_content("/a") == 6 * mebibyte
 
     asyncio.run(run())
-
-
-# What is kept of a caller's memory ----------------------------------------------------------------
-
-
-class _Noting(InMemoryDriver):
-    """Notes whose memory the parts are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.owners: list[object] = []
-
-    async def put_part(
-        self, upload: Upload, number: int, offset: int, data: Sequence[Buffer]
-    ) -> Part:
-        self.owners += [each.obj if isinstance(each, memoryview) else each for each in data]
-        return await super().put_part(upload, number, offset, data)
-
-
-def _kept(driver: _Noting, memory: bytearray) -> bool:
-    owned = {owner is memory for owner in driver.owners}
-    assert len(owned) == 1
-    return owned.pop()
-
-
-@pytest.mark.parametrize("frozen", [False, True])
-def test_frozen_memory_is_not_copied_and_any_other_is(frozen: bool) -> None:
-    driver, memory = _Noting(), bytearray(DATA)
-
-    async def work(storage: Storage) -> None:
-        async with await storage.writer("/a") as writer:
-            await writer.write(memoryview(memory)[:48], frozen=frozen)
-            await writer.write(memoryview(memory)[48:], frozen=frozen)
-            await writer.commit()
-        assert await storage.get_content("/a") == DATA
-
-    on(work, driver)
-    assert _kept(driver, memory) is frozen
-
-
-@pytest.mark.parametrize("frozen", [False, True])
-def test_what_an_iterator_gives_is_copied_unless_it_is_frozen(frozen: bool) -> None:
-    driver, memory = _Noting(), bytearray(DATA)
-
-    async def body() -> AsyncIterator[Buffer]:
-        for at in range(0, len(DATA), PART // 2):
-            yield memoryview(memory)[at : at + PART // 2]
-
-    async def work(storage: Storage) -> None:
-        await storage.put_content("/a", body(), frozen=frozen)
-        assert await storage.get_content("/a") == DATA
-
-    on(work, driver)
-    assert _kept(driver, memory) is frozen
-
-
-@pytest.mark.parametrize("size", [10, len(DATA)])
-def test_iterator_may_use_its_memory_again(size: int) -> None:
-    async def body() -> AsyncIterator[Buffer]:
-        memory = bytearray(5)
-        for at in range(0, size, 5):
-            memory[:] = DATA[at : at + 5]
-            yield memoryview(memory)
-        memory[:] = bytes(5)
-
-    async def work(storage: Storage) -> None:
-        await storage.put_content("/a", body())
-        assert await storage.get_content("/a") == DATA[:size]
-
-    on(work)
-
-
-@pytest.mark.parametrize("kind", [bytearray, memoryview])
-def test_memory_may_change_after_a_write(kind: Callable[[bytearray], Buffer]) -> None:
-    async def work(storage: Storage) -> None:
-        memory = bytearray(len(DATA))
-        async with await storage.writer("/a") as writer:
-            for at in range(0, len(DATA), 10):
-                memory[:10] = DATA[at : at + 10]
-                await writer.write(kind(memory)[:10])
-            memory[:] = bytes(len(memory))
-            await writer.commit()
-        assert await storage.get_content("/a") == DATA
-
-    on(work)
