@@ -210,6 +210,7 @@ class RunningServer:
 def running(
     app: ASGIApp,
     *,
+    is_shared: bool = False,
     most_connections: int = 100,
     idle_seconds: float = 10 * SECONDS,
     address: tuple[str, int] | Path = ("127.0.0.1", 0),
@@ -227,7 +228,11 @@ def running(
 
     async def make() -> Http1Server:
         return Http1Server(
-            app, listener, most_connections=most_connections, idle_seconds=idle_seconds
+            app,
+            listener,
+            is_shared=is_shared,
+            most_connections=most_connections,
+            idle_seconds=idle_seconds,
         )
 
     server = RunningServer(loop, asyncio.run_coroutine_threadsafe(make(), loop).result(SECONDS), at)

@@ -75,6 +75,68 @@ def test_connection_that_waits_is_not_lost_with_a_worker(tmp_path: Path) -> None
             assert waiting.recv(12) == b"HTTP/1.1 200"
 
 
+def connections(server: Served) -> list[int]:
+    """Give how many connections each of the workers has."""
+    workers = [psutil.Process(pid) for pid in server.workers()]
+    return [
+        sum(
+            found.status == psutil.CONN_ESTABLISHED and found.laddr.port == server.port
+            for found in worker.net_connections("tcp")
+        )
+        for worker in workers
+    ]
+
+
+def test_connections_that_come_at_once_are_shared(tmp_path: Path) -> None:
+    with served(tmp_path, 2) as server:
+
+        def share() -> list[int]:
+            with contextlib.ExitStack() as stack:
+                for _ in range(16):
+                    client = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+                    stack.enter_context(client)
+                return eventually(lambda: connections(server), lambda found: sum(found) == 16)
+
+        # On a machine that is busy a worker may sleep for long: then its share is smaller.
+        assert eventually(share, lambda found: min(found) >= 6)
+
+
+def test_clients_wait_while_too_many_files_are_open(tmp_path: Path) -> None:
+    with served(tmp_path, 1) as server, contextlib.ExitStack() as stack:
+        process = psutil.Process(server.process.pid)
+
+        def connect() -> socket.socket:
+            client = socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS)
+            return stack.enter_context(client)
+
+        def ask(client: socket.socket) -> None:
+            client.sendall(b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n")
+
+        def assert_answered(client: socket.socket) -> None:
+            assert client.recv(12) == b"HTTP/1.1 200"
+
+        first = connect()
+        ask(first)
+        assert_answered(first)
+        most = process.rlimit(psutil.RLIMIT_NOFILE)[1]
+        process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() + 3, most))
+        waiting = [connect() for _ in range(8)]
+        for client in waiting:
+            ask(client)
+        said = "connections cannot be taken for a second: Too many open files"
+        eventually(lambda: said in server.log)
+        time.sleep(0.5)
+        # Who is served already is served on.
+        first.recv(1 << 16)
+        ask(first)
+        assert_answered(first)
+        process.rlimit(psutil.RLIMIT_NOFILE, (most, most))
+        for client in waiting:
+            assert_answered(client)
+        # Not at each turn of the loop.
+        assert server.log.count(said) < 100
+
+
 def test_workers_share_the_sessions_that_only_were_begun(tmp_path: Path) -> None:
     with served(tmp_path, 3) as server:
         for number in range(12):

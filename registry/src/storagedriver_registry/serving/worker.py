@@ -195,7 +195,11 @@ async def _until(stopped: asyncio.Event, task: asyncio.Future[None]) -> bool:
 def _make_server(job: Job) -> Server:
     if job.options.tls is None and not job.options.http2:
         return Http1Server(
-            job.app, job.listener, most_connections=_most_connections(), idle_seconds=_IDLE_SECONDS
+            job.app,
+            job.listener,
+            is_shared=job.options.workers > 1,
+            most_connections=_most_connections(),
+            idle_seconds=_IDLE_SECONDS,
         )
     # Imported here: it costs each worker memory.
     from storagedriver_registry.serving.granian_server import GranianServer

@@ -11,6 +11,7 @@ Source: RFC 9110 and RFC 9112, and ASGI's "HTTP & WebSocket ASGI Message Format"
 #   head         what the head of a request says
 #   reading      requests, made of bytes as they come
 #   connection   one connection: in which order its requests are answered, and how it ends
+#   accepting    connections that are taken, and shared with other processes
 #   server       all connections of a process
 
 from __future__ import annotations

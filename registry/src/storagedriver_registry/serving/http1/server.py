@@ -8,10 +8,11 @@ from email.utils import formatdate
 from typing import Any
 
 from storagedriver_registry.api.request import ASGIApp
+from storagedriver_registry.serving.http1.accepting import Acceptor
 from storagedriver_registry.serving.http1.blocks import Blocks
 from storagedriver_registry.serving.http1.connection import Connection
 from storagedriver_registry.serving.http1.sending import TURN_BYTES
-from storagedriver_registry.serving.sockets import BACKLOG, Listener
+from storagedriver_registry.serving.sockets import Listener
 
 # As much as the kernel has of a stream that comes fast, and little enough for a processor's cache.
 _BUFFER_BYTES = 256 * 1024
@@ -26,6 +27,7 @@ class Http1Server:
         app: The application. It is started up already. If it has a true attribute `takes_views`,
             parts of bodies are views of memory, not always bytes.
         listener: A socket that is listened at.
+        is_shared: Whether other processes listen at it too.
         most_connections: How many may be open at a time.
         idle_seconds: For how long one may be, with nothing to do.
 
@@ -34,7 +36,13 @@ class Http1Server:
     """
 
     def __init__(
-        self, app: ASGIApp, listener: Listener, *, most_connections: int, idle_seconds: float
+        self,
+        app: ASGIApp,
+        listener: Listener,
+        *,
+        is_shared: bool,
+        most_connections: int,
+        idle_seconds: float,
     ) -> None:
         self.app = app
         self.loop = asyncio.get_running_loop()
@@ -43,6 +51,7 @@ class Http1Server:
         self.file_buffer = memoryview(bytearray(TURN_BYTES))
         self.is_ending = False
         self._listener = listener
+        self._is_shared = is_shared
         self._most = most_connections
         self._idle_seconds = idle_seconds
         self._connections: set[Connection] = set()
@@ -54,22 +63,18 @@ class Http1Server:
 
     async def serve(self) -> None:
         """Answer requests until `stop`, and until those that have begun are answered."""
-        create: Any = (
-            self.loop.create_unix_server if self._listener.is_unix else self.loop.create_server
-        )
-        self._listener.socket.setblocking(False)
-        server = await create(lambda: Connection(self), sock=self._listener.socket, backlog=BACKLOG)
+        acceptor = Acceptor(self._listener, lambda: Connection(self), is_shared=self._is_shared)
         looking = self.loop.create_task(self._look())
         try:
             await self._stopped.wait()
-            server.close()
+            await acceptor.stop()
             self.is_ending = True
             for connection in list(self._connections):
                 connection.stop()
             if self._connections or self._refused:
                 await self._ended.wait()
         finally:
-            server.close()
+            acceptor.close()
             looking.cancel()
 
     def stop(self) -> None:
