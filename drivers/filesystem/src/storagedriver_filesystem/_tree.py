@@ -34,8 +34,8 @@ from storagedriver_filesystem._identity import Identity, identify
 # somebody else made progress.
 _TRIES = 1000
 
-# Less than a megabyte. One that is forgotten costs a sync when it is met again.
-_MOST_SETTLED = 2048
+# Less than half a megabyte. One that is forgotten costs a sync when it is met again.
+_MOST_SETTLED = 1024
 
 # What is wrong with the way to the root is wrong with what was configured.
 _WRONG_WAY = (PathNotFoundError, ConflictError, InvalidPathError)

@@ -167,7 +167,8 @@ def _matched(path: str) -> _Match:
     raise ApiError(UNSUPPORTED, status=404)
 
 
-_remembered = lru_cache(maxsize=4096)(_matched)
+# Few: each push has paths that nobody asks for again, and each of those is half a kilobyte.
+_remembered = lru_cache(maxsize=512)(_matched)
 
 
 def _read_name(request: Request, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -38,8 +39,8 @@ class Digest(NamedTuple):
         return f"{self.algorithm}:{self.hex}"
 
 
-# Clients ask for the same ones again and again.
-@lru_cache(maxsize=4096)
+# Clients ask for the same ones again and again. Each is half a kilobyte.
+@lru_cache(maxsize=512)
 def parse_digest(text: str) -> Digest:
     """Read a digest.
 
@@ -50,7 +51,8 @@ def parse_digest(text: str) -> Digest:
     if _DIGEST.fullmatch(text) is None:
         raise InvalidDigestError("a digest is sha256: or sha512: and lower-case hex")
     algorithm, _, value = text.partition(":")
-    return Digest(algorithm, value)
+    # The name is one object for all of them.
+    return Digest(sys.intern(algorithm), value)
 
 
 def as_digest(value: object) -> Digest | None:

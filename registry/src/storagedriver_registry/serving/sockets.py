@@ -91,7 +91,9 @@ def bind(address: tuple[str, int] | Path) -> Listener:
 
 
 def _bind_host(host: str, port: int) -> socket.socket:
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    # As text it would be looked up in tables of all scripts, which each worker would keep.
+    name = host.encode() if host.isascii() else host
+    family, _, _, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
     return _bound(family, (str(address[0]), int(address[1])))
 
 
