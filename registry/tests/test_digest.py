@@ -24,6 +24,11 @@ def test_digest_round_trips(algorithm: str, value: str) -> None:
     assert str(digest) == f"{algorithm}:{value}"
 
 
+def test_digests_share_the_name_of_their_algorithm() -> None:
+    first, second = (parse_digest(f"sha256:{digit * 64}") for digit in "ab")
+    assert first.algorithm is second.algorithm
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -34,6 +34,10 @@ class Taker:
     def taken(self) -> int:
         return len(self.transports)
 
+    async def has_taken(self, count: int) -> None:
+        """Wait until it has taken so many."""
+        await until(lambda: self.taken == count)
+
     def _make(self) -> asyncio.Protocol:
         taker = self
 
@@ -99,7 +103,7 @@ async def turns() -> None:
 
 async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not is_so():  # noqa: ASYNC110 - nobody tells
+        while not is_so():  # noqa: ASYNC110 - it may be of several takers, and no one tells
             await asyncio.sleep(0.001)
 
 
@@ -136,7 +140,7 @@ def test_connections_that_nobody_else_takes_are_taken_after_a_while(pauses: list
         async with place() as at:
             at.connect(8)
             taker = at.taker()
-            await until(lambda: taker.taken == 8)
+            await taker.has_taken(8)
 
     run(test)
     assert pauses == [accepting._PAUSE_SECONDS] * 8
@@ -153,7 +157,7 @@ def test_crowd_is_taken_without_pauses_until_it_is_quiet_again(
             taker = at.taker()
             for crowd in (1, 2):
                 at.connect(40)
-                await until(lambda count=40 * crowd: taker.taken == count)  # type: ignore[misc]
+                await taker.has_taken(40 * crowd)
                 assert len(pauses) == 3 * crowd
                 await asyncio.sleep(1.1)
 
@@ -165,7 +169,7 @@ def test_connections_are_not_shared_with_nobody(pauses: list[float]) -> None:
         async with place() as at:
             at.connect(100)
             taker = at.taker(is_shared=False)
-            await until(lambda: taker.taken == 100)
+            await taker.has_taken(100)
 
     run(test)
     assert pauses == []
@@ -200,7 +204,7 @@ def test_pause_ends_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
         async with place() as at:
             at.connect(1)
             taker = at.taker()
-            await until(lambda: taker.taken == 1)
+            await taker.has_taken(1)
             taker.acceptor.close()
             await asyncio.sleep(0.1)
 
@@ -236,7 +240,7 @@ def test_connection_that_has_ended_is_no_reason_to_look_away(
         async with place() as at:
             taker = at.taker(is_shared=False)
             at.connect(1)
-            await until(lambda: taker.taken == 1)
+            await taker.has_taken(1)
 
     run(test)
     assert (pauses, next(aborted, None)) == ([], None)
@@ -247,7 +251,7 @@ def test_connection_that_is_taken_at_the_end_is_served() -> None:
         async with place() as at:
             taker = at.taker(is_shared=False)
             at.connect(1)
-            while not taker.acceptor._connecting:  # noqa: ASYNC110 - in that very turn
+            while not taker.acceptor._connecting:  # noqa: ASYNC110 - an event would come a turn too late
                 await asyncio.sleep(0)
             await taker.acceptor.stop()
             assert taker.taken == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -66,6 +68,14 @@ def test_without_a_host_addresses_of_both_kinds_are_served(tmp_path: Path) -> No
         eventually(lambda: server.log.count("response completed") == 2)
         assert 'http.request.remoteaddr="127.0.0.1:' in server.log
         assert 'http.request.remoteaddr="[::1]:' in server.log
+
+
+def test_address_needs_no_tables_of_scripts() -> None:
+    code = (
+        "import sys; from storagedriver_registry.serving.sockets import bind;"
+        "bind(('127.0.0.1', 0)).close(); print('encodings.idna' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
 def test_second_server_at_a_port_is_told_before_its_storage_is_touched(tmp_path: Path) -> None:
